@@ -1,0 +1,27 @@
+"""Edge-SD-SR: one-step latent-diffusion 4x super-resolution that runs on a CPU, without torch.
+
+>>> from edgesr import upscale
+>>> upscale("photo.jpg").save("photo_4x.png")  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edgesr.presets import list_models
+    from edgesr.upscaler import Upscaler, upscale
+
+__version__ = "0.1.0"
+__all__ = ["Upscaler", "__version__", "list_models", "upscale"]
+
+_HOMES = {"Upscaler": "edgesr.upscaler", "upscale": "edgesr.upscaler", "list_models": "edgesr.presets"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use: `edgesr --help` must not wait for numpy, Pillow and onnxruntime."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'edgesr' has no attribute '{name}'")
+    from importlib import import_module  # noqa: PLC0415
+
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,116 @@
+"""The command `edgesr`: finds the verb, turns every failure into one line on standard error and an exit code (ours).
+
+0: all done; 1: some inputs failed; 2: the command line is wrong; 130 or 143: stopped by Ctrl-C or SIGTERM; 141: the
+reader of standard output has gone. The verbs live in `edgesr.commands`; nothing heavy is imported before one runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from types import FrameType
+from typing import NoReturn
+
+from edgesr import __version__
+from edgesr.commands import bench, models, train, upscale
+from edgesr.commands.console import complain
+from edgesr.errors import EdgesrError, UsageError
+
+EXAMPLES = """\
+examples:
+  edgesr upscale photo.jpg                    photo_4x.jpg beside it
+  edgesr upscale photo.jpg -o big.png         another name and format
+  edgesr upscale holiday --recursive          a folder and its subfolders, into holiday_4x
+  edgesr upscale - < small.png > big.png      as part of a pipe
+
+`edgesr VERB --help` explains each verb.
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse prints its usage, several lines, with every mistake; here a mistake is an error like any other."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} (see {self.prog} --help)")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line `argv` (default: the process's) and return its exit code; --help and --version exit."""
+    debug = os.environ.get("EDGESR_DEBUG", "") not in ("", "0")
+    try:
+        with _sigterm_interrupts():
+            arguments = _parser().parse_args(argv)
+            debug = debug or arguments.debug
+            if debug:
+                _show_details()
+            code: int = arguments.run(arguments)
+            sys.stdout.flush()
+            return code
+    except EdgesrError as error:
+        complain(str(error))
+        return 2 if isinstance(error, UsageError) else 1
+    except KeyboardInterrupt as stop:
+        complain("stopped")
+        return 128 + (stop.args[0] if stop.args else signal.SIGINT)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter's last flush would complain
+        return 141
+    except MemoryError:
+        complain("not enough memory")
+        return 1
+    except Exception as error:  # the last line of defence: a traceback helps nobody who did not ask for it
+        if debug:
+            raise
+        complain(f"unexpected {type(error).__name__}: {error}; please report it with what --debug shows")
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="edgesr",
+        description="Edge-SD-SR: enlarges small, old or noisy photos on a CPU, with one step of latent diffusion.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--version", action="version", version=f"edgesr {__version__}", help="print the version and exit"
+    )
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+    for command in (upscale, models, bench, train):
+        verb = command.add(verbs)
+        verb.allow_abbrev = False
+        verb.set_defaults(run=command.run)
+        verb.add_argument(
+            "--debug", action="store_true", help="show tracebacks of unexpected errors (also: EDGESR_DEBUG=1)"
+        )
+    return parser
+
+
+def _show_details() -> None:
+    import logging
+
+    logging.basicConfig()
+    logging.getLogger("edgesr").setLevel(logging.DEBUG)
+
+
+@contextlib.contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    """Let SIGTERM unwind the stack as Ctrl-C does, so that no half-written file stays behind."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 (signal's signature)
+        raise KeyboardInterrupt(number)
+
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
+        yield
+        return
+    previous = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)

@@ -1,0 +1,41 @@
+"""What the verbs share: one-line messages on standard error, and types for argparse that say what they expect."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+
+
+def say(message: str) -> None:
+    """Print a message on standard error, as one line whatever a file name in it holds."""
+    print(" ".join(message.splitlines()), file=sys.stderr, flush=True)
+
+
+def complain(message: str) -> None:
+    """Print an error on standard error, as one line."""
+    say(f"edgesr: {message}")
+
+
+def whole(low: int, high: int | None = None) -> Callable[[str], int]:
+    """Return an argparse type: a whole number, `low` or more and `high` or less."""
+    limits = f"{low} or more" if high is None else f"{low} to {high}"
+
+    def parse(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            number = low - 1
+        if number < low or (high is not None and number > high):
+            raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of {limits}")
+        return number
+
+    return parse
+
+
+def size(text: str) -> tuple[int, int]:
+    """Parse "128x96" into (width, height), both at least 1; an argparse type."""
+    width, _, height = text.lower().partition("x")
+    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a size in pixels such as 128x128 (width x height)")
+    return int(width), int(height)

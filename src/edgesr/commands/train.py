@@ -1,0 +1,53 @@
+"""`edgesr train`: runs one training stage from its recipe."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from edgesr.errors import UsageError
+
+
+def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    """Define the verb's arguments."""
+    verb = verbs.add_parser(
+        "train",
+        help="run one training stage from a recipe (needs the extra: pip install 'edgesr[train]')",
+        description="Runs one training stage: reads a TOML recipe, writes checkpoints into a folder, stops when done\n"
+        "or after --minutes, and can then go on with --resume.",
+        epilog="example:\n  edgesr train recipes/tiny-0-autoencoder.toml --out runs/stage-0 --set optimizer.steps=5000",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verb.add_argument("recipe", metavar="RECIPE.toml", help="what to train, on which pictures, for how long")
+    verb.add_argument("--out", required=True, metavar="DIR", help="folder for checkpoints and logs")
+    verb.add_argument("--resume", action="store_true", help="go on from the last checkpoint in DIR")
+    verb.add_argument("--minutes", type=float, metavar="M", help="save and stop after M minutes")
+    verb.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
+    verb.add_argument(
+        "--set",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change fields of the recipe for this run",
+    )
+    return verb
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train; raises UsageError if torch and its companions are not installed."""
+    try:
+        from edgesr.train.run import train  # noqa: PLC0415 (torch is an extra)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] == "edgesr":
+            raise
+        raise UsageError(f"training needs the package '{error.name}': pip install 'edgesr[train]'") from error
+    train(
+        Path(arguments.recipe),
+        Path(arguments.out),
+        resume=arguments.resume,
+        minutes=arguments.minutes,
+        device=arguments.device,
+        overrides=arguments.set,
+    )
+    return 0

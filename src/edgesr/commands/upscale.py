@@ -1,0 +1,230 @@
+"""`edgesr upscale`: its arguments, messages and progress bar; `edgesr.jobs` and `edgesr.batch` deal with the files."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
+from typing import TYPE_CHECKING
+
+from edgesr.commands.console import complain, say, whole
+from edgesr.errors import UsageError
+
+if TYPE_CHECKING:
+    from edgesr.batch import Result
+    from edgesr.jobs import Job
+
+EXAMPLES = """\
+examples:
+  edgesr upscale photo.jpg                          photo_4x.jpg beside it
+  edgesr upscale photo.jpg --scale 2 -o big.png     twice as large, as PNG
+  edgesr upscale photo.jpg --width 3840             as wide as a 4K screen
+  edgesr upscale *.jpg -o big/                      several pictures into a folder
+  edgesr upscale holiday --recursive                a folder and its subfolders, into holiday_4x
+  edgesr upscale holiday --skip-existing            go on where an earlier run stopped
+  edgesr upscale - < small.png > big.png            standard input to standard output
+
+exit codes: 0 all done, 1 some inputs failed (each named on standard error), 2 the command line is wrong
+"""
+
+
+def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    """Define the verb's arguments."""
+    verb = verbs.add_parser(
+        "upscale",
+        help="enlarge pictures",
+        description="Enlarges pictures. A picture's result lies beside it, a folder's in a folder beside it,\n"
+        "unless -o says otherwise; no input is ever changed or overwritten.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verb.add_argument(
+        "inputs",
+        nargs="+",
+        metavar="INPUT",
+        help="a picture, a folder, a pattern such as '*.jpg', or - for standard input",
+    )
+    verb.add_argument(
+        "-o", "--output", metavar="OUT", help="file (its extension sets the format), folder, or - for standard output"
+    )
+
+    result = verb.add_argument_group("size and model")
+    result.add_argument(
+        "--scale", type=float, metavar="S", help="output px per input px, 1 to 8, such as 2 or 2.5 (default: 4)"
+    )
+    result.add_argument("--width", type=whole(1), metavar="W", help="width of the result, px; with --height: at most")
+    result.add_argument("--height", type=whole(1), metavar="H", help="height of the result, px; with --width: at most")
+    result.add_argument("--model", default="tiny", help="see `edgesr models` (default: %(default)s)")
+    result.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="of the noise: another number gives other fine texture (default: 0)",
+    )
+
+    files = verb.add_argument_group("files")
+    files.add_argument(
+        "--format", metavar="F", help="format of the results, such as png, jpg, webp or tiff (default: the input's)"
+    )
+    files.add_argument("--quality", type=whole(1, 100), metavar="Q", help="of lossy formats, 1 to 100")
+    files.add_argument(
+        "--recursive", action="store_true", help="also the subfolders of folders; the results keep their tree"
+    )
+    present = files.add_mutually_exclusive_group()
+    present.add_argument(
+        "--skip-existing", action="store_true", help="leave out pictures whose result is already there"
+    )
+    present.add_argument("--overwrite", action="store_true", help="replace results that are already there")
+    files.add_argument(
+        "--max-pixels", type=whole(1), metavar="N", help="refuse inputs of more pixels (default: 134217728)"
+    )
+    files.add_argument(
+        "--strip-metadata", action="store_true", help="leave EXIF and XMP out of the results (location, camera...)"
+    )
+
+    machine = verb.add_argument_group("machine")
+    machine.add_argument(
+        "--engine", default="auto", help="what runs the network; the first message says which (default: %(default)s)"
+    )
+    machine.add_argument(
+        "--tile",
+        default="auto",
+        metavar="PX",
+        help="side of the tiles, input px; smaller takes less memory (default: auto)",
+    )
+    machine.add_argument("--threads", type=whole(1), metavar="N", help="CPU threads (default: the engine's choice)")
+
+    messages = verb.add_argument_group("messages")
+    messages.add_argument("--json", action="store_true", help="print one JSON document on standard output at the end")
+    messages.add_argument("--quiet", action="store_true", help="print errors only")
+    return verb
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Upscale every input; return 0 if none failed, else 1."""
+    from edgesr import batch, images, jobs  # noqa: PLC0415 (so that --help stays fast)
+    from edgesr.upscaler import Upscaler, target_size  # noqa: PLC0415
+
+    if arguments.scale is not None:  # a wrong one is wrong for all pictures; a width depends on the picture
+        target_size(1, 1, arguments.scale, arguments.width, arguments.height)
+    format = images.format_for(arguments.format) if arguments.format else None
+    planned = jobs.plan(
+        arguments.inputs,
+        out=arguments.output,
+        suffix=_suffix(arguments),
+        format=format,
+        recursive=arguments.recursive,
+    )
+    _check_pipes(planned, arguments)
+    upscaler = Upscaler(
+        arguments.model,
+        engine=arguments.engine,
+        tile=arguments.tile,
+        threads=arguments.threads,
+        seed=arguments.seed,
+    )
+    talkative = not (arguments.quiet or arguments.json)
+    if talkative:
+        say(f"model {upscaler.model}, engine {upscaler.engine}")
+    settings = batch.Settings(
+        scale=arguments.scale,
+        width=arguments.width,
+        height=arguments.height,
+        format=format,
+        quality=arguments.quality,
+        max_pixels=arguments.max_pixels,
+        strip_metadata=arguments.strip_metadata,
+        skip_existing=arguments.skip_existing,
+        overwrite=arguments.overwrite,
+    )
+    results = []
+    with _progress_bar(planned, talkative and sys.stderr.isatty()) as (progress, pause):
+        for result in batch.run(planned, upscaler, settings, progress):
+            results.append(result)
+            with pause():
+                _tell(result, talkative)
+    failed = sum(result.status == "failed" for result in results)
+    if len(results) > 1 and (failed or talkative):
+        done, skipped = (sum(result.status == status for result in results) for status in ("done", "skipped"))
+        say(f"{'edgesr: ' if failed else ''}{done} done, {skipped} skipped, {failed} failed")
+    if arguments.json:
+        document = {
+            "model": upscaler.model,
+            "engine": upscaler.engine,
+            "results": [_record(result) for result in results],
+        }
+        print(json.dumps(document, indent=2))
+    return 1 if failed else 0
+
+
+def _suffix(arguments: argparse.Namespace) -> str:
+    """Return what the names of results end with; known before a picture is opened, so one side may stand for both."""
+    if arguments.width and arguments.height:
+        return f"_{arguments.width}x{arguments.height}"
+    if arguments.width:
+        return f"_{arguments.width}w"
+    if arguments.height:
+        return f"_{arguments.height}h"
+    return f"_{arguments.scale or 4:g}x"
+
+
+def _check_pipes(jobs: list[Job], arguments: argparse.Namespace) -> None:
+    for job in jobs:
+        if job.source is None and sys.stdin.isatty():
+            raise UsageError(
+                "standard input is the keyboard: send a picture into it, as in `edgesr upscale - < in.png > out.png`"
+            )
+        if job.target is not None or job.problem:
+            continue
+        if arguments.json:
+            raise UsageError("--json and the picture both want standard output: give the picture a file with -o")
+        if sys.stdout.isatty():
+            raise UsageError(
+                "a picture is no text for a terminal: redirect standard output to a file, or give one with -o"
+            )
+
+
+@contextmanager
+def _progress_bar(
+    jobs: list[Job], shown: bool
+) -> Iterator[tuple[Callable[[int, float], None] | None, Callable[[], AbstractContextManager[None]]]]:
+    """Give the callback for `batch.run`, and a context in which messages do not run into the bar."""
+    if not shown:
+        yield None, nullcontext
+        return
+    from tqdm import tqdm  # noqa: PLC0415
+
+    form = "{desc} {percentage:3.0f}% |{bar}| {elapsed}, {remaining} left"
+    with tqdm(total=len(jobs), file=sys.stderr, leave=False, miniters=0, dynamic_ncols=True, bar_format=form) as bar:
+
+        def progress(index: int, fraction: float) -> None:
+            source = jobs[index].source
+            name = "standard input" if source is None else source.name
+            bar.set_description_str(f"{index + 1}/{len(jobs)} {name}" if len(jobs) > 1 else name, refresh=False)
+            bar.update(index + fraction - bar.n)
+
+        yield progress, partial(tqdm.external_write_mode, file=sys.stderr)
+
+
+def _tell(result: Result, talkative: bool) -> None:
+    if result.error is not None:
+        name = "<stdin>" if result.input == "-" else result.input
+        complain(result.error if result.error.startswith(name) else f"{name}: {result.error}")
+    elif talkative and result.status == "done":
+        say(f"{result.input} -> {result.output} ({result.width}x{result.height}, {result.seconds:.1f} s)")
+    elif talkative:
+        say(f"{result.input} skipped")
+    if talkative:
+        for note in result.notes:
+            say(f"  {note}")
+
+
+def _record(result: Result) -> dict[str, object]:
+    record = vars(result).copy()
+    if result.error is None:
+        del record["error"]
+    return record

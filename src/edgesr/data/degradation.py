@@ -1,0 +1,108 @@
+"""Blind degradation of high-resolution crops: the second-order pipeline of Real-ESRGAN (arXiv 2107.10833), batched.
+
+Two rounds of blur, resize, noise and JPEG, then a final sinc filter; the second JPEG falls before or after the last
+resize and filter. What is drawn is in `plan`, what it does to the pixels is here.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+from edgesr.data import kernels
+from edgesr.data.jpeg import jpeg
+from edgesr.data.plan import DegradationConfig, Plan, Round, draw_plans
+from edgesr.errors import UsageError
+
+POISSON_LEVELS = 256  # photons that a white pixel stands for at Poisson scale 1
+
+
+@torch.no_grad()
+def degrade(
+    hr: torch.Tensor, *, scale: int, generator: torch.Generator, config: DegradationConfig | None = None
+) -> torch.Tensor:
+    """Degraded LR of HR crops: (B, 3, H, W) in [0, 1] -> (B, 3, H / scale, W / scale) float32, multiples of 1/255.
+
+    `generator` lives on the CPU; the same seed, batch and device give the same result. Raises UsageError if H or W is
+    not a multiple of `scale`, or is too small for the largest kernel at the smallest intermediate size.
+    """
+    config = config or DegradationConfig()
+    _check_size(hr, scale, config)
+    plans = draw_plans(len(hr), config, generator)
+    noise = torch.Generator(hr.device).manual_seed(int(torch.randint(2**62, (), generator=generator)))
+    size = (hr.shape[2] // scale, hr.shape[3] // scale)
+    with torch.autocast(hr.device.type, enabled=False):  # the DCT and the Fourier transform want float32
+        groups = zip(hr.float().split(config.group), plans, strict=True)
+        lr = torch.cat([_degrade_group(images, plan, size, noise) for images, plan in groups])
+    return lr.clamp(0, 1).mul(255).round() / 255
+
+
+def _check_size(hr: torch.Tensor, scale: int, config: DegradationConfig) -> None:
+    height, width = hr.shape[2:]
+    if height % scale or width % scale:
+        raise UsageError(f"HR crops of {height}x{width} px: choose sides that are multiples of the scale {scale}")
+    shortest = min(height, width)
+    smallest = min(int(shortest * config.first.resize_range[0]), shortest // scale)
+    radius = max(config.first.kernel_size[1], config.second.kernel_size[1], config.final_sinc_size[1]) // 2
+    if smallest <= radius:
+        raise UsageError(f"HR crops of {height}x{width} px are too small to degrade: choose larger crops")
+
+
+def _degrade_group(images: torch.Tensor, plan: Plan, size: tuple[int, int], noise: torch.Generator) -> torch.Tensor:
+    """Samples that share their sizes all the way: (G, 3, H, W) -> (G, 3, *size)."""
+    images = _blur_resize_noise(images, plan.first, (images.shape[2], images.shape[3]), noise)
+    images = jpeg(images, plan.first.quality.to(images.device))
+    images = _blur_resize_noise(images, plan.second, size, noise)
+    quality, sharp = plan.second.quality.to(images.device), plan.final_kernels.to(images.device)
+    if plan.jpeg_last:
+        return jpeg(kernels.blur(_resize(images, size, plan.final_mode), sharp), quality)
+    return kernels.blur(_resize(jpeg(images, quality), size, plan.final_mode), sharp)
+
+
+def _blur_resize_noise(
+    images: torch.Tensor, drawn: Round, base: tuple[int, int], noise: torch.Generator
+) -> torch.Tensor:
+    """The common steps of both rounds; the resize factor counts from the size `base` (height, width)."""
+    images = kernels.blur(images, drawn.kernels.to(images.device))
+    images = _resize(images, (int(base[0] * drawn.factor), int(base[1] * drawn.factor)), drawn.mode)
+    return add_noise(images, gaussian=drawn.gaussian, strength=drawn.strength, grey=drawn.grey, generator=noise)
+
+
+def _resize(images: torch.Tensor, size: tuple[int, int], mode: str) -> torch.Tensor:
+    """Resize to (height, width) without antialiasing, as the original does: aliasing is a fault to be learnt."""
+    if mode == "area":
+        return F.interpolate(images, size=size, mode=mode)
+    return F.interpolate(images, size=size, mode=mode, align_corners=False)
+
+
+def add_noise(
+    images: torch.Tensor,
+    *,
+    gaussian: torch.Tensor,
+    strength: torch.Tensor,
+    grey: torch.Tensor,
+    generator: torch.Generator,
+) -> torch.Tensor:
+    """Images (B, 3, H, W) in [0, 1] with noise of each sample's own kind, clamped to [0, 1].
+
+    `gaussian` (B,) chooses Gaussian noise, of standard deviation `strength` (B,) in [0, 1] units, or else Poisson
+    noise, shot noise multiplied by `strength`. Where `grey` (B,) the three channels get the same noise. `generator` is
+    on images' device.
+    """
+    noisy = []
+    for image, is_gaussian, amount, is_grey in zip(
+        images.clamp(0, 1), gaussian.tolist(), strength.tolist(), grey.tolist(), strict=True
+    ):
+        clean = _luma(image) if is_grey else image  # (1 or 3, H, W)
+        if is_gaussian:
+            noise = torch.randn(clean.shape, device=image.device, generator=generator)
+        else:
+            noise = torch.poisson(clean * POISSON_LEVELS, generator=generator) / POISSON_LEVELS - clean
+        noisy.append(image + amount * noise)
+    return torch.stack(noisy).clamp_(0, 1)
+
+
+def _luma(image: torch.Tensor) -> torch.Tensor:
+    """BT.601 luma of (3, H, W), as (1, H, W)."""
+    red, green, blue = image.split(1)
+    return 0.299 * red + 0.587 * green + 0.114 * blue

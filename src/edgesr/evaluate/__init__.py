@@ -1,0 +1,1 @@
+"""Measuring restored pictures: metrics, the systems compared, the report."""

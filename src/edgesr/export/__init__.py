@@ -1,0 +1,1 @@
+"""Model files for runtimes: one module a format."""

@@ -1,0 +1,25 @@
+"""Pictures in and out of files, with their colours, metadata and every bit kept; nothing here knows of models."""
+
+from edgesr.images.atomic import atomic_write, check_target
+from edgesr.images.formats import check_size, extension_for, format_for, is_picture_name
+from edgesr.images.picture import MAX_PIXELS, Picture
+from edgesr.images.pil import from_pil, to_pil
+from edgesr.images.read import read
+from edgesr.images.write import encode, fit, write
+
+__all__ = [
+    "MAX_PIXELS",
+    "Picture",
+    "atomic_write",
+    "check_size",
+    "check_target",
+    "encode",
+    "extension_for",
+    "fit",
+    "format_for",
+    "from_pil",
+    "is_picture_name",
+    "read",
+    "to_pil",
+    "write",
+]

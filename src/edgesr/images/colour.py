@@ -1,0 +1,99 @@
+"""Pixels into another form of the same picture: to sRGB, onto white, to 8 bits, with alpha for a key colour."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+import numpy as np
+from PIL import Image, ImageCms
+
+_BAND = 256  # rows handled at a time, so that no second copy of a large picture is needed
+
+
+def to_srgb(image: Image.Image, icc: bytes | None, notes: list[str]) -> Image.Image:
+    """Convert a CMYK or LAB image to sRGB by its embedded profile, naively without one; says which in `notes`."""
+    if image.mode == "LAB":
+        notes.append("LAB converted to sRGB")
+        return _through(image, ImageCms.createProfile("LAB"))
+    if icc and icc[16:20] == b"CMYK":
+        try:
+            converted = _through(image, ImageCms.ImageCmsProfile(io.BytesIO(icc)))
+        except (ImageCms.PyCMSError, OSError):
+            notes.append("CMYK converted to RGB without a colour profile: the embedded one is damaged")
+            return image.convert("RGB")
+        notes.append("CMYK converted to sRGB by its embedded profile")
+        return converted
+    notes.append("CMYK converted to RGB without a colour profile: the file has none, so colours are approximate")
+    return image.convert("RGB")
+
+
+def srgb_pixels(pixels: np.ndarray, icc: bytes) -> np.ndarray:
+    """Convert 8-bit RGB or RGBA pixels (H, W, C) from their profile to sRGB; unchanged if they are sRGB already.
+
+    Raises ValueError for a profile that cannot be used.
+    """
+    try:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+        if "srgb" in ImageCms.getProfileDescription(profile).lower():
+            return pixels
+        converted = np.asarray(_through(Image.fromarray(np.ascontiguousarray(pixels[..., :3])), profile))
+    except (ImageCms.PyCMSError, OSError) as error:
+        raise ValueError("unusable colour profile") from error
+    return np.concatenate([converted, pixels[..., 3:]], axis=2)
+
+
+def _through(image: Image.Image, profile: ImageCms.ImageCmsProfile | ImageCms.core.CmsProfile) -> Image.Image:
+    converted = ImageCms.profileToProfile(
+        image,
+        profile,
+        ImageCms.createProfile("sRGB"),
+        renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+        outputMode="RGB",
+        flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+    )
+    if converted is None:  # only an in-place conversion returns nothing
+        raise ValueError("no conversion")
+    return converted
+
+
+def to_eight_bit(pixels: np.ndarray) -> np.ndarray:
+    """Reduce uint16 pixels (H, W, C) to uint8, rounded: v * 255 / 65535."""
+    return _banded(pixels, pixels.shape[2], lambda rows: (rows.astype(np.uint32) * 255 + 32895) >> 16)
+
+
+def flatten(pixels: np.ndarray) -> np.ndarray:
+    """Lay 8-bit pixels with alpha, (H, W, 2 or 4), onto white: (H, W, 1 or 3)."""
+
+    def onto_white(rows: np.ndarray) -> np.ndarray:
+        colour, alpha = rows[..., :-1].astype(np.uint32), rows[..., -1:].astype(np.uint32)
+        return (colour * alpha + 255 * (255 - alpha) + 127) // 255
+
+    return _banded(pixels, pixels.shape[2] - 1, onto_white)
+
+
+def with_key(pixels: np.ndarray, key: int | tuple[int, ...]) -> np.ndarray:
+    """Append straight alpha to pixels (H, W, 1 or 3): nothing where they equal `key`, opaque elsewhere."""
+    opaque = np.iinfo(pixels.dtype).max
+    alpha = np.where((pixels == np.array(key)).all(axis=2, keepdims=True), 0, opaque).astype(pixels.dtype)
+    return np.concatenate([pixels, alpha], axis=2)
+
+
+def unassociated(pixels: np.ndarray) -> np.ndarray:
+    """Divide 16-bit pixels (H, W, 2 or 4) by the alpha they were multiplied with; where it is 0, so are they."""
+
+    def straight(rows: np.ndarray) -> np.ndarray:
+        alpha = rows[..., -1:].astype(np.uint64)
+        divided = (rows[..., :-1].astype(np.uint64) * 65535 + alpha // 2) // np.maximum(alpha, 1)
+        return np.concatenate([np.where(alpha > 0, np.minimum(divided, 65535), 0), alpha], axis=2)
+
+    return _banded(pixels, pixels.shape[2], straight, np.uint16)
+
+
+def _banded(
+    pixels: np.ndarray, channels: int, change: Callable[[np.ndarray], np.ndarray], dtype: type = np.uint8
+) -> np.ndarray:
+    changed = np.empty((*pixels.shape[:2], channels), dtype)
+    for top in range(0, len(pixels), _BAND):
+        changed[top : top + _BAND] = change(pixels[top : top + _BAND])
+    return changed

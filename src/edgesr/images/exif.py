@@ -1,0 +1,136 @@
+"""EXIF blocks, edited where they stand: MakerNote, GPS and all else keep their very bytes and offsets.
+
+Rewriting a block moves its values, and a MakerNote whose offsets count from the block's start breaks; so the few
+numbers that change with the pixels are patched in place. Only TIFF, whose EXIF lives in the file's own directory, is
+rebuilt.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from contextlib import suppress
+
+from edgesr.images.ifd import (
+    LONG,
+    SHORT,
+    Directory,
+    Entry,
+    Tags,
+    number,
+    pack_tags,
+    read_directory,
+    read_header,
+    read_tags,
+)
+
+ORIENTATION = 274
+_WIDTHS = {256, 40962}  # ImageWidth, PixelXDimension
+_HEIGHTS = {257, 40963}  # ImageLength, PixelYDimension
+_THUMBNAIL_SPANS = ((513, 514), (273, 279))  # offset and length: of a JPEG, of an uncompressed one
+PREFIX = b"Exif\0\0"
+
+# The first directory's tags that describe the photograph; the others describe how a TIFF file is stored.
+_DESCRIPTIVE = {
+    *(269, 270, 271, 272, 305, 306, 315, 316, 33432, 33723, 50341),  # names, maker, dates, copyright, IPTC, PrintIM
+    *(18246, 18249, 40091, 40092, 40093, 40094, 40095),  # ratings; Windows' title, comment, author, keywords, subject
+}
+
+
+def bare(block: bytes | None) -> bytes | None:
+    """Return an EXIF block without the prefix that JPEG puts before it; None for an empty one."""
+    while block and block.startswith(PREFIX):
+        block = block[len(PREFIX) :]
+    return block or None
+
+
+def orientation(block: bytes) -> int | None:
+    """Return the orientation tag, 1..8; None if absent or out of range. Raises ValueError for a damaged block."""
+    tags = read_tags(io.BytesIO(block))
+    value = number(tags.order, tags.image.get(ORIENTATION))
+    return value if value is not None and 1 <= value <= 8 else None
+
+
+def refreshed(block: bytes, width: int, height: int) -> bytes:
+    """Return the block made true for upright pixels of `width` x `height`: orientation 1, sizes set, no thumbnail.
+
+    Raises ValueError for a block whose first directory cannot be read.
+    """
+    order, first = _order_and_first(block)
+    stream = io.BytesIO(block)
+    image = read_directory(stream, order, first)
+    edited = bytearray(block)
+    for entries in (image.entries, read_tags(stream).exif):
+        for tag, entry in entries.items():
+            if tag == ORIENTATION:
+                _patch(edited, order, entry, 1)
+            elif tag in _WIDTHS:
+                _patch(edited, order, entry, width)
+            elif tag in _HEIGHTS:
+                _patch(edited, order, entry, height)
+    if image.next:
+        struct.pack_into(order + "I", edited, image.next_at, 0)
+        with suppress(ValueError):  # a pointer that leads nowhere: no thumbnail to erase
+            _erase_thumbnail(edited, order, read_directory(stream, order, image.next))
+    return bytes(edited)
+
+
+def without_orientation(block: bytes) -> bytes:
+    """Return the block less its orientation tag, which means the same as 1: AVIF says it in a box of its own."""
+    order, first = _order_and_first(block)
+    image = read_directory(io.BytesIO(block), order, first)
+    if ORIENTATION not in image.entries:
+        return block
+    start, end = image.entries[ORIENTATION].position, image.next_at + 4
+    count = struct.unpack_from(order + "H", block, first)[0]
+    edited = bytearray(block)
+    struct.pack_into(order + "H", edited, first, count - 1)
+    edited[start:end] = block[start + 12 : end] + bytes(12)
+    return bytes(edited)
+
+
+def from_tiff(tags: Tags) -> bytes | None:
+    """Build an EXIF block of a TIFF file's tags, leaving out how its pixels are stored; None if nothing is left."""
+    described = descriptive(tags)
+    if not (described.image or described.exif or described.gps):
+        return None
+    head = b"II*\0\x08\0\0\0" if tags.order == "<" else b"MM\0*\0\0\0\x08"
+    return head + pack_tags(described, len(head))
+
+
+def descriptive(tags: Tags) -> Tags:
+    """Return the tags that describe the photograph rather than a file's structure."""
+    return tags._replace(image={tag: entry for tag, entry in tags.image.items() if tag in _DESCRIPTIVE})
+
+
+def _order_and_first(block: bytes) -> tuple[str, int]:
+    order, big, first = read_header(io.BytesIO(block))
+    if big:
+        raise ValueError("EXIF in BigTIFF form")
+    return order, first
+
+
+def _patch(block: bytearray, order: str, entry: Entry, value: int) -> None:
+    """Overwrite a one-number entry; a SHORT that cannot hold `value` becomes a LONG, for which its field has room."""
+    if entry.items != 1 or entry.type not in (SHORT, LONG):
+        return
+    if entry.type == LONG or value > 0xFFFF:
+        struct.pack_into(order + "HII", block, entry.position + 2, LONG, 1, value)
+    else:
+        struct.pack_into(order + "H", block, entry.at, value)
+
+
+def _erase_thumbnail(block: bytearray, order: str, thumbnail: Directory) -> None:
+    """Blank a thumbnail's pixels and its directory, and cut them off where they end the block, as they mostly do."""
+    spans = [(thumbnail.offset, thumbnail.next_at + 4)]
+    spans += [(entry.at, entry.at + len(entry.value)) for entry in thumbnail.entries.values()]
+    for offset_tag, length_tag in _THUMBNAIL_SPANS:
+        offset = number(order, thumbnail.entries.get(offset_tag))
+        length = number(order, thumbnail.entries.get(length_tag))
+        if offset and length:
+            spans.append((offset, offset + length))
+    for start, end in sorted(spans, key=lambda span: span[1], reverse=True):
+        end = min(end, len(block))  # noqa: PLW2901 -- a span may claim more than there is
+        block[start:end] = bytes(max(0, end - start))
+        if end == len(block) and start < end:
+            del block[start:]

@@ -1,0 +1,90 @@
+"""The little that has to be known of a file's header before, or beside, what Pillow tells of it."""
+
+from __future__ import annotations
+
+import struct
+from typing import BinaryIO
+
+from PIL import Image
+
+# JPEG XL's short forms of a size: the ratio of width to height, by its code.
+_JXL_RATIOS = {1: (1, 1), 2: (12, 10), 3: (4, 3), 4: (3, 2), 5: (16, 9), 6: (5, 4), 7: (2, 1)}
+_JXL_SIZE_BYTES = 14  # at most: the signature and the size
+
+
+def early_size(name: str, stream: BinaryIO) -> tuple[int, int] | None:
+    """Return width and height for the formats whose decoder allocates or decodes as soon as it is opened.
+
+    None for the other formats, and for a header too odd to tell, which the decoder then refuses.
+    """
+    stream.seek(0)
+    if name == "WEBP":
+        return _webp_size(stream.read(32))
+    if name == "JXL":
+        return _jxl_size(_jxl_codestream(stream))
+    return None
+
+
+def scale_png_key(stream: BinaryIO, image: Image.Image) -> None:
+    """Bring a PNG's transparent grey from the file's 2 or 4 bits to the 8 bits its pixels were decoded to."""
+    stream.seek(24)
+    depth = stream.read(1)[0]
+    key = image.info.get("transparency")
+    if image.mode == "L" and depth in (2, 4) and isinstance(key, int):
+        image.info["transparency"] = key * 255 // (2**depth - 1)
+
+
+def _webp_size(header: bytes) -> tuple[int, int] | None:
+    kind = header[12:16]
+    if len(header) < 30:
+        return None
+    if kind == b"VP8X":
+        return int.from_bytes(header[24:27], "little") + 1, int.from_bytes(header[27:30], "little") + 1
+    if kind == b"VP8L":
+        bits = int.from_bytes(header[21:25], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    width, height = struct.unpack_from("<HH", header, 26)
+    return width & 0x3FFF, height & 0x3FFF
+
+
+def _jxl_codestream(stream: BinaryIO) -> bytes:
+    """Return the first bytes of a JPEG XL codestream, bare or in a container's box; b"" if there is none."""
+    head = stream.read(_JXL_SIZE_BYTES)
+    at = 0
+    if head.startswith(b"\xff\x0a"):
+        return head
+    while True:
+        stream.seek(at)
+        box = stream.read(16)
+        length, kind = int.from_bytes(box[:4], "big"), box[4:8]
+        start = 16 if length == 1 else 8
+        length = int.from_bytes(box[8:16], "big") if length == 1 else length
+        if kind in (b"jxlc", b"jxlp"):
+            stream.seek(at + start + (4 if kind == b"jxlp" else 0))  # a partial codestream's box is numbered
+            return stream.read(_JXL_SIZE_BYTES)
+        if length < start:  # the last box, or none at all
+            return b""
+        at += length
+
+
+def _jxl_size(codestream: bytes) -> tuple[int, int] | None:
+    if len(codestream) < 4 or not codestream.startswith(b"\xff\x0a"):
+        return None
+    bits, at = int.from_bytes(codestream[2:], "little"), 0
+
+    def take(count: int) -> int:
+        nonlocal at
+        at += count
+        return bits >> (at - count) & (2**count - 1)
+
+    small = take(1)
+
+    def side() -> int:
+        return (take(5) + 1) * 8 if small else take((9, 13, 18, 30)[take(2)]) + 1
+
+    height = side()
+    ratio = take(3)
+    if ratio == 0:
+        return side(), height
+    above, below = _JXL_RATIOS[ratio]
+    return height * above // below, height

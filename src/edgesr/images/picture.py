@@ -1,0 +1,22 @@
+"""The picture as the rest of the program sees it: upright pixels, and what to keep of the file they came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+MAX_PIXELS = 2**27  # default limit of an input's pixels, read from its header: 10,000 x 10,000 passes
+
+
+@dataclass
+class Picture:
+    """One still picture, upright, with the metadata that describes it."""
+
+    pixels: np.ndarray  # (H, W, C) uint8 or uint16; C: 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA; alpha is straight
+    format: str  # of the file it came from, by Pillow's name: "PNG", "JPEG", "WEBP", "TIFF", "BMP", "AVIF", "HEIF", ...
+    icc: bytes | None = None  # ICC profile that describes `pixels`; None: sRGB, or grey with the sRGB curve
+    exif: bytes | None = None  # TIFF-structured block without the "Exif\0\0" prefix; orientation 1, no thumbnail
+    xmp: bytes | None = None  # XMP packet; orientation 1
+    dpi: tuple[float, float] | None = None  # horizontal and vertical, pixels per inch
+    notes: list[str] = field(default_factory=list)  # one-line remarks for the user

@@ -1,0 +1,198 @@
+"""Read a picture from a file, bytes or stream: format told by its content, size checked before it is decoded."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from PIL import (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+from edgesr.errors import InputError
+from edgesr.images import formats, headers, pil, sixteen_bit, tiff
+from edgesr.images.metadata import settle
+from edgesr.images.picture import MAX_PIXELS, Picture
+from edgesr.images.quiet import quiet
+
+# Opened by class: `Image.open` tries every format by turns, and has a limit of its own on the number of pixels.
+_CLASSES: dict[str, Any] = {
+    "JPEG": JpegImagePlugin.JpegImageFile,  # of an MPO it shows the first picture
+    "PNG": PngImagePlugin.PngImageFile,
+    "WEBP": WebPImagePlugin.WebPImageFile,
+    "TIFF": TiffImagePlugin.TiffImageFile,
+    "BMP": BmpImagePlugin.BmpImageFile,
+    "GIF": GifImagePlugin.GifImageFile,
+    "AVIF": AvifImagePlugin.AvifImageFile,
+}
+_HEADER_BYTES = 64
+_pillow_limit = threading.Lock()
+
+
+def read(source: str | Path | bytes | BinaryIO, *, max_pixels: int = MAX_PIXELS) -> Picture:
+    """Read a still picture, upright and with its metadata.
+
+    Raises InputError, one line that names the file and the reason, for whatever cannot be read: a missing, damaged or
+    truncated file, an animation, 32-bit samples, or more than `max_pixels` pixels.
+    """
+    name = _name(source)
+    with _named_errors(name), quiet(), _opened(source) as stream:
+        return _read(stream, max_pixels)
+
+
+def size_of(source: str | Path | bytes | BinaryIO) -> tuple[int, int]:
+    """Return a picture file's width and height in pixels as its header states them. Raises InputError."""
+    with _named_errors(_name(source)), quiet(), _opened(source) as stream:
+        name = _format(stream)
+        with _image(name, stream) as image:
+            return image.size
+
+
+def _read(stream: BinaryIO, max_pixels: int) -> Picture:
+    name = _format(stream)
+    notes: list[str] = []
+    if name == "TIFF":
+        page = tiff.first_page(stream)
+        _check_pixels(page.imagewidth, page.imagelength, max_pixels)
+        if tiff.is_sixteen_bit(page):
+            picture = Picture(tiff.sixteen_bit_pixels(stream, page, notes), "TIFF", notes=notes)
+            tiff.metadata(stream, picture)
+            return settle(picture, 1)
+    early = headers.early_size(name, stream)
+    if early is not None:
+        _check_pixels(early[0], early[1], max_pixels)
+    with _lifted_limit(early), _image(name, stream) as image:
+        _check_pixels(image.size[0], image.size[1], max_pixels)
+        frames = 1 if name == "TIFF" else getattr(image, "n_frames", 1)
+        if frames > 1:
+            raise InputError(f"is an animation or a series of {frames} frames, and only still pictures are supported")
+        return _decoded(name, image, stream, notes)
+
+
+def _decoded(name: str, image: Image.Image, stream: BinaryIO, notes: list[str]) -> Picture:
+    rawmode = sixteen_bit.png_rawmode(image) if isinstance(image, PngImagePlugin.PngImageFile) else None
+    with _lifted_limit(image.size):
+        image.load()
+    if rawmode:
+        array = sixteen_bit.decode(lambda: _image(name, stream), rawmode)
+        key = image.info.get("transparency")
+        if rawmode == "RGB;16B" and isinstance(key, tuple):
+            array = pil.colour.with_key(array, key)
+    else:
+        if name == "PNG":
+            headers.scale_png_key(stream, image)
+        array = pil.pixels(image, notes)
+    picture = pil.metadata(image, array)
+    picture.format, picture.notes = name, notes
+    if name == "TIFF":
+        described_icc = picture.icc
+        tiff.metadata(stream, picture)
+        picture.icc = described_icc
+        return settle(picture, 1)  # Pillow turned it upright
+    turned = name == "HEIF" or (name == "JXL" and not getattr(image, "jpeg", False))  # their decoders did
+    return settle(picture, 1 if turned else None)
+
+
+def _format(stream: BinaryIO) -> str:
+    stream.seek(0)
+    header = stream.read(_HEADER_BYTES)
+    if not header:
+        raise InputError("is empty (0 bytes)")
+    name = formats.detect(header)
+    if name is None:
+        raise InputError(f"is no picture in a format that is read ({formats.readable_formats()})")
+    if hint := formats.missing_extra(name):
+        raise InputError(hint)
+    return name
+
+
+def _image(name: str, stream: BinaryIO) -> Any:
+    stream.seek(0)
+    if name == "HEIF":
+        from pillow_heif.as_plugin import HeifImageFile  # noqa: PLC0415 -- an extra
+
+        return HeifImageFile(stream)
+    if name == "JXL":
+        from pillow_jxl.JpegXLImagePlugin import JXLImageFile  # noqa: PLC0415 -- an extra
+
+        return JXLImageFile(stream)
+    return _CLASSES[name](stream)
+
+
+def _check_pixels(width: int, height: int, max_pixels: int) -> None:
+    if width < 1 or height < 1:
+        raise InputError(f"states a size of {width}x{height} pixels")
+    if width * height > max_pixels:
+        raise InputError(
+            f"has {width}x{height} = {width * height:,} pixels, more than the limit of {max_pixels:,}; "
+            f"if you trust the file, raise it with --max-pixels {width * height} (max_pixels= in Python)"
+        )
+
+
+@contextmanager
+def _lifted_limit(size: tuple[int, int] | None) -> Iterator[None]:
+    """Keep Pillow's own limit from refusing a picture that `max_pixels` allows.
+
+    Some of its formats look at a global limit inside. It is touched only for pictures beyond it, one at a time.
+    """
+    limit = Image.MAX_IMAGE_PIXELS
+    if limit is None or size is None or size[0] * size[1] <= 2 * limit:
+        yield
+        return
+    with _pillow_limit:
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+
+
+def _name(source: str | Path | bytes | BinaryIO) -> str:
+    if isinstance(source, (str, Path)):
+        return str(source)
+    named = getattr(source, "name", None)
+    return named if isinstance(named, str) else "the picture given"
+
+
+@contextmanager
+def _opened(source: str | Path | bytes | BinaryIO) -> Iterator[BinaryIO]:
+    """Yield a stream that can seek; a pipe is read to its end first."""
+    if isinstance(source, (str, Path)):
+        with Path(source).open("rb") as stream:
+            yield stream if stream.seekable() else io.BytesIO(stream.read())
+    elif isinstance(source, (bytes, bytearray, memoryview)):
+        yield io.BytesIO(source)
+    else:
+        yield source if source.seekable() else io.BytesIO(source.read())
+
+
+@contextmanager
+def _named_errors(name: str) -> Iterator[None]:
+    """Turn every failure into one InputError that begins with the file's name."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from error
+    except MemoryError as error:
+        raise InputError(f"{name}: not enough memory to decode it") from error
+    except OSError as error:
+        reason = error.strerror if error.errno is not None else _one_line(error)
+        raise InputError(f"{name}: cannot be read: {reason}") from error
+    except Exception as error:  # decoders of foreign bytes raise SyntaxError, struct.error, zlib.error and many more
+        raise InputError(f"{name}: damaged or unsupported file: {_one_line(error)}") from error
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text[:200] or type(error).__name__

@@ -1,0 +1,147 @@
+"""TIFF: which of its many layouts are read, its 16-bit samples, and the EXIF, XMP and profile in its own directory."""
+
+from __future__ import annotations
+
+import io
+import struct
+from typing import Any, BinaryIO
+
+import numpy as np
+import tifffile
+from PIL.TiffImagePlugin import TiffImageFile
+
+from edgesr.errors import InputError
+from edgesr.images import exif as exif_block
+from edgesr.images import sixteen_bit
+from edgesr.images.colour import unassociated
+from edgesr.images.ifd import BYTE, UNDEFINED, Entry, Tags, number, pack_tags, rational, read_header, read_tags
+from edgesr.images.metadata import resolution, upright
+from edgesr.images.picture import Picture
+
+_XMP, _ICC, _RAW_CAMERA = 700, 34675, 50706
+_GREY_INVERTED, _GREY, _RGB = 0, 1, 2
+_REDUCED_OR_MASK = 1 | 4  # bits of NewSubfileType
+_BY_TIFFFILE = {1, 8, 32946}  # none and deflate: the compressions it undoes without further packages
+
+
+def first_page(stream: BinaryIO) -> Any:
+    """Return the layout of a TIFF's only picture; pages that are thumbnails or masks do not count.
+
+    Raises InputError for several pictures, for camera raw files and for samples that are not 1 to 8 or 16 bits.
+    """
+    stream.seek(0)  # tifffile counts from where the stream stands
+    pages: Any = tifffile.TiffFile(stream).pages
+    page = pages.first
+    if _RAW_CAMERA in page.tags:
+        raise InputError("is a camera's raw file (DNG): develop it into a 16-bit TIFF first")
+    pictures = sum(not int(other.subfiletype) & _REDUCED_OR_MASK for other in pages)
+    if pictures > 1:
+        raise InputError(f"has {pictures} pages, and only still pictures are supported: split it first")
+    bits = page.bitspersample
+    if page.sampleformat not in (1, 4) or bits not in (1, 2, 4, 8, 16):
+        kind = {2: "signed", 3: "floating-point", 5: "complex", 6: "complex"}.get(page.sampleformat, "unsigned")
+        raise InputError(f"has {bits}-bit {kind} samples: convert it to 8 or 16 bits a channel first")
+    size = stream.seek(0, 2)
+    ends = [offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False)]
+    if not ends or max(ends) > size or 0 in page.databytecounts:
+        raise InputError("damaged TIFF file: it is cut short")
+    return page
+
+
+def is_sixteen_bit(page: Any) -> bool:
+    """Tell whether a page has 16-bit grey or RGB samples, with or without alpha."""
+    return page.bitspersample == 16 and page.photometric in (_GREY_INVERTED, _GREY, _RGB)
+
+
+def sixteen_bit_pixels(stream: BinaryIO, page: Any, notes: list[str]) -> np.ndarray:
+    """Decode a page for which `is_sixteen_bit` holds, upright and with straight alpha: (H, W, C) uint16."""
+    colours = 3 if page.photometric == _RGB else 1
+    pixels = _by_tifffile(page) if page.compression in _BY_TIFFFILE else _by_pillow(stream, page)
+    pixels = pixels.astype(np.uint16, copy=False)  # in this machine's byte order
+    extra = pixels.shape[2] - colours
+    meaning = page.extrasamples[0] if page.extrasamples else 2
+    if page.photometric == _GREY_INVERTED:
+        pixels = np.concatenate([65535 - pixels[..., :1], pixels[..., 1:]], axis=2)
+    if extra > 0 and meaning == 0 and colours == 3:
+        notes.append("a channel that is neither colour nor alpha was dropped")
+        return pixels[..., :3]
+    pixels = pixels[..., : colours + min(extra, 1)]
+    return unassociated(pixels) if extra > 0 and meaning == 1 else pixels
+
+
+def _by_tifffile(page: Any) -> np.ndarray:
+    pixels = page.asarray()
+    if page.axes == "SYX":
+        pixels = np.moveaxis(pixels, 0, -1)
+    elif page.axes == "YX":
+        pixels = pixels[..., None]
+    elif page.axes != "YXS":
+        raise InputError("is a volume, and only still pictures are supported")
+    orientation = page.tags.get(exif_block.ORIENTATION)
+    return upright(pixels, int(orientation.value) if orientation is not None else 1)
+
+
+def _by_pillow(stream: BinaryIO, page: Any) -> np.ndarray:
+    """Decode through libtiff, which knows more compressions; Pillow turns the picture upright by itself."""
+    if page.samplesperpixel not in (1, 3, 4) or int(page.planarconfig) != 1:
+        raise InputError(f"its 16-bit samples are stored in a rare way ({page.compression.name}): save it with deflate")
+    image = _reopened(stream)
+    if page.samplesperpixel == 1:
+        image.load()
+        return np.asarray(image)[..., None]
+    layout: Any = image.tile[0].args
+    return sixteen_bit.decode(lambda: _reopened(stream), layout[0])
+
+
+def _reopened(stream: BinaryIO) -> TiffImageFile:
+    stream.seek(0)
+    return TiffImageFile(stream)
+
+
+def metadata(stream: BinaryIO, picture: Picture) -> None:
+    """Fill in EXIF, XMP, profile and resolution from a TIFF's first directory."""
+    tags = read_tags(stream)
+    values = {tag: tags.image[tag].value for tag in (_XMP, _ICC) if tag in tags.image}
+    picture.exif, picture.xmp, picture.icc = exif_block.from_tiff(tags), values.get(_XMP), values.get(_ICC)
+    unit = {2: 1.0, 3: 2.54}.get(number(tags.order, tags.image.get(296)) or 2)
+    across, down = (rational(tags.order, tags.image.get(tag)) for tag in (282, 283))
+    if unit and across and down:
+        picture.dpi = resolution((across * unit, down * unit))
+
+
+def write(stream: BinaryIO, picture: Picture) -> None:
+    """Write a picture as a deflated TIFF with its metadata in the file's own directory; `stream` must be readable too.
+
+    tifffile writes the pixels. The directory it made is then laid out anew at the file's end, with the descriptive
+    tags, since it cannot write EXIF itself.
+    """
+    described, order = Tags("<", {}, {}, {}, {}), "<"
+    if picture.exif is not None:
+        described = exif_block.descriptive(read_tags(io.BytesIO(picture.exif)))
+        order = described.order
+    channels = picture.pixels.shape[2]
+    tifffile.imwrite(
+        stream,
+        picture.pixels[..., 0] if channels == 1 else picture.pixels,
+        byteorder="<" if order == "<" else ">",
+        photometric="rgb" if channels > 2 else "minisblack",
+        extrasamples=["unassalpha"] if channels in (2, 4) else None,
+        compression="zlib",
+        predictor=2,
+        rowsperstrip=max(1, 2**20 // picture.pixels[0].nbytes),
+        resolution=picture.dpi,
+        resolutionunit="INCH" if picture.dpi else None,
+        metadata=None,
+        software=False,
+    )
+    image = {**described.image, **read_tags(stream).image}
+    if picture.icc:
+        image[_ICC] = Entry(_ICC, UNDEFINED, len(picture.icc), picture.icc)
+    if picture.xmp:
+        image[_XMP] = Entry(_XMP, BYTE, len(picture.xmp), picture.xmp)
+    _, big, _ = read_header(stream)
+    end = stream.seek(0, 2)
+    end += stream.write(bytes(end % 2))  # directories begin at even offsets
+    stream.write(pack_tags(described._replace(image=image), end, big=big))
+    stream.seek(8 if big else 4)
+    stream.write(struct.pack(order + ("Q" if big else "I"), end))

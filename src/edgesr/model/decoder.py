@@ -1,0 +1,61 @@
+"""The decoders D(z0_hat, features, lr) -> hr_hat: with the LR skip and the bicubic residual (ours), and the paper's without."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from edgesr.model.blocks import GroupNormResBlock, bicubic_weights, blocks, full_precision, zero_
+from edgesr.presets import SCALE, LatentDecoderConfig, SkipDecoderConfig
+
+
+class SkipDecoder(nn.Module):
+    """bicubic(lr) + a residual made from the latent and the LR encoder's features: colour cannot drift (ours)."""
+
+    bicubic: Tensor
+
+    def __init__(self, config: SkipDecoderConfig, latent_channels: int, feature_width: int) -> None:
+        super().__init__()
+        self.mix = nn.Conv2d(latent_channels + feature_width, config.width, 1)
+        self.trunk = blocks(config.blocks, config.width)
+        self.upsample = nn.Conv2d(config.width, 4 * config.lr_width, 1)
+        self.lr_trunk = blocks(config.lr_blocks, config.lr_width)
+        self.conv_out = nn.Conv2d(config.lr_width, 3 * SCALE**2, 3, padding=1)
+        self.register_buffer("bicubic", bicubic_weights(SCALE), persistent=False)
+        zero_(self.conv_out)  # training starts from bicubic
+
+    def forward(self, z0: Tensor, features: Tensor, lr: Tensor) -> Tensor:
+        """Map z0 (B, C, h/2, w/2), features (B, F, h/2, w/2) and lr (B, 3, h, w) in [0, 1] to hr_hat (B, 3, 4h, 4w), not clamped."""
+        x = self.trunk(F.relu(self.mix(torch.cat([z0, features], dim=1))))  # (B, width, h/2, w/2)
+        x = F.pixel_shuffle(self.upsample(x), 2)  # (B, lr_width, h, w)
+        residual = self.conv_out(F.relu(self.lr_trunk(x)))  # (B, 48, h, w)
+        # A convolution to 16 phases and one pixel shuffle for both: a runtime's own Resize is far slower.
+        with full_precision(lr):
+            base = F.conv2d(F.pad(lr, (2, 2, 2, 2), mode="replicate"), self.bicubic)
+        return F.pixel_shuffle(base + residual, SCALE)
+
+
+class LatentDecoder(nn.Module):
+    """From the latent alone, as in the paper: three levels up to half the HR size, then a pixel-shuffle tail."""
+
+    def __init__(self, config: LatentDecoderConfig, latent_channels: int) -> None:
+        super().__init__()
+        widths = config.widths
+        self.conv_in = nn.Conv2d(latent_channels, widths[0], 3, padding=1)
+        self.levels = nn.ModuleList(
+            nn.Sequential(*(GroupNormResBlock(width, width, config.groups) for _ in range(count)))
+            for width, count in zip(widths, config.blocks, strict=True)
+        )
+        self.upsample = nn.ModuleList(nn.Conv2d(a, 4 * b, 1) for a, b in pairwise(widths))
+        self.norm_out = nn.GroupNorm(min(config.groups, widths[-1]), widths[-1], eps=1e-5)
+        self.conv_out = nn.Conv2d(widths[-1], 12, 3, padding=1)
+
+    def forward(self, z0: Tensor, features: Tensor, lr: Tensor) -> Tensor:  # noqa: ARG002 - one signature for both decoders
+        """Map z0 (B, C, h/2, w/2) to hr_hat (B, 3, 4h, 4w), not clamped; features and lr are not looked at."""
+        x = self.levels[0](self.conv_in(z0))
+        for upsample, level in zip(self.upsample, list(self.levels)[1:], strict=True):
+            x = level(F.pixel_shuffle(upsample(x), 2))
+        return F.pixel_shuffle(self.conv_out(F.silu(self.norm_out(x))), 2) + 0.5

@@ -1,0 +1,163 @@
+"""The presets in one visible table, with what each costs: plain data, so that listing them needs neither torch nor numpy.
+
+The widths are ours: the paper (Edge-SD-SR, CVPR 2025) publishes only its totals, about 169 M parameters and 142 GFLOPs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import resources
+
+from edgesr.errors import UsageError
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """The LR encoder E_L: it works on the latent grid, two LR pixels a position at x4."""
+
+    width: int  # channels of the trunk
+    blocks: int  # residual blocks
+
+
+@dataclass(frozen=True)
+class UNetConfig:
+    """A norm-free UNet with additive skips: its receptive field is bounded, so that tiles can be exact (ours)."""
+
+    widths: tuple[int, ...]  # channels a level, from the latent grid down; each level halves the grid
+    blocks: int  # residual blocks a level, on the way down and again on the way up
+    middle_blocks: int  # residual blocks at the coarsest level
+    time_width: int = 64  # channels of the time embedding, folded into biases at export
+
+
+@dataclass(frozen=True)
+class StableDiffusionUNetConfig:
+    """Stable Diffusion's UNet without attention and text: GroupNorm, SiLU, a concatenated skip after every layer."""
+
+    widths: tuple[int, ...]  # channels a level, from the latent grid down
+    blocks: int  # residual blocks a level on the way down; one more on the way up
+    groups: int = 32  # of each GroupNorm
+    time_width: int = 640  # channels of the time embedding
+
+
+@dataclass(frozen=True)
+class SkipDecoderConfig:
+    """A decoder that also receives the LR encoder's features and adds its output to bicubic(lr) (ours)."""
+
+    width: int  # channels on the latent grid
+    blocks: int  # residual blocks on the latent grid
+    lr_width: int  # channels on the LR grid, two times finer
+    lr_blocks: int  # residual blocks on the LR grid
+
+
+@dataclass(frozen=True)
+class LatentDecoderConfig:
+    """The paper's kind of decoder: it sees the latent alone."""
+
+    widths: tuple[int, ...]  # channels on the latent grid and on each grid two times finer
+    blocks: tuple[int, ...]  # residual blocks on each of those grids
+    groups: int = 32  # of each GroupNorm
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Figures of the real modules for one 128x128 -> 512x512 evaluation; a test recomputes each with torch's counters."""
+
+    encoder: float
+    unet: float
+    decoder: float
+
+    @property
+    def total(self) -> float:
+        """The sum of the three parts."""
+        return self.encoder + self.unet + self.decoder
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One model size."""
+
+    name: str
+    latent_channels: int  # of z: 16 for our autoencoder, 4 for Stable Diffusion's
+    encoder: EncoderConfig
+    unet: UNetConfig | StableDiffusionUNetConfig
+    decoder: SkipDecoderConfig | LatentDecoderConfig
+    halo: int | None  # LR px around a pixel that can change it; None: unbounded (GroupNorm sees the whole tile)
+    parameters: Cost  # count
+    gflops: Cost  # 2 x multiply-accumulates / 1e9
+
+    @property
+    def multiple(self) -> int:
+        """LR px: sides given to the network, and the positions of tiles, are multiples of this."""
+        return 2 ** len(self.unet.widths)
+
+
+SCALE = 4  # output px per input px, the paper's task
+LATENT_STRIDE = 2  # LR px a latent position at x4
+
+PRESETS = {
+    preset.name: preset
+    for preset in (
+        Preset(
+            name="tiny",
+            latent_channels=16,
+            encoder=EncoderConfig(width=48, blocks=2),
+            unet=UNetConfig(widths=(48, 128), blocks=1, middle_blocks=3),
+            decoder=SkipDecoderConfig(width=64, blocks=1, lr_width=32, lr_blocks=2),
+            halo=56,
+            parameters=Cost(encoder=89_936, unet=1_059_232, decoder=137_200),
+            gflops=Cost(encoder=0.735, unet=2.605, decoder=2.484),
+        ),
+        Preset(
+            name="small",
+            latent_channels=16,
+            encoder=EncoderConfig(width=96, blocks=2),
+            unet=UNetConfig(widths=(96, 256), blocks=2, middle_blocks=4),
+            decoder=SkipDecoderConfig(width=128, blocks=2, lr_width=64, lr_blocks=2),
+            halo=68,
+            parameters=Cost(encoder=0, unet=0, decoder=0),
+            gflops=Cost(encoder=0, unet=0, decoder=0),
+        ),
+        Preset(
+            name="paper",
+            latent_channels=4,
+            encoder=EncoderConfig(width=128, blocks=4),
+            unet=StableDiffusionUNetConfig(widths=(160, 320, 640, 640), blocks=2),
+            decoder=LatentDecoderConfig(widths=(128, 64, 32), blocks=(2, 2, 1)),
+            halo=None,
+            parameters=Cost(encoder=0, unet=0, decoder=0),
+            gflops=Cost(encoder=0, unet=0, decoder=0),
+        ),
+    )
+}
+
+
+def get_preset(name: str) -> Preset:
+    """Return the preset called `name`; raise UsageError that lists the known ones."""
+    if name not in PRESETS:
+        raise UsageError(f"unknown model '{name}': choose one of {', '.join(PRESETS)}")
+    return PRESETS[name]
+
+
+def weights_path(name: str) -> resources.abc.Traversable:
+    """Return where the released ONNX file of a preset lies inside the package, whether or not it is there."""
+    return resources.files("edgesr").joinpath("weights", f"{name}.onnx")
+
+
+def list_models() -> list[dict[str, object]]:
+    """Return one record a preset: name, parameters and GFLOPs per part and in total, and whether weights ship with it.
+
+    GFLOPs are 2 x multiply-accumulates for one 128x128 -> 512x512 evaluation.
+    """
+    return [
+        {
+            "name": preset.name,
+            "parameters": _record(preset.parameters),
+            "gflops": _record(preset.gflops),
+            "weights": weights_path(preset.name).is_file(),
+        }
+        for preset in PRESETS.values()
+    ]
+
+
+def _record(cost: Cost) -> dict[str, float]:
+    return {"encoder": cost.encoder, "unet": cost.unet, "decoder": cost.decoder, "total": round(cost.total, 3)}

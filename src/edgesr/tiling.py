@@ -1,0 +1,122 @@
+"""Cut a picture of any size into windows that a network can take, and put the results together; knows nothing of models.
+
+Two plans. Where a network's receptive field is bounded, `plan_exact` gives every window a halo that covers it: the parts that
+are kept then equal the untiled result, whatever the tile size (ours). Where it is not (GroupNorm), `plan_blended` gives
+windows of one size, overlapping, whose results are faded into each other (the paper's way: 128 px, overlap 32).
+All figures are LR px.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Span:
+    """One axis of a tile: the window [start, stop) that is computed, and the part [keep_start, keep_stop) that counts."""
+
+    start: int
+    stop: int
+    keep_start: int
+    keep_stop: int
+    fade_in: int = 0  # positions at the start of the kept part shared with the tile before
+    fade_out: int = 0  # positions at its end shared with the tile after
+
+    def weights(self, scale: int) -> NDArray[np.float32]:
+        """Return the blending weights of the kept part at `scale` output px a px; over all tiles they sum to one."""
+        weights = np.ones((self.keep_stop - self.keep_start) * scale, np.float32)
+        for count, part in ((self.fade_in * scale, slice(None)), (self.fade_out * scale, slice(None, None, -1))):
+            ramp = (np.arange(count, dtype=np.float32) + 0.5) / max(1, count)
+            weights[part][:count] *= ramp
+        return weights
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Tiles of a picture as the product of row spans and column spans."""
+
+    rows: tuple[Span, ...]
+    columns: tuple[Span, ...]
+
+    def __len__(self) -> int:
+        return len(self.rows) * len(self.columns)
+
+    def __iter__(self) -> Iterator[tuple[Span, Span]]:
+        """Iterate over the tiles in reading order."""
+        return ((row, column) for row in self.rows for column in self.columns)
+
+
+def plan_exact(height: int, width: int, *, tile: int | None, halo: int, multiple: int, window_pixels: int) -> Plan:
+    """Plan windows with a full halo over a picture whose sides are multiples of `multiple`.
+
+    `tile` is the side of the kept part; None chooses the grid that computes the fewest pixels with no window larger than
+    `window_pixels`. `halo` is a multiple of `multiple`.
+    """
+    if tile is not None:
+        rows, columns = -(-height // tile), -(-width // tile)
+    else:
+        rows, columns = _cheapest_grid(height, width, halo, window_pixels)
+    return Plan(_exact_spans(height, rows, halo, multiple), _exact_spans(width, columns, halo, multiple))
+
+
+def plan_blended(height: int, width: int, *, tile: int, overlap: int) -> Plan:
+    """Plan windows of `tile` px a side, each sharing at least `overlap` px with the next, spread evenly; a smaller picture is one window."""
+    return Plan(_blended_spans(height, tile, overlap), _blended_spans(width, tile, overlap))
+
+
+def add_tile(target: NDArray[np.float32], tile: NDArray[np.float32], row: Span, column: Span, scale: int) -> None:
+    """Add a window's result (C, h, w) to `target` (C, H, W), weighted; `target` starts as zeros."""
+    kept = crop(tile, row, column, scale)
+    weights = row.weights(scale)[:, None] * column.weights(scale)[None, :]
+    place(target, row, column, scale)[...] += kept * weights
+
+
+def crop(tile: NDArray[np.float32], row: Span, column: Span, scale: int) -> NDArray[np.float32]:
+    """Return the kept part of a window's result (C, h, w), a view."""
+    top, left = (row.keep_start - row.start) * scale, (column.keep_start - column.start) * scale
+    height, width = (row.keep_stop - row.keep_start) * scale, (column.keep_stop - column.keep_start) * scale
+    return tile[:, top : top + height, left : left + width]
+
+
+def place(target: NDArray[np.float32], row: Span, column: Span, scale: int) -> NDArray[np.float32]:
+    """Return where the kept part goes in `target` (C, H, W), a view."""
+    return target[:, row.keep_start * scale : row.keep_stop * scale, column.keep_start * scale : column.keep_stop * scale]
+
+
+def _cheapest_grid(height: int, width: int, halo: int, window_pixels: int) -> tuple[int, int]:
+    """Rows and columns of tiles with the smallest sum of window areas; halos inside the picture cost, its borders do not."""
+    best, best_cost = (1, 1), float("inf")
+    for rows in range(1, height // 32 + 2):
+        window_height = min(height, -(-height // rows) + 2 * halo)
+        for columns in range(1, width // 32 + 2):
+            window_width = min(width, -(-width // columns) + 2 * halo)
+            if window_height * window_width > window_pixels:
+                continue
+            cost = (height + 2 * halo * (rows - 1)) * (width + 2 * halo * (columns - 1))
+            if cost < best_cost:
+                best, best_cost = (rows, columns), cost
+            break  # more columns only cost more
+    return best
+
+
+def _exact_spans(length: int, count: int, halo: int, multiple: int) -> tuple[Span, ...]:
+    units = length // multiple
+    count = min(count, units)
+    edges = [round(i * units / count) * multiple for i in range(count + 1)]
+    return tuple(
+        Span(max(0, start - halo), min(length, stop + halo), start, stop)
+        for start, stop in zip(edges[:-1], edges[1:], strict=True)
+    )
+
+
+def _blended_spans(length: int, tile: int, overlap: int) -> tuple[Span, ...]:
+    if length <= tile:
+        return (Span(0, length, 0, length),)
+    count = -(-(length - overlap) // (tile - overlap))
+    starts = [round(i * (length - tile) / (count - 1)) for i in range(count)]
+    shared = [0, *(a + tile - b for a, b in zip(starts[:-1], starts[1:], strict=True)), 0]
+    return tuple(Span(s, s + tile, s, s + tile, shared[i], shared[i + 1]) for i, s in enumerate(starts))

@@ -1,0 +1,158 @@
+"""Recipes: TOML files read into frozen dataclasses, strictly: an unknown field is an error that names the nearest right one."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import sys
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from edgesr.data.bank import CropConfig
+from edgesr.data.degradation import DegradationConfig
+from edgesr.errors import UsageError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+Config = TypeVar("Config")
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where crops come from and how many."""
+
+    folder: str = "../shared/train"  # photographs
+    cache: str = "runs/bank"  # where they lie decoded
+    held_out: int = 24  # photographs kept from training, for the figures logged on the way
+    hr_size: int = 192  # HR px a side of a training crop
+    batch: int = 16  # crops a step
+    uses: int = 8  # times a degraded crop is used, each time turned otherwise and among others; degrading is dear on a CPU
+    block: int = 64  # steps whose crops are made together, so that uses of one crop lie apart
+    crop: CropConfig = field(default_factory=CropConfig)
+    degradation: DegradationConfig = field(default_factory=DegradationConfig)
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """AdamW; learning rate: linear warm-up, constant, then half a cosine down to zero over the last `decay` of the steps."""
+
+    steps: int = 10_000
+    learning_rate: float = 5e-4
+    warmup: int = 200  # steps
+    decay: float = 0.5  # share of the steps; 1 is plain cosine
+    beta2: float = 0.99
+    weight_decay: float = 0.0
+    clip: float = 1.0  # greatest norm of the gradient
+    ema: float = 0.999  # decay of the averaged weights a step
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Weights of the terms; pixel values in [0, 1], latents of unit variance."""
+
+    pixel: float = 1.0  # L1 of D(one-step z0_hat, lr)
+    latent: float = 0.02  # mean squared error of v
+    spread: float = 1e-3  # (s^2 - 1) / 2 - log s: keeps s alive; mu is left free (DESIGN section 2, traps)
+    latent_noise: float = 0.1  # standard deviation of the noise on z_h while the autoencoder trains (ours)
+    terminal_start: float = 0.75  # share of a batch at t = T at the first step; the rest has t uniform in [0, T]
+    terminal_end: float = 1.0  # the same at the last step: timesteps are biased towards T as training goes on
+
+
+@dataclass(frozen=True)
+class LogConfig:
+    """What is written on the way, in steps."""
+
+    every: int = 50  # a line of losses
+    validate: int = 500  # figures on held-out photographs
+    checkpoint: int = 250
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One stage of training."""
+
+    stage: str  # "autoencoder" or "end-to-end"
+    preset: str = "tiny"
+    init: str = ""  # checkpoint folder of the stage before
+    seed: int = 0
+    precision: str = "float32"  # or "bfloat16": autocast; on a CPU only with AVX-512 or AMX, else many times slower
+    data: DataConfig = field(default_factory=DataConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    log: LogConfig = field(default_factory=LogConfig)
+
+
+def load_recipe(path: Path, overrides: list[str] | None = None) -> Recipe:
+    """Read a recipe; `overrides` are "key.sub=value" strings, their values in TOML (bare words are strings).
+
+    Raises UsageError for a file that is not there or not TOML, an unknown field (names the nearest right one), a wrong type.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path}: cannot read the recipe: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: not a TOML file: {error}") from None
+    for override in overrides or []:
+        _override(table, override)
+    return from_table(Recipe, table)
+
+
+def from_table(kind: type[Config], table: dict[str, Any], where: str = "") -> Config:
+    """Build the dataclass `kind` from nested tables; raises UsageError naming the field."""
+    hints = typing.get_type_hints(kind)
+    names = [f.name for f in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    for key in table:
+        if key not in names:
+            near = difflib.get_close_matches(key, names, n=1)
+            raise UsageError(f"recipe: unknown field '{where}{key}': " + (f"did you mean '{near[0]}'?" if near else f"known are {', '.join(names)}"))
+    values = {key: _convert(hints[key], value, f"{where}{key}") for key, value in table.items()}
+    missing = [
+        f.name
+        for f in dataclasses.fields(kind)  # type: ignore[arg-type]
+        if f.name not in values and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+    ]
+    if missing:
+        raise UsageError(f"recipe: the field '{where}{missing[0]}' is missing")
+    return kind(**values)
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    if dataclasses.is_dataclass(hint) and isinstance(value, dict):
+        return from_table(hint, value, f"{where}.")  # type: ignore[arg-type]
+    origin = typing.get_origin(hint)
+    if origin is tuple and isinstance(value, list):
+        kinds = typing.get_args(hint)
+        kinds = kinds[:1] * len(value) if kinds[-1] is Ellipsis else kinds
+        if len(kinds) == len(value):
+            return tuple(_convert(k, v, where) for k, v in zip(kinds, value, strict=True))
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if origin is types.UnionType:
+        if value is None or any(type(value) is kind for kind in typing.get_args(hint)):
+            return value
+    elif origin is None and type(value) is hint:
+        return value
+    raise UsageError(f"recipe: the field '{where}' wants {getattr(hint, '__name__', hint)}, not {value!r}")
+
+
+def _override(table: dict[str, Any], text: str) -> None:
+    key, sign, raw = text.partition("=")
+    if not sign:
+        raise UsageError(f"--set {text}: write it as key=value, for example optimizer.steps=1000")
+    try:
+        value = tomllib.loads(f"value = {raw}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = raw
+    *parents, last = key.strip().split(".")
+    for parent in parents:
+        table = table.setdefault(parent, {})
+        if not isinstance(table, dict):
+            raise UsageError(f"--set {text}: '{parent}' is a field, not a table")
+    table[last] = value

@@ -1,0 +1,228 @@
+"""The loop: one recipe, one output folder, resumable at any checkpoint, boxed in time."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from edgesr.data.bank import ImageBank
+from edgesr.data.degradation import degrade
+from edgesr.errors import EdgesrError, UsageError
+from edgesr.model import build
+from edgesr.presets import SCALE, get_preset
+from edgesr.train import checkpoint
+from edgesr.train.batches import Batches, step_generator
+from edgesr.train.recipe import OptimizerConfig, Recipe, load_recipe
+from edgesr.train.stages import Networks, Stage, get_stage
+
+logger = logging.getLogger("edgesr.train")
+
+VALIDATION_CROPS = 48
+LEAST_LATENT_DB = 0.2  # a latent path that carries less is dead weight (DESIGN section 2, traps)
+
+
+def train(
+    recipe_path: Path, out: Path, *, resume: bool = False, minutes: float | None = None, device: str = "auto", overrides: list[str] | None = None
+) -> dict[str, float]:
+    """Run one stage; write checkpoints to `out`/checkpoint and lines to `out`/log.txt; return the last validation figures.
+
+    With `resume` it goes on from `out`'s checkpoint. `minutes` boxes the time: the run stops after it with a checkpoint.
+    Raises UsageError for a wrong recipe, missing data, a checkpoint of another preset, or an `out` that holds a run already;
+    EdgesrError when the loss is not finite (the last good checkpoint stays) or the latent path of a finished run is dead.
+    """
+    recipe = load_recipe(recipe_path, overrides)
+    folder = out / "checkpoint"
+    if folder.exists() and not resume:
+        raise UsageError(f"{out}: holds a run already; add --resume to go on with it, or choose another folder")
+    out.mkdir(parents=True, exist_ok=True)
+    _log_to(out / "log.txt")
+    where = torch.device(device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
+    stage = get_stage(recipe.stage, recipe.loss)
+    nets = Networks(build(get_preset(recipe.preset), recipe.seed)).to(where, memory_format=torch.channels_last)
+    training, held_out = _banks(recipe)
+    run = _Run(recipe, stage, nets)
+    if resume:
+        run.restore(folder)
+    elif recipe.init:
+        tensors, _ = checkpoint.load(Path(recipe.init))
+        checkpoint.load_into(nets, tensors, "ema.", Path(recipe.init))
+        run.reset_average()
+    logger.info("%s %s: %d photographs, step %d of %d, %s", recipe.preset, recipe.stage, len(training), run.step, recipe.optimizer.steps, where)
+    figures = run.loop(Batches(training, recipe.data, recipe.seed), _validation_pairs(held_out, recipe), folder, minutes)
+    if run.step >= recipe.optimizer.steps and figures["latent dB"] < LEAST_LATENT_DB:
+        raise EdgesrError(f"the latent path carries {figures['latent dB']:.2f} dB, less than {LEAST_LATENT_DB}: this stage has failed")
+    return figures
+
+
+class _Run:
+    """The moving state of a run: networks, their average, the optimizer, the step and the seconds spent."""
+
+    def __init__(self, recipe: Recipe, stage: Stage, nets: Networks) -> None:
+        self.recipe, self.stage, self.nets = recipe, stage, nets
+        nets.requires_grad_(False)
+        for module in stage.trained(nets):
+            module.requires_grad_(True)
+        self.parameters = [p for p in nets.parameters() if p.requires_grad]
+        config = recipe.optimizer
+        self.optimizer = torch.optim.AdamW(self.parameters, lr=config.learning_rate, betas=(0.9, config.beta2), weight_decay=config.weight_decay)
+        self.average = copy.deepcopy(nets).requires_grad_(False)
+        self.step, self.seconds = 0, 0.0
+
+    def loop(self, batches: Batches, validation: tuple[Tensor, Tensor], folder: Path, minutes: float | None) -> dict[str, float]:
+        """Train until the last step or the last minute; return the figures of the end."""
+        config, log = self.recipe.optimizer, self.recipe.log
+        deadline = time.monotonic() + 60 * minutes if minutes else math.inf
+        meter = _Meter()
+        while self.step < config.steps and time.monotonic() < deadline:
+            with meter.waiting():
+                hr, lr = batches(self.step)
+            meter.add(self.update(hr, lr))
+            self.step += 1
+            if self.step % log.every == 0:
+                self.seconds += meter.seconds()
+                logger.info("step %d  %s  %.0f min left", self.step, meter.line(), (config.steps - self.step) * meter.seconds() / log.every / 60)
+                meter = _Meter()
+            if self.step % log.checkpoint == 0:
+                self.save(folder)
+            if self.step % log.validate == 0 and self.step < config.steps:
+                self.validate(*validation)
+        self.save(folder)
+        return self.validate(*validation)
+
+    def update(self, hr: Tensor, lr: Tensor) -> dict[str, float]:
+        """One optimizer step; raises EdgesrError when the loss is not finite."""
+        config = self.recipe.optimizer
+        device = self.parameters[0].device
+        hr, lr = (x.to(device, memory_format=torch.channels_last) for x in (hr, lr))
+        generator = step_generator(self.recipe.seed, "loss", self.step)
+        with self.autocast():
+            loss, scalars = self.stage.loss(self.nets, hr, lr, self.step / config.steps, generator)
+        if not torch.isfinite(loss):
+            raise EdgesrError(f"step {self.step}: the loss is {loss.item()}; lower optimizer.learning_rate and --resume from the last checkpoint")
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.parameters, config.clip)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(config, self.step)
+        self.optimizer.step()
+        decay = min(config.ema, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            for mean, value in zip(self.average.state_dict().values(), self.nets.state_dict().values(), strict=True):
+                mean.lerp_(value, 1 - decay)
+        return {"loss": loss.item(), **{name: value.item() for name, value in scalars.items()}, "gradient": norm.item()}
+
+    def autocast(self) -> torch.autocast:
+        """Mixed precision as the recipe says."""
+        return torch.autocast(self.parameters[0].device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16")
+
+    @torch.no_grad()
+    def validate(self, hr: Tensor, lr: Tensor) -> dict[str, float]:
+        """PSNR of the averaged networks on held-out crops against bicubic, and the dB lost when the latent is zeros."""
+        device = self.parameters[0].device
+        hr, lr = hr.to(device), lr.to(device)
+        with self.autocast():
+            full, without = (self.stage.reconstruct(self.average, hr, lr, latent=latent).float() for latent in (True, False))
+        bicubic = nn.functional.interpolate(lr, scale_factor=SCALE, mode="bicubic", align_corners=False)
+        figures = {"PSNR": _psnr(full, hr), "gain dB": _psnr(full, hr) - _psnr(bicubic, hr), "latent dB": _psnr(full, hr) - _psnr(without, hr)}
+        logger.info("step %d  held out: %s  (%.0f min)", self.step, "  ".join(f"{k} {v:.3f}" for k, v in figures.items()), self.seconds / 60)
+        return figures
+
+    def reset_average(self) -> None:
+        """Start the average at the networks' present weights."""
+        self.average.load_state_dict(self.nets.state_dict())
+
+    def save(self, folder: Path) -> None:
+        """Write everything a resumed run needs."""
+        tensors = {f"net.{k}": v for k, v in self.nets.state_dict().items()} | {f"ema.{k}": v for k, v in self.average.state_dict().items()}
+        for index, state in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items()}
+        checkpoint.save(folder, tensors, {"preset": self.recipe.preset, "stage": self.recipe.stage, "step": self.step, "seconds": self.seconds})
+
+    def restore(self, folder: Path) -> None:
+        """Take up what `save` wrote."""
+        tensors, state = checkpoint.load(folder)
+        checkpoint.load_into(self.nets, tensors, "net.", folder)
+        checkpoint.load_into(self.average, tensors, "ema.", folder)
+        moments: dict[int, dict[str, Any]] = {}
+        for name, tensor in tensors.items():
+            if name.startswith("optimizer."):
+                _, index, key = name.split(".")
+                moments.setdefault(int(index), {})[key] = tensor
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        self.step, self.seconds = state["step"], state["seconds"]
+
+
+class _Meter:
+    """Means of the scalars between two log lines, and the share of the time spent waiting for data."""
+
+    def __init__(self) -> None:
+        self.began, self.waited, self.steps = time.monotonic(), 0.0, 0
+        self.sums: dict[str, float] = {}
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Count the time inside as waiting."""
+        began = time.monotonic()
+        yield
+        self.waited += time.monotonic() - began
+
+    def add(self, scalars: dict[str, float]) -> None:
+        """Count one step."""
+        self.steps += 1
+        for name, value in scalars.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+
+    def seconds(self) -> float:
+        """Return the seconds since the last line."""
+        return time.monotonic() - self.began
+
+    def line(self) -> str:
+        """Return the means, the share of waiting and the seconds a step."""
+        terms = "  ".join(f"{name} {total / self.steps:.4f}" for name, total in self.sums.items())
+        return f"{terms}  waiting {self.waited / self.seconds():.0%}  {self.seconds() / self.steps:.2f} s/step"
+
+
+def learning_rate(config: OptimizerConfig, step: int) -> float:
+    """Linear warm-up, constant, half a cosine over the last `decay` of the steps."""
+    warm = min(1.0, (step + 1) / max(1, config.warmup))
+    tail = max(1.0, config.decay * config.steps)
+    left = min(1.0, (config.steps - step) / tail)
+    return config.learning_rate * warm * (1 - math.cos(math.pi * left)) / 2
+
+
+def _banks(recipe: Recipe) -> tuple[ImageBank, ImageBank]:
+    bank = ImageBank.load(Path(recipe.data.folder), cache=Path(recipe.data.cache))
+    held_out = min(recipe.data.held_out, len(bank) // 2)
+    return ImageBank(bank.pixels, bank.photos[: len(bank) - held_out]), ImageBank(bank.pixels, bank.photos[len(bank) - held_out :])
+
+
+def _validation_pairs(bank: ImageBank, recipe: Recipe) -> tuple[Tensor, Tensor]:
+    generator = step_generator(0, "validation", 0)
+    hr = bank.crops(VALIDATION_CROPS, recipe.data.hr_size, generator, recipe.data.crop)
+    return hr, degrade(hr, scale=SCALE, generator=generator, config=recipe.data.degradation)
+
+
+def _psnr(out: Tensor, hr: Tensor) -> float:
+    """Mean over pictures of the RGB PSNR in dB, values clamped to [0, 1]."""
+    error = (out.clamp(0, 1) - hr).square().mean(dim=(1, 2, 3))
+    return float((-10 * error.log10()).mean())
+
+
+def _log_to(path: Path) -> None:
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    for handler in list(logger.handlers):
+        logger.removeHandler(handler)
+    for handler in (logging.StreamHandler(), logging.FileHandler(path)):
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+        logger.addHandler(handler)

@@ -1,0 +1,227 @@
+"""lr -> hr for a picture of any size: images, tiles and the engine put together. This is what `from edgesr import Upscaler` gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from edgesr import images
+from edgesr.errors import UsageError
+from edgesr.images import Picture
+from edgesr.noise import noise_field
+from edgesr.planes import fill_transparent, resize, to_grey
+from edgesr.presets import LATENT_STRIDE, PRESETS, SCALE, get_preset, weights_path
+from edgesr.runtime import load_engine
+from edgesr.tiling import Plan, add_tile, crop, place, plan_blended, plan_exact
+
+Progress = Callable[[float], None]
+Pixels = NDArray[Any]  # (H, W, C) uint8, uint16, or floating point in [0, 1]
+
+MIN_SCALE, MAX_SCALE = 1.0, 8.0
+MIN_TILE = 16  # LR px
+WINDOW_PIXELS = 512 * 512  # LR px a window at most: about 250 MB of activations for `tiny`
+BLENDED_TILE, BLENDED_OVERLAP = 128, 32  # LR px, the paper's
+
+
+class Upscaler:
+    """A loaded model, for one picture after the other.
+
+    `tile` is the side in LR px of the part a tile contributes, or "auto"; it changes memory and speed, never the result.
+    `threads` None uses every core. `seed` names the noise field: the same seed gives the same bytes.
+
+    Raises UsageError for an unknown model, one without weights, an unknown or missing engine, or a wrong tile.
+    """
+
+    def __init__(
+        self, model: str = "tiny", *, engine: str = "auto", tile: int | str = "auto", threads: int | None = None, seed: int = 0
+    ) -> None:
+        self.preset = get_preset(model)
+        self.model = model
+        self._tile = _checked_tile(tile)
+        self._seed = seed
+        source = weights_path(model)
+        if not source.is_file():
+            have = ", ".join(name for name in PRESETS if weights_path(name).is_file())
+            raise UsageError(f"the model '{model}' has no released weights yet; models that have: {have}")
+        with resources.as_file(source) as path:
+            self._engine = load_engine(engine, path, threads)
+        self.engine = self._engine.description
+
+    def __call__(self, image: Any, *, scale: float | None = None, width: int | None = None, height: int | None = None) -> Any:
+        """Upscale `image` and return what was given: PIL image for PIL image, array for array; PIL image for a path or bytes.
+
+        An array is (H, W) or (H, W, C), C from 1 to 4 (grey, grey + alpha, RGB, RGB + alpha), uint8, uint16 or floating point in
+        [0, 1]. `scale`, `width` and `height` as in `target_size`. Raises UsageError for other types or a wrong size, InputError for a
+        file that cannot be read.
+        """
+        if isinstance(image, np.ndarray):
+            pixels = _checked_array(image)
+            out = self._pixels(pixels, target_size(pixels.shape[1], pixels.shape[0], scale, width, height))
+            return out[:, :, 0] if image.ndim == 2 else out
+        if isinstance(image, Image.Image):
+            picture = images.from_pil(image)
+        elif isinstance(image, str | Path | bytes):
+            picture = images.read(image)
+        else:
+            raise UsageError(f"cannot upscale a {type(image).__name__}: give a PIL image, an array, a path or a file's bytes")
+        return images.to_pil(self.upscale_picture(picture, scale=scale, width=width, height=height))
+
+    def upscale_picture(
+        self,
+        picture: Picture,
+        *,
+        scale: float | None = None,
+        width: int | None = None,
+        height: int | None = None,
+        progress: Progress | None = None,
+    ) -> Picture:
+        """Return the picture enlarged, its metadata carried over; `progress` gets the fraction done in [0, 1] after each tile."""
+        old_height, old_width = picture.pixels.shape[:2]
+        size = target_size(old_width, old_height, scale, width, height)
+        return replace(picture, pixels=self._pixels(picture.pixels, size, progress))
+
+    def _pixels(self, pixels: Pixels, size: tuple[int, int], progress: Progress | None = None) -> Pixels:
+        """(H, W, C) -> (size[1], size[0], C): colour and alpha each through the model, then Lanczos if the size is not 4x."""
+        channels = pixels.shape[2]
+        colour, alpha = (pixels[:, :, :-1], pixels[:, :, -1:]) if channels in (2, 4) else (pixels, None)
+        if alpha is None:
+            return resize(self._network(colour, progress), size)
+        passes = 1 if _constant(alpha) else 2
+        colour = resize(self._network(fill_transparent(colour, alpha), _part(progress, 0, passes)), size)
+        if passes == 1:
+            opacity = np.full((*colour.shape[:2], 1), alpha[0, 0, 0], alpha.dtype)
+        else:
+            opacity = resize(self._network(alpha, _part(progress, 1, passes)), size)
+        return np.concatenate([colour, opacity], axis=2)
+
+    def _network(self, pixels: Pixels, progress: Progress | None) -> Pixels:
+        """(H, W, 1 or 3) -> (4H, 4W, 1 or 3) of the same type, tile by tile."""
+        height, width, channels = pixels.shape
+        multiple = self.preset.multiple
+        padded_height, padded_width = -(-height // multiple) * multiple, -(-width // multiple) * multiple
+        plan = self._plan(padded_height, padded_width)
+        blended = any(span.fade_in for span in (*plan.rows, *plan.columns))
+        out = np.empty((SCALE * height, SCALE * width, channels), pixels.dtype)
+        # Blending needs sums in float; exact tiles go straight to their place.
+        sums = np.zeros((channels, SCALE * padded_height, SCALE * padded_width), np.float32) if blended else None
+        for number, (row, column) in enumerate(plan, start=1):
+            rows = np.clip(np.arange(row.start, row.stop), 0, height - 1)  # repeats the last row and column up to the multiple
+            columns = np.clip(np.arange(column.start, column.stop), 0, width - 1)
+            lr = _to_network(pixels[rows[:, None], columns])
+            stride = LATENT_STRIDE
+            eps = noise_field(
+                self._seed, row.start // stride, column.start // stride, len(rows) // stride, len(columns) // stride,
+                self.preset.latent_channels,
+            )  # fmt: skip
+            hr = self._engine(lr, eps[None])[0]  # (3, 4h, 4w)
+            hr = to_grey(hr) if channels == 1 else hr
+            if sums is None:
+                target = place(out.transpose(2, 0, 1), row, column, SCALE)  # cut off at the picture's own border
+                target[...] = _from_network(crop(hr, row, column, SCALE)[:, : target.shape[1], : target.shape[2]], pixels.dtype)
+            else:
+                add_tile(sums, hr, row, column, SCALE)
+            if progress:
+                progress(number / len(plan))
+        if sums is not None:
+            out[...] = _from_network(sums[:, : SCALE * height, : SCALE * width], pixels.dtype).transpose(1, 2, 0)
+        return out
+
+    def _plan(self, height: int, width: int) -> Plan:
+        halo, multiple = self.preset.halo, self.preset.multiple
+        if halo is None:
+            return plan_blended(height, width, tile=BLENDED_TILE, overlap=BLENDED_OVERLAP)
+        return plan_exact(height, width, tile=self._tile, halo=halo, multiple=multiple, window_pixels=WINDOW_PIXELS)
+
+
+def upscale(
+    image: Any,
+    *,
+    model: str = "tiny",
+    scale: float | None = None,
+    width: int | None = None,
+    height: int | None = None,
+    engine: str = "auto",
+    threads: int | None = None,
+) -> Any:
+    """Upscale one image with a model that stays loaded for the next call; see `Upscaler` for types and errors."""
+    return _loaded(model, engine, threads)(image, scale=scale, width=width, height=height)
+
+
+@lru_cache(maxsize=2)
+def _loaded(model: str, engine: str, threads: int | None) -> Upscaler:
+    return Upscaler(model, engine=engine, threads=threads)
+
+
+def target_size(
+    width: int, height: int, scale: float | None = None, target_width: int | None = None, target_height: int | None = None
+) -> tuple[int, int]:
+    """Return the output's (width, height) in px for an input of `width` x `height` px.
+
+    `scale` from 1 to 8, 4 if nothing is given; or a target width, or height, or both: the largest size inside them that keeps the
+    shape. Raises UsageError when both ways are used, or the scale that results is out of range.
+    """
+    if target_width is None and target_height is None:
+        factor = float(SCALE) if scale is None else scale
+    elif scale is not None:
+        raise UsageError("give either a scale or a target width/height, not both")
+    else:
+        sides = ((target_width, width), (target_height, height))
+        factor = min(target / side for target, side in sides if target is not None)
+    if not MIN_SCALE <= factor <= MAX_SCALE:  # also catches NaN
+        raise UsageError(f"scale {factor:g} is out of range: it must lie between {MIN_SCALE:g} and {MAX_SCALE:g}")
+    return max(1, round(width * factor)), max(1, round(height * factor))
+
+
+def _checked_tile(tile: int | str) -> int | None:
+    if tile == "auto":
+        return None
+    try:
+        side = int(tile)
+    except ValueError:
+        side = 0
+    if side < MIN_TILE:
+        raise UsageError(f"tile '{tile}': give 'auto' or a whole number of LR pixels, at least {MIN_TILE}")
+    return side
+
+
+def _checked_array(array: NDArray[Any]) -> Pixels:
+    if not (array.dtype in (np.uint8, np.uint16) or np.issubdtype(array.dtype, np.floating)):
+        raise UsageError(f"an array of {array.dtype}: give uint8, uint16, or floating point in [0, 1]")
+    pixels = array[:, :, None] if array.ndim == 2 else array
+    if pixels.ndim != 3 or not 1 <= pixels.shape[2] <= 4 or 0 in pixels.shape:
+        raise UsageError(f"an array of shape {array.shape}: give (height, width) or (height, width, 1 to 4 channels)")
+    return pixels
+
+
+def _constant(plane: Pixels) -> bool:
+    return bool((plane == plane[0, 0, 0]).all())
+
+
+def _part(progress: Progress | None, index: int, count: int) -> Progress | None:
+    """The part of `progress` that one of several passes fills."""
+    return (lambda fraction: progress((index + fraction) / count)) if progress else None
+
+
+def _white(dtype: np.dtype[Any]) -> float:
+    return float(np.iinfo(dtype).max) if np.issubdtype(dtype, np.integer) else 1.0
+
+
+def _to_network(pixels: Pixels) -> NDArray[np.float32]:
+    """(h, w, 1 or 3) -> (1, 3, h, w) float32 in [0, 1]."""
+    planes = np.ascontiguousarray(pixels.transpose(2, 0, 1), dtype=np.float32) / np.float32(_white(pixels.dtype))
+    return np.clip(np.broadcast_to(planes, (3, *planes.shape[1:])), 0, 1)[None]
+
+
+def _from_network(planes: NDArray[np.float32], dtype: np.dtype[Any]) -> Pixels:
+    """(C, h, w) in [0, 1] -> the same shape in `dtype`, rounded to the nearest level."""
+    if np.issubdtype(dtype, np.floating):
+        return planes.astype(dtype)
+    return (planes * np.float32(_white(dtype)) + np.float32(0.5)).astype(dtype)

@@ -1,0 +1,101 @@
+"""Metrics against closed forms, scikit-image, and the published figures of bicubic interpolation on two suites."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage import color, data
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from edgesr.data.suites import load_suite
+from edgesr.evaluate.metrics import luma, psnr_rgb, psnr_y, ssim_y
+
+SHARED = Path(os.environ.get("EDGESR_SHARED", Path(__file__).parents[3] / "shared"))
+
+
+@pytest.fixture(scope="module")
+def photo() -> np.ndarray:
+    return data.chelsea()[50:180, 100:250]
+
+
+@pytest.fixture(scope="module")
+def noisy(photo) -> np.ndarray:
+    noise = np.random.default_rng(0).normal(0, 12, photo.shape)
+    return np.clip(photo + noise, 0, 255).round().astype(np.uint8)
+
+
+def flat(*colour: int) -> np.ndarray:
+    return np.full((32, 32, 3), colour, dtype=np.uint8)
+
+
+def test_luma_is_matlabs(photo):
+    corners = {(0, 0, 0): 16, (255, 255, 255): 235, (255, 0, 0): 81, (0, 255, 0): 145, (0, 0, 255): 41}
+    assert {rgb: luma(flat(*rgb))[0, 0] for rgb in corners} == corners
+    np.testing.assert_array_equal(luma(photo), np.round(color.rgb2ycbcr(photo)[..., 0]))
+
+
+def test_psnr_of_a_known_offset():
+    assert psnr_rgb(flat(110, 100, 100), flat(100, 100, 100)) == pytest.approx(10 * math.log10(255**2 * 3 / 100))
+    step = luma(flat(110, 110, 110))[0, 0] - luma(flat(100, 100, 100))[0, 0]
+    assert psnr_y(flat(110, 110, 110), flat(100, 100, 100)) == pytest.approx(20 * math.log10(255 / step))
+
+
+def test_psnr_is_scikit_images(photo, noisy):
+    inside = (slice(4, -4), slice(4, -4))
+    expected = peak_signal_noise_ratio(photo[inside], noisy[inside])
+    assert psnr_rgb(noisy, photo) == pytest.approx(expected)
+    expected = peak_signal_noise_ratio(luma(photo)[inside], luma(noisy)[inside], data_range=255)
+    assert psnr_y(noisy, photo) == pytest.approx(expected)
+
+
+def test_ssim_is_scikit_images(photo, noisy):
+    expected = structural_similarity(
+        luma(photo)[4:-4, 4:-4],
+        luma(noisy)[4:-4, 4:-4],
+        data_range=255,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+    )
+    assert ssim_y(noisy, photo) == pytest.approx(expected, abs=1e-9)
+
+
+def test_equal_pictures_are_perfect(photo):
+    assert psnr_y(photo, photo) == psnr_rgb(photo, photo) == math.inf
+    assert ssim_y(photo, photo) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("metric", [psnr_y, psnr_rgb, ssim_y])
+def test_the_border_does_not_count(metric, photo, noisy):
+    framed = noisy.copy()
+    framed[:4] = framed[-4:] = framed[:, :4] = framed[:, -4:] = 0
+    assert metric(framed, photo) == metric(noisy, photo)
+    assert metric(framed, photo, border=3) < metric(noisy, photo, border=3)
+
+
+@pytest.mark.parametrize("metric", [psnr_y, psnr_rgb, ssim_y])
+def test_pictures_that_cannot_be_compared_are_refused(metric, photo):
+    with pytest.raises(ValueError, match="shape"):
+        metric(photo[1:], photo)
+    with pytest.raises(ValueError, match="uint8"):
+        metric(photo / 255, photo / 255)
+    with pytest.raises(ValueError, match="border"):
+        metric(photo[:8], photo[:8])
+
+
+@pytest.mark.parametrize(("suite", "expected"), [("Set14-blind", 23.49), ("BSD50-blind", 23.12)])
+def test_bicubic_interpolation_scores_its_known_figure(suite, expected):
+    folder = SHARED / "eval" / suite
+    if not folder.is_dir():
+        pytest.skip(f"evaluation suite {suite} not found in {SHARED}")
+    scores = []
+    for pair in load_suite(folder):
+        height, width = pair.hr.shape[:2]
+        upscaled = np.asarray(Image.fromarray(pair.lr).resize((width, height), Image.Resampling.BICUBIC))
+        scores.append(psnr_y(upscaled, pair.hr))
+    assert np.mean(scores) == pytest.approx(expected, abs=0.005)

@@ -1,0 +1,192 @@
+"""Whatever is wrong with an input, the person gets one line that names the file and the reason."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import struct
+import subprocess
+import sys
+import threading
+import warnings
+import zlib
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from picture_files import camera_exif, chunk, gradient, noise, png, png_file, saved
+from PIL import Image
+
+from edgesr import images
+from edgesr.errors import InputError
+from edgesr.images import Picture
+
+SOURCE = Picture(gradient(), "PNG", exif=camera_exif(), dpi=(72.0, 72.0))
+VALID = {name: images.encode(SOURCE, name) for name in ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "AVIF")}
+VALID["PNG16"] = images.encode(Picture(gradient(dtype=np.uint16), "PNG"), "PNG")
+VALID["TIFF16"] = images.encode(Picture(gradient(dtype=np.uint16), "PNG"), "TIFF")
+VALID["TIFF raw"] = saved(Image.fromarray(gradient()), "TIFF")
+VALID["GIF"] = saved(Image.fromarray(gradient()[..., 0]), "GIF")
+VALID["progressive JPEG"] = saved(Image.fromarray(gradient(64, 64)), "JPEG", progressive=True)
+WHOLE = {name: images.read(data).pixels for name, data in VALID.items()}
+
+
+def refusal(source: object, **options: int) -> str:
+    """Return the message an input is refused with, which must be one line."""
+    with pytest.raises(InputError) as caught:
+        images.read(source, **options)  # type: ignore[arg-type]
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize("name", VALID)
+def test_a_file_cut_short_anywhere_is_refused_or_read_whole(name: str) -> None:
+    """Never a picture with a grey end: only what ends behind the pixels may be missing."""
+    data = VALID[name]
+    for length in sorted({*range(0, len(data), max(1, len(data) // 40)), *range(len(data) - 12, len(data))}):
+        try:
+            read = images.read(data[:length]).pixels
+        except InputError:
+            continue
+        assert np.array_equal(read, WHOLE[name]), f"{length} of {len(data)} bytes"
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data(), name=st.sampled_from(sorted(VALID)))
+def test_damaged_bytes_never_raise_anything_else(data: st.DataObject, name: str) -> None:
+    damaged = bytearray(VALID[name])
+    for _ in range(data.draw(st.integers(1, 6))):
+        damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
+    cut = data.draw(st.integers(len(damaged) // 2, len(damaged)))
+    try:
+        images.read(bytes(damaged[:cut]), max_pixels=10**6)
+    except InputError as error:
+        assert "\n" not in str(error)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    head=st.sampled_from(
+        [
+            *(b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*", b"II+\0\x08\0\0\0", b"BM", b"GIF89a"),
+            *(b"RIFF\xff\0\0\0WEBPVP8 ", b"\0\0\0\x1cftypavif"),
+        ]
+    ),
+    tail=st.binary(max_size=200),
+)
+def test_random_bytes_never_raise_anything_else(head: bytes, tail: bytes) -> None:
+    with pytest.raises(InputError):
+        images.read(head + tail, max_pixels=10**6)
+
+
+def test_each_message_names_the_file_and_the_reason(tmp_path: Path) -> None:
+    empty, text, cut = tmp_path / "empty.jpg", tmp_path / "text.png", tmp_path / "cut.jpg"
+    empty.touch()
+    text.write_text("Dear diary")
+    cut.write_bytes(VALID["JPEG"][: len(VALID["JPEG"]) // 2])
+    assert f"{empty}: is empty" in refusal(empty)
+    assert f"{text}: is no picture" in refusal(text)
+    assert f"{cut}: " in refusal(cut)
+    assert "truncated" in refusal(cut).lower()
+    assert "No such file" in refusal(tmp_path / "missing.png")
+    assert "directory" in refusal(tmp_path)
+    assert "the picture given" in refusal(b"nothing")
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
+def test_a_file_without_permission_is_named(tmp_path: Path) -> None:
+    locked = tmp_path / "locked.png"
+    locked.write_bytes(VALID["PNG"])
+    locked.chmod(0)
+    assert "Permission denied" in refusal(locked)
+
+
+def test_format_is_told_by_the_content(tmp_path: Path) -> None:
+    misnamed = tmp_path / "really-a-jpeg.png"
+    misnamed.write_bytes(VALID["JPEG"])
+    assert images.read(misnamed).format == "JPEG"
+
+
+def test_a_bomb_is_refused_by_its_header_with_the_way_out() -> None:
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 50_000, 50_000, 8, 2, 0, 0, 0))
+    message = refusal(png_file(header, chunk(b"IDAT", zlib.compress(b"\0" * 100))))
+    assert "50000x50000 = 2,500,000,000 pixels" in message
+    assert f"{images.MAX_PIXELS:,}" in message
+    assert "--max-pixels 2500000000" in message
+    assert "max_pixels=" in message
+
+
+@pytest.mark.parametrize("name", VALID)
+def test_the_limit_counts_pixels_exactly(name: str) -> None:
+    height, width = WHOLE[name].shape[:2]
+    assert images.read(VALID[name], max_pixels=height * width).pixels.shape == WHOLE[name].shape
+    assert f"{width}x{height}" in refusal(VALID[name], max_pixels=height * width - 1)
+
+
+def test_webp_of_any_kind_states_its_size_before_it_is_decoded() -> None:
+    for options in ({"lossless": True}, {"quality": 80}, {"quality": 80, "exif": camera_exif()}):
+        data = saved(Image.new("RGB", (300, 200), "red"), "WEBP", **options)
+        assert "300x200" in refusal(data, max_pixels=59_999)
+
+
+def test_pillow_s_own_limit_neither_interferes_nor_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    for name, data in VALID.items():
+        assert np.array_equal(images.read(data).pixels, WHOLE[name])
+    assert Image.MAX_IMAGE_PIXELS == 100
+
+
+def test_series_of_pictures_are_refused_with_their_number() -> None:
+    frames = [Image.fromarray(noise(3, np.uint8) // (index + 1)) for index in range(3)]
+    for name in ("GIF", "PNG", "WEBP", "TIFF", "AVIF"):
+        data = saved(frames[0], name, save_all=True, append_images=frames[1:])
+        message = refusal(data)
+        assert re.search(r"\b3 (frames|pages)", message), name
+        assert "still pictures" in message
+
+
+def test_a_tiff_with_a_thumbnail_page_passes() -> None:
+    stream = io.BytesIO()
+    with tifffile.TiffWriter(stream) as file:
+        file.write(gradient(), photometric="rgb")
+        file.write(gradient()[::4, ::4].copy(), photometric="rgb", subfiletype=1)
+    assert np.array_equal(images.read(stream.getvalue()).pixels, gradient())
+
+
+def test_compressed_text_and_profile_bombs_are_refused() -> None:
+    bomb = zlib.compress(bytes(50_000_000))
+    for extra in (chunk(b"zTXt", b"k\0\0" + bomb), chunk(b"iCCP", b"k\0\0" + bomb)):
+        assert "too large" in refusal(png(gradient(), extra=extra, depth=8))
+
+
+def test_warnings_of_the_libraries_stay_inside(capfd: pytest.CaptureFixture[str]) -> None:
+    """Also when many threads read at once: every filter is back in place at the end."""
+    before = list(warnings.filters)
+    broken = saved(Image.fromarray(gradient()), "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\x05\0abc")
+    jobs = [broken, VALID["TIFF"], VALID["TIFF"][:-20], VALID["PNG"]]
+
+    def work() -> None:
+        for data in jobs * 5:
+            with suppress(InputError):
+                images.read(data)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert list(warnings.filters) == before
+    assert capfd.readouterr().err == ""
+
+
+def test_streams_and_pipes_are_read() -> None:
+    assert np.array_equal(images.read(io.BytesIO(VALID["PNG"])).pixels, WHOLE["PNG"])
+    program = "import sys; from edgesr import images; print(images.read(sys.stdin.buffer).pixels.shape)"
+    done = subprocess.run([sys.executable, "-c", program], input=VALID["PNG"], capture_output=True, check=True)
+    assert done.stdout.decode().strip() == str(WHOLE["PNG"].shape)

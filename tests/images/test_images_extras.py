@@ -1,0 +1,87 @@
+"""HEIC and JPEG XL, each by an extra that may be missing."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from picture_files import camera_exif, gradient, profile
+
+from edgesr import images
+from edgesr.errors import InputError
+from edgesr.images import Picture
+
+HEIC_HEAD = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
+JXL_HEAD = b"\xff\x0a\0\0"
+
+
+def test_heic_round_trip_is_upright_with_profile_and_exif() -> None:
+    pillow_heif = pytest.importorskip("pillow_heif")
+    picture = Picture(gradient(64, 96), "JPEG", exif=camera_exif(), icc=profile())
+    read = images.read(images.encode(picture, "HEIF"))
+    assert (read.format, read.icc) == ("HEIF", profile())
+    assert np.abs(read.pixels.astype(int) - picture.pixels).mean() < 3
+    assert read.exif is not None
+    assert b"CameraCo." in read.exif
+    stream = io.BytesIO()
+    heif = pillow_heif.from_pillow(images.to_pil(picture))
+    heif.save(stream, exif=b"Exif\0\0" + camera_exif(6))
+    assert images.read(stream.getvalue()).pixels.shape == (96, 64, 3)
+
+
+def test_jxl_round_trip_is_lossless_at_100_and_keeps_exif() -> None:
+    pytest.importorskip("pillow_jxl")
+    picture = Picture(gradient(), "JPEG", exif=camera_exif())
+    read = images.read(images.encode(picture, "JXL", quality=100))
+    assert np.array_equal(read.pixels, picture.pixels)
+    assert read.exif is not None
+    assert b"CameraCo." in read.exif
+
+
+@pytest.mark.parametrize("size", [(40, 24), (256, 256), (8, 8), (1000, 3), (160, 90), (3000, 2000)])
+def test_jxl_states_its_size_before_it_is_decoded(size: tuple[int, int]) -> None:
+    pytest.importorskip("pillow_jxl")
+    data = images.encode(Picture(np.zeros((size[1], size[0], 3), np.uint8), "PNG", exif=camera_exif()), "JXL")
+    with pytest.raises(InputError, match=f"has {size[0]}x{size[1]} "):
+        images.read(data, max_pixels=size[0] * size[1] - 1)
+    assert images.read(data, max_pixels=size[0] * size[1]).pixels.shape == (size[1], size[0], 3)
+
+
+@pytest.mark.parametrize("head", [HEIC_HEAD, JXL_HEAD])
+def test_damaged_files_are_refused(head: bytes) -> None:
+    with pytest.raises(InputError):
+        images.read(head + bytes(100))
+
+
+def test_a_missing_extra_is_named() -> None:
+    """In a Python that cannot find the two packages."""
+    program = f"""
+import importlib.abc, sys
+class Absent(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("pillow_heif", "pillow_jxl"):
+            raise ModuleNotFoundError(name)
+import importlib.util
+found = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *rest: None if name in ("pillow_heif", "pillow_jxl") else found(name, *rest)
+sys.meta_path.insert(0, Absent())
+from edgesr import images
+from edgesr.errors import EdgesrError
+for action in (
+    lambda: images.read({HEIC_HEAD!r}),
+    lambda: images.read({JXL_HEAD!r}),
+    lambda: images.format_for("a.heic"),
+    lambda: images.format_for("jxl"),
+):
+    try:
+        action()
+    except EdgesrError as error:
+        print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    lines = done.stdout.splitlines()
+    assert ["edgesr[heic]" in line for line in lines] == [True, False, True, False]
+    assert ["pip install 'edgesr[jxl]'" in line for line in lines] == [False, True, False, True]
