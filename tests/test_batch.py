@@ -122,9 +122,7 @@ def test_places_that_cannot_hold_a_result_fail_before_computing(upscaler: Upscal
     assert "WEBP" in fails_before_computing(too_wide, upscaler, Settings())
     long = plan([make("n" * 250 + ".png")])[0]
     assert "too long" in fails_before_computing(long, upscaler, Settings())
-    assert "wide.png" in fails_before_computing(
-        Job(Path("wide.png"), Path("b.png")), upscaler, Settings(max_pixels=100)
-    )
+    assert "wide.png" in fails_before_computing(Job(Path("wide.png"), Path("b.png")), upscaler, Settings(max_pixels=100))
 
 
 @contextmanager

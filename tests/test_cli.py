@@ -207,9 +207,7 @@ def test_a_linked_input_stays_a_link() -> None:
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_run_leaves_nothing_behind(stop: signal.Signals) -> None:
     make("big.bmp", 2000, 2000)
-    with subprocess.Popen(
-        [*COMMAND, "upscale", "big.bmp"], stderr=subprocess.PIPE, env=ENVIRONMENT, text=True
-    ) as process:
+    with subprocess.Popen([*COMMAND, "upscale", "big.bmp"], stderr=subprocess.PIPE, env=ENVIRONMENT, text=True) as process:
         assert process.stderr is not None
         assert process.stderr.readline().startswith("model tiny")
         time.sleep(1)

@@ -78,17 +78,13 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument(
-        "--version", action="version", version=f"edgesr {__version__}", help="print the version and exit"
-    )
+    parser.add_argument("--version", action="version", version=f"edgesr {__version__}", help="print the version and exit")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
     for command in (upscale, models, bench, train):
         verb = command.add(verbs)
         verb.allow_abbrev = False
         verb.set_defaults(run=command.run)
-        verb.add_argument(
-            "--debug", action="store_true", help="show tracebacks of unexpected errors (also: EDGESR_DEBUG=1)"
-        )
+        verb.add_argument("--debug", action="store_true", help="show tracebacks of unexpected errors (also: EDGESR_DEBUG=1)")
     return parser
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -72,7 +73,7 @@ def ddim(denoise: Denoiser, n: Tensor, steps: int) -> Tensor:
         raise ValueError(f"steps must be at least 1, not {steps}")
     times = [T * (1 - i / steps) for i in range(steps + 1)]
     z_t = n
-    for t, t_next in zip(times[:-1], times[1:], strict=True):
+    for t, t_next in pairwise(times):
         v = denoise(z_t, torch.full((n.shape[0],), t, device=n.device, dtype=n.dtype))
         z_t = diffuse(z0_from_v(z_t, v, t), n_from_v(z_t, v, t), t_next)
     return z_t

@@ -112,9 +112,7 @@ def _names_folder(out: str) -> bool:
 def _target_folder(out: str) -> Path:
     folder = Path(out)
     if not _names_folder(out) and images.is_picture_name(folder):
-        raise UsageError(
-            f"-o {out} names one file, but the input may be several: give a folder ({out}/ if you mean that)"
-        )
+        raise UsageError(f"-o {out} names one file, but the input may be several: give a folder ({out}/ if you mean that)")
     _check_reachable(folder)
     return folder
 
@@ -240,6 +238,4 @@ def _protect_inputs(jobs: list[Job]) -> None:
             earlier.skip = f"looks like the result of {job.source}; to upscale it too, give it in a run of its own"
         victim = inputs.get(_identity(job.target))
         if victim is not None:
-            job.problem = (
-                f"its result {job.target} would overwrite the input {victim}: choose another OUT, or --skip-existing"
-            )
+            job.problem = f"its result {job.target} would overwrite the input {victim}: choose another OUT, or --skip-existing"

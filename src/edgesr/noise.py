@@ -1,4 +1,4 @@
-"""The noise eps ~ N(0, I) as a field over image coordinates: a counter-based hash, so that no tile, order or run can change it (ours).
+"""The noise eps ~ N(0, I) as a field over image coordinates, by a counter-based hash: no tile, order or run can change it (ours).
 
 Everything is 32-bit integer arithmetic and table look-ups, so that another language can reproduce it to the bit: each pair of
 channels takes one 32-bit hash, whose halves index a table of Box-Muller radii and one of angles.
@@ -14,19 +14,19 @@ from numpy.typing import NDArray
 _HALF = 1 << 16
 
 
-def noise_field(seed: int, top: int, left: int, height: int, width: int, channels: int) -> NDArray[np.float32]:
-    """Return the window (channels, height, width) of the field that `seed` names, at latent position (top, left).
+def noise_field(seed: int, channels: int, rows: range, columns: range) -> NDArray[np.float32]:
+    """Return the window (channels, rows, columns) of the field that `seed` names; rows and columns are latent positions.
 
     `channels` is even; positions and `seed` count modulo 2^32.
     """
     radius, cosine, sine = _tables()
     pair = np.arange(channels // 2, dtype=np.uint32)[:, None, None]
-    row = np.arange(top, top + height, dtype=np.uint32)[None, :, None]
-    column = np.arange(left, left + width, dtype=np.uint32)[None, None, :]
+    row = np.arange(rows.start, rows.stop, dtype=np.uint32)[None, :, None]
+    column = np.arange(columns.start, columns.stop, dtype=np.uint32)[None, None, :]
     with np.errstate(over="ignore"):
         hashed = _mix(column + _mix(row + _mix(pair + _mix(np.full((1, 1, 1), seed % 2**32, np.uint32)))))
     length, angle = radius[hashed >> np.uint32(16)], hashed & np.uint32(_HALF - 1)
-    eps = np.empty((channels, height, width), np.float32)
+    eps = np.empty((channels, len(rows), len(columns)), np.float32)
     np.multiply(length, cosine[angle], out=eps[0::2])
     np.multiply(length, sine[angle], out=eps[1::2])
     return eps

@@ -31,7 +31,7 @@ def fill_transparent(colour: NDArray[Any], alpha: NDArray[Any]) -> NDArray[Any]:
 
 
 def _pull_push(colour: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Fill where `weight` (H, W) is 0 from ever coarser weighted means of `colour` (H, W, C): the image pyramid's pull and push."""
+    """Fill where `weight` (H, W) is 0 from ever coarser weighted means of `colour` (H, W, C): pull and push of a pyramid."""
     if weight.all() or weight.size == 1:
         return colour
     height, width = weight.shape
@@ -46,7 +46,7 @@ def _pull_push(colour: NDArray[np.float32], weight: NDArray[np.float32]) -> NDAr
 
 
 def resize(pixels: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
-    """Lanczos (Pillow's) to `size` = (width, height) px; (H, W, C) of any supported type -> the same type; no copy at that size."""
+    """Lanczos (Pillow's) to `size` = (width, height) px, (H, W, C) of any supported type; at that size already, no copy."""
     height, width, channels = pixels.shape
     if (width, height) == size:
         return pixels

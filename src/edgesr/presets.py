@@ -105,7 +105,7 @@ PRESETS = {
             decoder=SkipDecoderConfig(width=64, blocks=1, lr_width=32, lr_blocks=2),
             halo=56,
             parameters=Cost(encoder=89_936, unet=1_059_232, decoder=137_200),
-            gflops=Cost(encoder=0.735, unet=2.605, decoder=2.484),
+            gflops=Cost(encoder=0.7345, unet=2.6047, decoder=2.4836),
         ),
         Preset(
             name="small",
@@ -113,9 +113,9 @@ PRESETS = {
             encoder=EncoderConfig(width=96, blocks=2),
             unet=UNetConfig(widths=(96, 256), blocks=2, middle_blocks=4),
             decoder=SkipDecoderConfig(width=128, blocks=2, lr_width=64, lr_blocks=2),
-            halo=68,
-            parameters=Cost(encoder=0, unet=0, decoder=0),
-            gflops=Cost(encoder=0, unet=0, decoder=0),
+            halo=76,
+            parameters=Cost(encoder=345_728, unet=5_685_232, decoder=813_232),
+            gflops=Cost(encoder=2.8280, unet=15.5275, decoder=11.0735),
         ),
         Preset(
             name="paper",
@@ -124,8 +124,8 @@ PRESETS = {
             unet=StableDiffusionUNetConfig(widths=(160, 320, 640, 640), blocks=2),
             decoder=LatentDecoderConfig(widths=(128, 64, 32), blocks=(2, 2, 1)),
             halo=None,
-            parameters=Cost(encoder=0, unet=0, decoder=0),
-            gflops=Cost(encoder=0, unet=0, decoder=0),
+            parameters=Cost(encoder=1_195_656, unet=148_121_604, decoder=807_820),
+            gflops=Cost(encoder=9.7853, unet=104.6513, decoder=13.1072),
         ),
     )
 }

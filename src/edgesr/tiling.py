@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,9 +64,12 @@ def plan_exact(height: int, width: int, *, tile: int | None, halo: int, multiple
     return Plan(_exact_spans(height, rows, halo, multiple), _exact_spans(width, columns, halo, multiple))
 
 
-def plan_blended(height: int, width: int, *, tile: int, overlap: int) -> Plan:
-    """Plan windows of `tile` px a side, each sharing at least `overlap` px with the next, spread evenly; a smaller picture is one window."""
-    return Plan(_blended_spans(height, tile, overlap), _blended_spans(width, tile, overlap))
+def plan_blended(height: int, width: int, *, tile: int, overlap: int, multiple: int) -> Plan:
+    """Plan windows of `tile` px a side, each faded into the next over `overlap` px; a smaller picture is one window.
+
+    Sides are multiples of `multiple`, and so are `tile`, `overlap` and the windows' positions.
+    """
+    return Plan(_blended_spans(height, tile, overlap, multiple), _blended_spans(width, tile, overlap, multiple))
 
 
 def add_tile(target: NDArray[np.float32], tile: NDArray[np.float32], row: Span, column: Span, scale: int) -> None:
@@ -107,16 +111,21 @@ def _exact_spans(length: int, count: int, halo: int, multiple: int) -> tuple[Spa
     units = length // multiple
     count = min(count, units)
     edges = [round(i * units / count) * multiple for i in range(count + 1)]
-    return tuple(
-        Span(max(0, start - halo), min(length, stop + halo), start, stop)
-        for start, stop in zip(edges[:-1], edges[1:], strict=True)
-    )
+    return tuple(Span(max(0, start - halo), min(length, stop + halo), start, stop) for start, stop in pairwise(edges))
 
 
-def _blended_spans(length: int, tile: int, overlap: int) -> tuple[Span, ...]:
+def _blended_spans(length: int, tile: int, overlap: int, multiple: int) -> tuple[Span, ...]:
     if length <= tile:
         return (Span(0, length, 0, length),)
     count = -(-(length - overlap) // (tile - overlap))
-    starts = [round(i * (length - tile) / (count - 1)) for i in range(count)]
-    shared = [0, *(a + tile - b for a, b in zip(starts[:-1], starts[1:], strict=True)), 0]
-    return tuple(Span(s, s + tile, s, s + tile, shared[i], shared[i + 1]) for i, s in enumerate(starts))
+    starts = [round(i * (length - tile) / (count - 1) / multiple) * multiple for i in range(count)]
+    spans = []
+    for i, start in enumerate(starts):
+        # Only the middle of what two windows share is faded: at their rims windows know least.
+        before = (starts[i - 1] + tile - start - overlap) // 2 if i else 0
+        after = start + tile - starts[i + 1] - overlap if i < count - 1 else 0
+        after -= after // 2
+        spans.append(
+            Span(start, start + tile, start + before, start + tile - after, overlap * (i > 0), overlap * (i < count - 1))
+        )
+    return tuple(spans)

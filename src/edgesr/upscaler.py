@@ -1,4 +1,4 @@
-"""lr -> hr for a picture of any size: images, tiles and the engine put together. This is what `from edgesr import Upscaler` gives."""
+"""lr -> hr for a picture of any size: images, tiles and the engine put together; `from edgesr import Upscaler` is this."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from edgesr.noise import noise_field
 from edgesr.planes import fill_transparent, resize, to_grey
 from edgesr.presets import LATENT_STRIDE, PRESETS, SCALE, get_preset, weights_path
 from edgesr.runtime import load_engine
-from edgesr.tiling import Plan, add_tile, crop, place, plan_blended, plan_exact
+from edgesr.tiling import Plan, Span, add_tile, crop, place, plan_blended, plan_exact
 
 Progress = Callable[[float], None]
 Pixels = NDArray[Any]  # (H, W, C) uint8, uint16, or floating point in [0, 1]
@@ -116,11 +116,7 @@ class Upscaler:
             rows = np.clip(np.arange(row.start, row.stop), 0, height - 1)  # repeats the last row and column up to the multiple
             columns = np.clip(np.arange(column.start, column.stop), 0, width - 1)
             lr = _to_network(pixels[rows[:, None], columns])
-            stride = LATENT_STRIDE
-            eps = noise_field(
-                self._seed, row.start // stride, column.start // stride, len(rows) // stride, len(columns) // stride,
-                self.preset.latent_channels,
-            )  # fmt: skip
+            eps = noise_field(self._seed, self.preset.latent_channels, _latent(row), _latent(column))
             hr = self._engine(lr, eps[None])[0]  # (3, 4h, 4w)
             hr = to_grey(hr) if channels == 1 else hr
             if sums is None:
@@ -137,7 +133,7 @@ class Upscaler:
     def _plan(self, height: int, width: int) -> Plan:
         halo, multiple = self.preset.halo, self.preset.multiple
         if halo is None:
-            return plan_blended(height, width, tile=BLENDED_TILE, overlap=BLENDED_OVERLAP)
+            return plan_blended(height, width, tile=BLENDED_TILE, overlap=BLENDED_OVERLAP, multiple=multiple)
         return plan_exact(height, width, tile=self._tile, halo=halo, multiple=multiple, window_pixels=WINDOW_PIXELS)
 
 
@@ -199,6 +195,11 @@ def _checked_array(array: NDArray[Any]) -> Pixels:
     if pixels.ndim != 3 or not 1 <= pixels.shape[2] <= 4 or 0 in pixels.shape:
         raise UsageError(f"an array of shape {array.shape}: give (height, width) or (height, width, 1 to 4 channels)")
     return pixels
+
+
+def _latent(span: Span) -> range:
+    """The latent positions of a window, of one axis."""
+    return range(span.start // LATENT_STRIDE, span.stop // LATENT_STRIDE)
 
 
 def _constant(plane: Pixels) -> bool:

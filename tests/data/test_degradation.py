@@ -142,9 +142,7 @@ def test_parameters_are_drawn_with_their_probabilities_and_within_their_ranges()
         assert gaussian.float().mean().item() == pytest.approx(ranges.gaussian_probability, abs=0.03)
         assert strength[gaussian].max() * 255 <= ranges.gaussian_sigma[1] * 1.0001
         assert strength[~gaussian].max() <= ranges.poisson_scale[1]
-        assert torch.cat([r.grey for r in drawn]).float().mean().item() == pytest.approx(
-            ranges.grey_probability, abs=0.03
-        )
+        assert torch.cat([r.grey for r in drawn]).float().mean().item() == pytest.approx(ranges.grey_probability, abs=0.03)
     jpeg_last = np.mean([p.jpeg_last for p in plans])
     assert jpeg_last == pytest.approx(0.5, abs=0.03)
 

@@ -151,8 +151,6 @@ def cmyk_profile() -> bytes:
         tags += name + struct.pack(">II", 128 + 4 + 36 + len(body), len(data))
         body += data
     size = 128 + 4 + len(tags) + len(body)
-    header = (
-        struct.pack(">I", size) + b"test" + b"\x02\x40\0\0" + b"prtrCMYKLab " + struct.pack(">6H", 2024, 1, 1, 0, 0, 0)
-    )
+    header = struct.pack(">I", size) + b"test" + b"\x02\x40\0\0" + b"prtrCMYKLab " + struct.pack(">6H", 2024, 1, 1, 0, 0, 0)
     header += b"acsp" + bytes(28) + struct.pack(">3i", 63190, 65536, 54061)
     return header.ljust(128, b"\0") + struct.pack(">I", 3) + tags + body

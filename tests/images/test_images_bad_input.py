@@ -159,6 +159,15 @@ def test_a_tiff_with_a_thumbnail_page_passes() -> None:
     assert np.array_equal(images.read(stream.getvalue()).pixels, gradient())
 
 
+@pytest.mark.parametrize("name", ["TIFF", "TIFF16", "TIFF raw"])
+def test_a_tiff_whose_pages_go_round_in_a_circle_is_refused_at_once(name: str) -> None:
+    data = bytearray(VALID[name])
+    first = struct.unpack_from("<I", data, 4)[0]
+    entries = struct.unpack_from("<H", data, first)[0]
+    struct.pack_into("<I", data, first + 2 + 12 * entries, first)
+    assert "without end" in refusal(bytes(data))
+
+
 def test_compressed_text_and_profile_bombs_are_refused() -> None:
     bomb = zlib.compress(bytes(50_000_000))
     for extra in (chunk(b"zTXt", b"k\0\0" + bomb), chunk(b"iCCP", b"k\0\0" + bomb)):

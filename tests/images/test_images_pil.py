@@ -22,9 +22,7 @@ def test_plain_modes_come_back_unchanged(mode: str) -> None:
     assert back.tobytes() == image.tobytes()
 
 
-@pytest.mark.parametrize(
-    ("mode", "expected"), [("1", "L"), ("P", "RGB"), ("CMYK", "RGB"), ("YCbCr", "RGB"), ("HSV", "RGB")]
-)
+@pytest.mark.parametrize(("mode", "expected"), [("1", "L"), ("P", "RGB"), ("CMYK", "RGB"), ("YCbCr", "RGB"), ("HSV", "RGB")])
 def test_other_modes_become_what_they_mean(mode: str, expected: str) -> None:
     image = Image.fromarray(gradient()).convert(mode)
     back = images.to_pil(images.from_pil(image))

@@ -263,9 +263,7 @@ def test_a_cmyk_picture_loses_its_profile_even_a_damaged_one() -> None:
 
 def test_lab_is_converted_with_a_note() -> None:
     rgb = Image.new("RGB", (8, 8), (200, 60, 90))
-    lab = ImageCms.profileToProfile(
-        rgb, ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), outputMode="LAB"
-    )
+    lab = ImageCms.profileToProfile(rgb, ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), outputMode="LAB")
     picture = images.read(saved(lab, "TIFF"))
     assert np.abs(picture.pixels[4, 4].astype(int) - (200, 60, 90)).max() <= 4
     assert any("LAB" in note for note in picture.notes)

@@ -20,9 +20,7 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
     )
     verb.add_argument("--model", default="tiny", help="see `edgesr models` (default: %(default)s)")
     verb.add_argument("--engine", default="auto", help="what runs the network (default: %(default)s)")
-    verb.add_argument(
-        "--size", type=size, default="128x128", metavar="WxH", help="of the input, px (default: %(default)s)"
-    )
+    verb.add_argument("--size", type=size, default="128x128", metavar="WxH", help="of the input, px (default: %(default)s)")
     verb.add_argument("--threads", type=whole(1), metavar="N", help="CPU threads (default: the engine's choice)")
     verb.add_argument(
         "--repeat", type=whole(1), default=5, metavar="N", help="timed calls, after a warm-up (default: %(default)s)"

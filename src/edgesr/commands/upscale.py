@@ -71,17 +71,11 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
         "--format", metavar="F", help="format of the results, such as png, jpg, webp or tiff (default: the input's)"
     )
     files.add_argument("--quality", type=whole(1, 100), metavar="Q", help="of lossy formats, 1 to 100")
-    files.add_argument(
-        "--recursive", action="store_true", help="also the subfolders of folders; the results keep their tree"
-    )
+    files.add_argument("--recursive", action="store_true", help="also the subfolders of folders; the results keep their tree")
     present = files.add_mutually_exclusive_group()
-    present.add_argument(
-        "--skip-existing", action="store_true", help="leave out pictures whose result is already there"
-    )
+    present.add_argument("--skip-existing", action="store_true", help="leave out pictures whose result is already there")
     present.add_argument("--overwrite", action="store_true", help="replace results that are already there")
-    files.add_argument(
-        "--max-pixels", type=whole(1), metavar="N", help="refuse inputs of more pixels (default: 134217728)"
-    )
+    files.add_argument("--max-pixels", type=whole(1), metavar="N", help="refuse inputs of more pixels (default: 134217728)")
     files.add_argument(
         "--strip-metadata", action="store_true", help="leave EXIF and XMP out of the results (location, camera...)"
     )
@@ -183,9 +177,7 @@ def _check_pipes(jobs: list[Job], arguments: argparse.Namespace) -> None:
         if arguments.json:
             raise UsageError("--json and the picture both want standard output: give the picture a file with -o")
         if sys.stdout.isatty():
-            raise UsageError(
-                "a picture is no text for a terminal: redirect standard output to a file, or give one with -o"
-            )
+            raise UsageError("a picture is no text for a terminal: redirect standard output to a file, or give one with -o")
 
 
 @contextmanager

@@ -82,9 +82,7 @@ class ImageBank:
         shape = (photo.height, photo.width, 3)
         return self.pixels[photo.offset : photo.offset + photo.height * photo.width * 3].view(shape)
 
-    def crops(
-        self, batch: int, size: int, generator: torch.Generator, config: CropConfig | None = None
-    ) -> torch.Tensor:
+    def crops(self, batch: int, size: int, generator: torch.Generator, config: CropConfig | None = None) -> torch.Tensor:
         """Random crops, flipped and turned at random: (batch, 3, size, size) float32 in [0, 1], on the bank's device.
 
         A photograph is drawn with a probability proportional to its area. `generator` lives on the CPU, so that a seed

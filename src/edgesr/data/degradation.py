@@ -59,9 +59,7 @@ def _degrade_group(images: torch.Tensor, plan: Plan, size: tuple[int, int], nois
     return kernels.blur(_resize(jpeg(images, quality), size, plan.final_mode), sharp)
 
 
-def _blur_resize_noise(
-    images: torch.Tensor, drawn: Round, base: tuple[int, int], noise: torch.Generator
-) -> torch.Tensor:
+def _blur_resize_noise(images: torch.Tensor, drawn: Round, base: tuple[int, int], noise: torch.Generator) -> torch.Tensor:
     """The common steps of both rounds; the resize factor counts from the size `base` (height, width)."""
     images = kernels.blur(images, drawn.kernels.to(images.device))
     images = _resize(images, (int(base[0] * drawn.factor), int(base[1] * drawn.factor)), drawn.mode)

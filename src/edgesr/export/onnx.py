@@ -50,14 +50,16 @@ def export_onnx(model: EdgeSR, path: Path, metadata: dict[str, str] | None = Non
     data = proto.SerializeToString()
     difference = _parity(folded, data, lr, eps)
     if difference > MAX_DIFFERENCE:
-        raise EdgesrError(f"{path.name}: onnxruntime differs from torch by {difference:.2g}, more than {MAX_DIFFERENCE:g}; nothing written")
+        raise EdgesrError(
+            f"{path.name}: onnxruntime differs from torch by {difference:.2g}, more than {MAX_DIFFERENCE:g}; nothing written"
+        )
     temporary = path.with_name(f".{path.name}.partial")
     temporary.write_bytes(data)
     temporary.replace(path)
     return difference
 
 
-def _drop_debug_text(proto) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+def _drop_debug_text(proto) -> None:  # type: ignore[no-untyped-def]
     """Stack traces of the exporting machine have no place in a released file."""
     for node in proto.graph.node:
         del node.metadata_props[:]

@@ -12,7 +12,8 @@ EXIF_IFD, GPS_IFD, INTEROP_IFD = 34665, 34853, 40965
 BYTE, SHORT, LONG, RATIONAL, UNDEFINED, LONG8 = 1, 3, 4, 5, 7, 16
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _MOST_ENTRIES = 4096  # a directory that claims more is damaged
-_LARGEST_VALUE = 2**26  # bytes; an ICC profile or XMP packet beyond this is damage or an attack
+_MOST_BYTES = 2**26  # of all values of a directory; more is damage or an attack
+_MOST_DIRECTORIES = 1000  # in a chain
 
 
 class Entry(NamedTuple):
@@ -71,7 +72,7 @@ def read_directory(stream: BinaryIO, order: str, offset: int, *, big: bool = Fal
         start, size = stream.tell(), 4 + 2 * word
         table = stream.read(count * size + word)
         following = struct.unpack_from(order + ("Q" if big else "I"), table, count * size)[0]
-        entries = {}
+        entries, left = {}, _MOST_BYTES
         for index in range(count):
             tag, kind, number = struct.unpack_from(order + entry_code, table, index * size)
             inline = index * size + 4 + word
@@ -79,7 +80,8 @@ def read_directory(stream: BinaryIO, order: str, offset: int, *, big: bool = Fal
             at = start + inline
             if length > word:
                 at = struct.unpack_from(order + ("Q" if big else "I"), table, inline)[0]
-            if 0 < length <= _LARGEST_VALUE:
+            if 0 < length <= left:
+                left -= length
                 stream.seek(at)
                 value = stream.read(length)
                 if len(value) == length:
@@ -106,6 +108,18 @@ def read_tags(stream: BinaryIO) -> Tags:
 
     exif = under(image, EXIF_IFD)
     return Tags(order, image, exif, under(image, GPS_IFD), under(exif, INTEROP_IFD))
+
+
+def directories(stream: BinaryIO) -> list[Directory]:
+    """Read the chain of directories of a TIFF file, one a page. Raises ValueError for one without end."""
+    order, big, offset = read_header(stream)
+    chain: list[Directory] = []
+    while offset:
+        if len(chain) == _MOST_DIRECTORIES or any(offset == directory.offset for directory in chain):
+            raise ValueError("a chain of pages without end")
+        chain.append(read_directory(stream, order, offset, big=big))
+        offset = chain[-1].next
+    return chain
 
 
 def number(order: str, entry: Entry | None) -> int | None:

@@ -104,9 +104,7 @@ def _filtered(rows: np.ndarray, above: np.ndarray, bytes_per_pixel: int) -> byte
     left[:, bytes_per_pixel:] = rows[:, :-bytes_per_pixel]
     upper_left[:, bytes_per_pixel:] = up[:, :-bytes_per_pixel]
     filtered = {0: rows, 1: rows - left, 2: rows - up, 4: rows - _paeth(left, up, upper_left)}
-    costs = np.stack(
-        [np.abs(data.view(np.int8).astype(np.int16)).sum(axis=1, dtype=np.int64) for data in filtered.values()]
-    )
+    costs = np.stack([np.abs(data.view(np.int8).astype(np.int16)).sum(axis=1, dtype=np.int64) for data in filtered.values()])
     best = costs.argmin(axis=0)
     out = np.empty((len(rows), rows.shape[1] + 1), np.uint8)
     for index, (number, data) in enumerate(filtered.items()):

@@ -14,11 +14,22 @@ from edgesr.errors import InputError
 from edgesr.images import exif as exif_block
 from edgesr.images import sixteen_bit
 from edgesr.images.colour import unassociated
-from edgesr.images.ifd import BYTE, UNDEFINED, Entry, Tags, number, pack_tags, rational, read_header, read_tags
+from edgesr.images.ifd import (
+    BYTE,
+    UNDEFINED,
+    Entry,
+    Tags,
+    directories,
+    number,
+    pack_tags,
+    rational,
+    read_header,
+    read_tags,
+)
 from edgesr.images.metadata import resolution, upright
 from edgesr.images.picture import Picture
 
-_XMP, _ICC, _RAW_CAMERA = 700, 34675, 50706
+_SUBFILE_TYPE, _XMP, _ICC, _RAW_CAMERA = 254, 700, 34675, 50706
 _GREY_INVERTED, _GREY, _RGB = 0, 1, 2
 _REDUCED_OR_MASK = 1 | 4  # bits of NewSubfileType
 _BY_TIFFFILE = {1, 8, 32946}  # none and deflate: the compressions it undoes without further packages
@@ -29,12 +40,13 @@ def first_page(stream: BinaryIO) -> Any:
 
     Raises InputError for several pictures, for camera raw files and for samples that are not 1 to 8 or 16 bits.
     """
+    order = read_header(stream)[0]
+    kinds = [number(order, directory.entries.get(_SUBFILE_TYPE)) or 0 for directory in directories(stream)]
+    pictures = sum(not kind & _REDUCED_OR_MASK for kind in kinds)
     stream.seek(0)  # tifffile counts from where the stream stands
-    pages: Any = tifffile.TiffFile(stream).pages
-    page = pages.first
+    page: Any = tifffile.TiffFile(stream).pages.first
     if _RAW_CAMERA in page.tags:
         raise InputError("is a camera's raw file (DNG): develop it into a 16-bit TIFF first")
-    pictures = sum(not int(other.subfiletype) & _REDUCED_OR_MASK for other in pages)
     if pictures > 1:
         raise InputError(f"has {pictures} pages, and only still pictures are supported: split it first")
     bits = page.bitspersample

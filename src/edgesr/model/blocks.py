@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 
 class ResBlock(nn.Module):
-    """x + conv2(relu(conv1(x) + time)): norm-free, the last convolution starts at zero so that the block starts as identity (ours).
+    """x + conv2(relu(conv1(x) + time)), norm-free; conv2 starts at zero, so that the block starts as identity (ours).
 
     ReLU and the plain sum are what every runtime fuses into its convolution.
     """
@@ -57,7 +57,7 @@ class GroupNormResBlock(nn.Module):
         """Map (B, in_width, h, w) to (B, out_width, h, w); `time` is (B, time_width) where the block was built with one."""
         y = self.conv1(F.silu(self.norm1(x)))
         if self.time is not None:
-            y = y + self.time(F.silu(time))[:, :, None, None]
+            y = y + self.time(F.silu(time))[:, :, None, None]  # type: ignore[arg-type]  # built with a time, it is called with one
         return self.shortcut(x) + self.conv2(F.silu(self.norm2(y)))
 
     @torch.no_grad()

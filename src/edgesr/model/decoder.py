@@ -28,7 +28,10 @@ class SkipDecoder(nn.Module):
         zero_(self.conv_out)  # training starts from bicubic
 
     def forward(self, z0: Tensor, features: Tensor, lr: Tensor) -> Tensor:
-        """Map z0 (B, C, h/2, w/2), features (B, F, h/2, w/2) and lr (B, 3, h, w) in [0, 1] to hr_hat (B, 3, 4h, 4w), not clamped."""
+        """Map z0 (B, C, h/2, w/2), features (B, F, h/2, w/2) and lr (B, 3, h, w) in [0, 1] to hr_hat (B, 3, 4h, 4w).
+
+        hr_hat is not clamped.
+        """
         x = self.trunk(F.relu(self.mix(torch.cat([z0, features], dim=1))))  # (B, width, h/2, w/2)
         x = F.pixel_shuffle(self.upsample(x), 2)  # (B, lr_width, h, w)
         residual = self.conv_out(F.relu(self.lr_trunk(x)))  # (B, 48, h, w)

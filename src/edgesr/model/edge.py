@@ -32,9 +32,9 @@ class EdgeSR(nn.Module):
         )
 
     def forward(self, lr: Tensor, eps: Tensor) -> Tensor:
-        """Map lr (B, 3, h, w) in [0, 1], sides multiples of `preset.multiple`, and eps ~ N(0, I) (B, C, h/2, w/2) to hr in [0, 1].
+        """Map lr (B, 3, h, w) in [0, 1] and eps ~ N(0, I) (B, C, h/2, w/2) to hr (B, 3, 4h, 4w) in [0, 1].
 
-        Returns (B, 3, 4h, 4w).
+        Sides of lr are multiples of `preset.multiple`.
         """
         mu, log_s, features = self.encoder(lr)
         z0 = one_step(self.unet, conditioned_noise(mu, log_s, eps))

@@ -51,7 +51,7 @@ class UNet(nn.Module):
 
 
 class StableDiffusionUNet(nn.Module):
-    """Stable Diffusion's UNet less attention and text, names and order of its layers kept so that its weights can be cut to fit."""
+    """Stable Diffusion's UNet less attention and text: the order of its layers is kept, so that its weights can be cut to fit."""
 
     def __init__(self, config: StableDiffusionUNetConfig, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -116,7 +116,7 @@ def _level(count: int, width: int, time_width: int) -> nn.ModuleList:
     return nn.ModuleList(ResBlock(width, time_width) for _ in range(count))
 
 
-def _run(level: nn.ModuleList, x: Tensor, time: Tensor | None) -> Tensor:
-    for block in level:
+def _run(level: nn.Module, x: Tensor, time: Tensor | None) -> Tensor:
+    for block in level.children():
         x = block(x, time)
     return x

@@ -1,4 +1,4 @@
-"""Checkpoints: a folder of safetensors shards and one JSON file, replaced as a whole so that a broken-off write loses nothing."""
+"""Checkpoints: a folder of safetensors shards and one JSON file, replaced as a whole: a broken-off write loses nothing."""
 
 from __future__ import annotations
 
@@ -15,19 +15,28 @@ from torch import Tensor
 from edgesr.errors import UsageError
 
 SHARD_BYTES = 15_000_000  # small enough for a git host, a mail, a slow line
+HEADER_BYTES = 256  # of a shard's file a tensor at most: its name, type, shape and place
+_PIECE = "//"  # between a tensor's name and the number of its piece, where it is larger than a shard
+
+
+def exists(folder: Path) -> bool:
+    """Whether `load` would find a checkpoint in `folder`."""
+    return _latest(folder).exists()
 
 
 def save(folder: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
     """Write `tensors` and the JSON-able `state` to `folder`; the previous content stays until the new one is complete."""
-    partial, old = folder.with_name(folder.name + ".partial"), folder.with_name(folder.name + ".old")
+    partial, old = _beside(folder, "partial"), _beside(folder, "old")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    for number, shard in enumerate(_shards(tensors)):
+    shards = _shards(tensors)
+    for number, shard in enumerate(shards):
         save_file(shard, partial / f"{number:03d}.safetensors")
-    (partial / "state.json").write_text(json.dumps(state, indent=1))
-    shutil.rmtree(old, ignore_errors=True)
+    (partial / "state.json").write_text(json.dumps({**state, "shards": len(shards)}, indent=1))
     if folder.exists():
+        shutil.rmtree(old, ignore_errors=True)
         folder.rename(old)
+    # From here to the next line the only complete checkpoints are `old` and `partial`: `load` takes `old`.
     partial.rename(folder)
     shutil.rmtree(old, ignore_errors=True)
 
@@ -37,32 +46,21 @@ def load(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
     Raises UsageError when there is none, or when it is damaged.
     """
-    if not folder.exists() and (old := folder.with_name(folder.name + ".old")).exists():
-        folder = old
-    state_file = folder / "state.json"
+    latest = _latest(folder)
+    state_file = latest / "state.json"
     if not state_file.is_file():
         raise UsageError(f"{folder}: no checkpoint there")
     try:
-        tensors: dict[str, Tensor] = {}
-        for shard in sorted(folder.glob("*.safetensors")):
-            tensors |= load_file(shard)
-        return tensors, json.loads(state_file.read_text())
+        text = state_file.read_text()
+        state = json.loads(text)
+        shards = [load_file(shard) for shard in sorted(latest.glob("*.safetensors"))]
+        if state_file.read_text() != text:  # a running training has replaced it meanwhile
+            return load(folder)
+        if not isinstance(state, dict) or len(shards) != state.pop("shards", len(shards)):
+            raise ValueError("a shard is missing, or state.json is not its own")
     except (OSError, ValueError, SafetensorError) as error:
-        raise UsageError(f"{folder}: the checkpoint is damaged: {error}") from None
-
-
-def _shards(tensors: dict[str, Tensor]) -> list[dict[str, Tensor]]:
-    shards: list[dict[str, Tensor]] = [{}]
-    size = 0
-    for name, tensor in tensors.items():
-        data = tensor.detach().to("cpu").contiguous().clone()
-        nbytes = data.numel() * data.element_size()
-        if shards[-1] and size + nbytes > SHARD_BYTES:
-            shards.append({})
-            size = 0
-        shards[-1][name] = data
-        size += nbytes
-    return shards
+        raise UsageError(f"{folder}: the checkpoint is damaged: {' '.join(str(error).split())}") from None
+    return _joined(shards), state
 
 
 def load_into(module: torch.nn.Module, tensors: dict[str, Tensor], prefix: str, where: Path) -> None:
@@ -72,3 +70,42 @@ def load_into(module: torch.nn.Module, tensors: dict[str, Tensor], prefix: str, 
         module.load_state_dict(own)
     except RuntimeError:
         raise UsageError(f"{where}: the checkpoint does not fit this preset; use the recipe it was made with") from None
+
+
+def _beside(folder: Path, word: str) -> Path:
+    return folder.with_name(f"{folder.name}.{word}")
+
+
+def _latest(folder: Path) -> Path:
+    old = _beside(folder, "old")
+    return old if old.exists() and not folder.exists() else folder
+
+
+def _shards(tensors: dict[str, Tensor]) -> list[dict[str, Tensor]]:
+    shards: list[dict[str, Tensor]] = [{}]
+    size = 0
+    for name, tensor in tensors.items():
+        for piece_name, piece in _pieces(name, tensor.detach().to("cpu")):
+            nbytes = piece.nbytes + HEADER_BYTES
+            if shards[-1] and size + nbytes > SHARD_BYTES:
+                shards.append({})
+                size = 0
+            shards[-1][piece_name] = piece.clone(memory_format=torch.contiguous_format)
+            size += nbytes
+    return shards
+
+
+def _pieces(name: str, tensor: Tensor) -> list[tuple[str, Tensor]]:
+    """The tensor itself, or slices of its first axis that fit into a shard each."""
+    room = SHARD_BYTES - HEADER_BYTES
+    if tensor.nbytes <= room:
+        return [(name, tensor)]
+    rows = max(1, room // tensor[0].nbytes)
+    return [(f"{name}{_PIECE}{i:03d}", piece) for i, piece in enumerate(tensor.split(rows))]
+
+
+def _joined(shards: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    groups: dict[str, list[Tensor]] = {}
+    for name, tensor in sorted((item for shard in shards for item in shard.items()), key=lambda item: item[0]):
+        groups.setdefault(name.partition(_PIECE)[0], []).append(tensor)
+    return {name: pieces[0] if len(pieces) == 1 else torch.cat(pieces) for name, pieces in groups.items()}

@@ -111,7 +111,10 @@ def from_table(kind: type[Config], table: dict[str, Any], where: str = "") -> Co
     for key in table:
         if key not in names:
             near = difflib.get_close_matches(key, names, n=1)
-            raise UsageError(f"recipe: unknown field '{where}{key}': " + (f"did you mean '{near[0]}'?" if near else f"known are {', '.join(names)}"))
+            raise UsageError(
+                f"recipe: unknown field '{where}{key}': "
+                + (f"did you mean '{near[0]}'?" if near else f"known are {', '.join(names)}")
+            )
     values = {key: _convert(hints[key], value, f"{where}{key}") for key, value in table.items()}
     missing = [
         f.name

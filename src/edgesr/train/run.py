@@ -31,7 +31,13 @@ LEAST_LATENT_DB = 0.2  # a latent path that carries less is dead weight (DESIGN 
 
 
 def train(
-    recipe_path: Path, out: Path, *, resume: bool = False, minutes: float | None = None, device: str = "auto", overrides: list[str] | None = None
+    recipe_path: Path,
+    out: Path,
+    *,
+    resume: bool = False,
+    minutes: float | None = None,
+    device: str = "auto",
+    overrides: list[str] | None = None,
 ) -> dict[str, float]:
     """Run one stage; write checkpoints to `out`/checkpoint and lines to `out`/log.txt; return the last validation figures.
 
@@ -56,10 +62,20 @@ def train(
         tensors, _ = checkpoint.load(Path(recipe.init))
         checkpoint.load_into(nets, tensors, "ema.", Path(recipe.init))
         run.reset_average()
-    logger.info("%s %s: %d photographs, step %d of %d, %s", recipe.preset, recipe.stage, len(training), run.step, recipe.optimizer.steps, where)
+    logger.info(
+        "%s %s: %d photographs, step %d of %d, %s",
+        recipe.preset,
+        recipe.stage,
+        len(training),
+        run.step,
+        recipe.optimizer.steps,
+        where,
+    )
     figures = run.loop(Batches(training, recipe.data, recipe.seed), _validation_pairs(held_out, recipe), folder, minutes)
     if run.step >= recipe.optimizer.steps and figures["latent dB"] < LEAST_LATENT_DB:
-        raise EdgesrError(f"the latent path carries {figures['latent dB']:.2f} dB, less than {LEAST_LATENT_DB}: this stage has failed")
+        raise EdgesrError(
+            f"the latent path carries {figures['latent dB']:.2f} dB, less than {LEAST_LATENT_DB}: this stage has failed"
+        )
     return figures
 
 
@@ -73,11 +89,15 @@ class _Run:
             module.requires_grad_(True)
         self.parameters = [p for p in nets.parameters() if p.requires_grad]
         config = recipe.optimizer
-        self.optimizer = torch.optim.AdamW(self.parameters, lr=config.learning_rate, betas=(0.9, config.beta2), weight_decay=config.weight_decay)
+        self.optimizer = torch.optim.AdamW(
+            self.parameters, lr=config.learning_rate, betas=(0.9, config.beta2), weight_decay=config.weight_decay
+        )
         self.average = copy.deepcopy(nets).requires_grad_(False)
         self.step, self.seconds = 0, 0.0
 
-    def loop(self, batches: Batches, validation: tuple[Tensor, Tensor], folder: Path, minutes: float | None) -> dict[str, float]:
+    def loop(
+        self, batches: Batches, validation: tuple[Tensor, Tensor], folder: Path, minutes: float | None
+    ) -> dict[str, float]:
         """Train until the last step or the last minute; return the figures of the end."""
         config, log = self.recipe.optimizer, self.recipe.log
         deadline = time.monotonic() + 60 * minutes if minutes else math.inf
@@ -89,7 +109,12 @@ class _Run:
             self.step += 1
             if self.step % log.every == 0:
                 self.seconds += meter.seconds()
-                logger.info("step %d  %s  %.0f min left", self.step, meter.line(), (config.steps - self.step) * meter.seconds() / log.every / 60)
+                logger.info(
+                    "step %d  %s  %.0f min left",
+                    self.step,
+                    meter.line(),
+                    (config.steps - self.step) * meter.seconds() / log.every / 60,
+                )
                 meter = _Meter()
             if self.step % log.checkpoint == 0:
                 self.save(folder)
@@ -107,7 +132,9 @@ class _Run:
         with self.autocast():
             loss, scalars = self.stage.loss(self.nets, hr, lr, self.step / config.steps, generator)
         if not torch.isfinite(loss):
-            raise EdgesrError(f"step {self.step}: the loss is {loss.item()}; lower optimizer.learning_rate and --resume from the last checkpoint")
+            raise EdgesrError(
+                f"step {self.step}: the loss is {loss.item()}; lower optimizer.learning_rate and --resume from the last checkpoint"
+            )
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.parameters, config.clip)
@@ -132,8 +159,17 @@ class _Run:
         with self.autocast():
             full, without = (self.stage.reconstruct(self.average, hr, lr, latent=latent).float() for latent in (True, False))
         bicubic = nn.functional.interpolate(lr, scale_factor=SCALE, mode="bicubic", align_corners=False)
-        figures = {"PSNR": _psnr(full, hr), "gain dB": _psnr(full, hr) - _psnr(bicubic, hr), "latent dB": _psnr(full, hr) - _psnr(without, hr)}
-        logger.info("step %d  held out: %s  (%.0f min)", self.step, "  ".join(f"{k} {v:.3f}" for k, v in figures.items()), self.seconds / 60)
+        figures = {
+            "PSNR": _psnr(full, hr),
+            "gain dB": _psnr(full, hr) - _psnr(bicubic, hr),
+            "latent dB": _psnr(full, hr) - _psnr(without, hr),
+        }
+        logger.info(
+            "step %d  held out: %s  (%.0f min)",
+            self.step,
+            "  ".join(f"{k} {v:.3f}" for k, v in figures.items()),
+            self.seconds / 60,
+        )
         return figures
 
     def reset_average(self) -> None:
@@ -142,10 +178,16 @@ class _Run:
 
     def save(self, folder: Path) -> None:
         """Write everything a resumed run needs."""
-        tensors = {f"net.{k}": v for k, v in self.nets.state_dict().items()} | {f"ema.{k}": v for k, v in self.average.state_dict().items()}
+        tensors = {f"net.{k}": v for k, v in self.nets.state_dict().items()} | {
+            f"ema.{k}": v for k, v in self.average.state_dict().items()
+        }
         for index, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items()}
-        checkpoint.save(folder, tensors, {"preset": self.recipe.preset, "stage": self.recipe.stage, "step": self.step, "seconds": self.seconds})
+        checkpoint.save(
+            folder,
+            tensors,
+            {"preset": self.recipe.preset, "stage": self.recipe.stage, "step": self.step, "seconds": self.seconds},
+        )
 
     def restore(self, folder: Path) -> None:
         """Take up what `save` wrote."""
@@ -203,7 +245,9 @@ def learning_rate(config: OptimizerConfig, step: int) -> float:
 def _banks(recipe: Recipe) -> tuple[ImageBank, ImageBank]:
     bank = ImageBank.load(Path(recipe.data.folder), cache=Path(recipe.data.cache))
     held_out = min(recipe.data.held_out, len(bank) // 2)
-    return ImageBank(bank.pixels, bank.photos[: len(bank) - held_out]), ImageBank(bank.pixels, bank.photos[len(bank) - held_out :])
+    return ImageBank(bank.pixels, bank.photos[: len(bank) - held_out]), ImageBank(
+        bank.pixels, bank.photos[len(bank) - held_out :]
+    )
 
 
 def _validation_pairs(bank: ImageBank, recipe: Recipe) -> tuple[Tensor, Tensor]:

@@ -34,7 +34,9 @@ class Stage(Protocol):
         """Return the modules whose parameters move; the others are frozen."""
         ...
 
-    def loss(self, nets: Networks, hr: Tensor, lr: Tensor, progress: float, generator: torch.Generator) -> tuple[Tensor, Scalars]:
+    def loss(
+        self, nets: Networks, hr: Tensor, lr: Tensor, progress: float, generator: torch.Generator
+    ) -> tuple[Tensor, Scalars]:
         """Return the loss and its terms for hr (B, 3, H, W) and lr (B, 3, H/4, W/4) in [0, 1]; progress is in [0, 1]."""
         ...
 
@@ -55,7 +57,9 @@ class Autoencoder:
         """E_H, D, and the trunk of E_L; the head of E_L and the UNet get no gradient here."""
         return [nets.hr_encoder, nets.edge.decoder, nets.edge.encoder.stem, nets.edge.encoder.trunk]
 
-    def loss(self, nets: Networks, hr: Tensor, lr: Tensor, progress: float, generator: torch.Generator) -> tuple[Tensor, Scalars]:  # noqa: ARG002
+    def loss(
+        self, nets: Networks, hr: Tensor, lr: Tensor, progress: float, generator: torch.Generator
+    ) -> tuple[Tensor, Scalars]:
         """L1 of D(z_h + noise, lr)."""
         z_h = nets.hr_encoder(hr)
         nets.hr_encoder.track_statistics(z_h.detach().float(), momentum=0.02)
@@ -85,7 +89,9 @@ class EndToEnd:
         """The whole network that ships; E_H stays frozen."""
         return [nets.edge]
 
-    def loss(self, nets: Networks, hr: Tensor, lr: Tensor, progress: float, generator: torch.Generator) -> tuple[Tensor, Scalars]:
+    def loss(
+        self, nets: Networks, hr: Tensor, lr: Tensor, progress: float, generator: torch.Generator
+    ) -> tuple[Tensor, Scalars]:
         """Return pixel L1 at T, mean squared error of v at every t, and the regulariser of s."""
         config, edge = self.config, nets.edge
         with torch.no_grad():

@@ -1,0 +1,105 @@
+"""What the networks promise: shapes, the start from bicubic, the folded time, the receptive field that exact tiles rest on."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+torch = pytest.importorskip("torch")
+
+from edgesr.model import build  # noqa: E402
+from edgesr.model.encoder import LOG_S_MIN, HREncoder, LREncoder  # noqa: E402
+from edgesr.presets import PRESETS, get_preset  # noqa: E402
+
+EDGE = ["tiny", "small"]
+
+
+def open_every_path(model):
+    """Positive weights everywhere: no path is closed by a zero or a ReLU, so that gradients show the whole receptive field."""
+    for parameter in model.parameters():
+        parameter.data = torch.full_like(parameter, 1e-3)
+
+
+@pytest.mark.parametrize("name", EDGE)
+def test_an_untrained_model_is_bicubic(name):
+    photo = Image.effect_noise((24, 20), 12).convert("RGB")  # far from black and white: Pillow clips between its two passes
+    lr = torch.from_numpy(np.array(photo)).permute(2, 0, 1)[None] / 255
+    preset = get_preset(name)
+    with torch.no_grad():
+        hr = build(preset)(lr, torch.randn(1, preset.latent_channels, 10, 12))
+    want = torch.from_numpy(np.array(photo.resize((96, 80), Image.Resampling.BICUBIC))).permute(2, 0, 1)[None] / 255
+    inner = (..., slice(12, -12), slice(12, -12))  # borders: Pillow renormalises its kernel there, we repeat the edge
+    assert (hr - want)[inner].abs().max() < 1.2 / 255  # Pillow rounds twice
+
+
+@pytest.mark.parametrize("name", EDGE)
+def test_no_pixel_beyond_the_halo_counts(name):
+    preset = get_preset(name)
+    model = build(preset).double()
+    open_every_path(model)
+    side = 2 * preset.halo + 4 * preset.multiple
+    lr = torch.full((1, 3, side, side), 0.6, dtype=torch.float64, requires_grad=True)
+    mu, _, features = model.encoder(lr)
+    hr = model.decoder(model.unet(mu, torch.ones(1)), features, lr)
+    first = preset.halo + preset.multiple  # a kept part that starts and ends at multiples of the preset's
+    kept = slice(4 * first, 4 * (first + preset.multiple))
+    (gradient,) = torch.autograd.grad(hr[..., kept, kept].sum(), lr)
+    reached = gradient.abs().sum(dim=(0, 1)).nonzero()
+    reach = max(first - reached.min().item(), reached.max().item() - (first + preset.multiple - 1))
+    assert reach <= preset.halo
+    assert reach > preset.halo - preset.multiple, "the halo is larger than it must be"
+
+
+def test_folding_the_time_changes_nothing():
+    for name in EDGE:
+        model = build(get_preset(name), seed=1).double()
+        for parameter in model.parameters():
+            torch.nn.init.normal_(parameter, std=0.05)
+        lr, eps = torch.rand(1, 3, 16, 16).double(), torch.randn(1, model.preset.latent_channels, 8, 8).double()
+        with torch.no_grad():
+            before = model(lr, eps)
+            after = model.fold_time()(lr, eps)
+        torch.testing.assert_close(after, before)
+        assert not any("time" in key for key in model.state_dict())
+
+
+def test_folding_the_time_of_the_paper_preset_changes_nothing():
+    model = build(get_preset("paper")).eval()
+    z_t, t = torch.randn(1, 4, 16, 16), torch.ones(1)
+    with torch.no_grad():
+        for block in model.unet.modules():
+            if hasattr(block, "conv2"):
+                torch.nn.init.normal_(block.conv2.weight, std=0.02)
+        before = model.unet(z_t, t)
+        model.unet.fold_time(t)
+        torch.testing.assert_close(model.unet(z_t, t), before, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("scale", "stride"), [(4, 2), (2, 4)])
+def test_the_lr_encoder_meets_the_latent_grid_and_bounds_log_s(scale, stride):
+    encoder = LREncoder(PRESETS["tiny"].encoder, latent_channels=16, scale=scale)
+    mu, log_s, features = encoder(1000 * torch.randn(2, 3, 16, 24))
+    assert mu.shape == log_s.shape == (2, 16, 16 // stride, 24 // stride)
+    assert features.shape[2:] == mu.shape[2:]
+    assert LOG_S_MIN <= log_s.min() <= log_s.max() <= 0
+
+
+def test_the_hr_encoder_settles_at_unit_variance_per_channel():
+    torch.manual_seed(0)
+    encoder = HREncoder(16)
+    hr = torch.rand(8, 3, 64, 64)
+    with torch.no_grad():
+        for _ in range(200):
+            encoder.track_statistics(encoder(hr), momentum=0.1)
+        z = encoder(hr)
+    torch.testing.assert_close(z.mean(dim=(0, 2, 3)), torch.zeros(16), atol=1e-2, rtol=0)
+    torch.testing.assert_close(z.std(dim=(0, 2, 3)), torch.ones(16), atol=1e-2, rtol=0)
+
+
+def test_the_same_seed_builds_the_same_weights_and_leaves_the_global_generator_alone():
+    state = torch.random.get_rng_state()
+    a, b, c = (build(PRESETS["tiny"], seed=seed).encoder.stem.weight for seed in (3, 3, 4))
+    assert torch.equal(a, b)
+    assert not torch.equal(a, c)
+    assert torch.equal(torch.random.get_rng_state(), state)
