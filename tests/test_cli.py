@@ -326,8 +326,12 @@ def test_models() -> None:
             assert set(figures) == {"encoder", "unet", "decoder", "total"}
     assert models[0]["weights"] is True
     table = edgesr_("models").stdout.decode().splitlines()
-    assert [line.split()[0] for line in table] == ["model", "tiny", "small", "paper"]
-    assert table[1].endswith("yes")
+    assert [line.split()[0] for line in table[1:]] == ["model", "tiny", "small", "paper"]
+    tiny = table[2].split()
+    assert tiny[1] == "yes"
+    figures = [models[0]["parameters"][part] / 1e6 for part in table[1].split()[2:6]]
+    figures += [models[0]["gflops"][part] for part in table[1].split()[6:]]
+    assert [float(word) for word in tiny[2:]] == pytest.approx(figures, abs=0.006)
 
 
 def test_bench() -> None:

@@ -6,14 +6,16 @@ import argparse
 import json
 from typing import Any
 
+_PARTS = ("encoder", "unet", "decoder", "total")
+
 
 def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
     """Define the verb's arguments."""
     verb = verbs.add_parser(
         "models",
         help="list the models and what each costs",
-        description="Lists the models: parameters in millions, GFLOPs for one 128x128 -> 512x512 evaluation, and "
-        "whether the weights come with this installation.",
+        description="Lists the models: parameters and FLOPs (2 x multiply-accumulates, one 128x128 -> 512x512 evaluation) of each "
+        "part and in total, and whether the weights come with this installation.",
     )
     verb.add_argument("--json", action="store_true", help="print a JSON list instead of a table; parameters are counts")
     return verb
@@ -27,8 +29,11 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(models, indent=2))
         return 0
-    print(f"{'model':<8} {'parameters':>12} {'GFLOPs':>8}  weights")
+    parts = "".join(f"{part:>9}" for part in _PARTS)
+    print(f"{'':<16}{'parameters, millions':>36}   {'GFLOPs, 128x128 -> 512x512':>36}")
+    print(f"{'model':<7}{'weights':<9}{parts}   {parts}")
     for model in models:
-        millions, gflops = model["parameters"]["total"] / 1e6, model["gflops"]["total"]
-        print(f"{model['name']:<8} {millions:>10.1f} M {gflops:>8.1f}  {'yes' if model['weights'] else 'no'}")
+        millions = "".join(f"{model['parameters'][part] / 1e6:>9.2f}" for part in _PARTS)
+        gflops = "".join(f"{model['gflops'][part]:>9.2f}" for part in _PARTS)
+        print(f"{model['name']:<7}{'yes' if model['weights'] else 'no':<9}{millions}   {gflops}")
     return 0
