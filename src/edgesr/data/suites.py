@@ -9,8 +9,7 @@ import numpy as np
 
 from edgesr.data.files import BROKEN, picture_paths, read_rgb
 from edgesr.errors import UsageError
-
-SCALE = 4
+from edgesr.presets import SCALE
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,26 @@ from edgesr.model.blocks import GroupNormResBlock, ResBlock, TimeEmbedding, fold
 from edgesr.presets import StableDiffusionUNetConfig, UNetConfig
 
 
-class UNet(nn.Module):
+class TimedNetwork(nn.Module):
+    """A network that is told the time, until the time is fixed."""
+
+    time: TimeEmbedding | None
+
+    def fold_time(self, t: Tensor) -> None:
+        """Fix the time to t (1,): its embedding goes into biases, and `forward` ignores its t from then on."""
+        if self.time is None:
+            raise ValueError("the time is folded already")
+        fold_time(list(self.modules()), self.time(t))
+        self.time = None
+
+
+class UNet(TimedNetwork):
     """Norm-free, additive skips, 1x1 and 2x2 convolutions between levels: a small, known receptive field (ours)."""
 
     def __init__(self, config: UNetConfig, in_channels: int, out_channels: int) -> None:
         super().__init__()
         widths, time_width = config.widths, config.time_width
-        self.time: TimeEmbedding | None = TimeEmbedding(time_width, time_width)
+        self.time = TimeEmbedding(time_width, time_width)
         self.conv_in = nn.Conv2d(in_channels, widths[0], 1)
         self.down = nn.ModuleList(_level(config.blocks, width, time_width) for width in widths[:-1])
         self.downsample = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in pairwise(widths))
@@ -42,15 +55,8 @@ class UNet(nn.Module):
             x = _run(level, x, time)
         return self.conv_out(x)
 
-    def fold_time(self, t: Tensor) -> None:
-        """Fix the time to t (1,): its embedding goes into biases, and `forward` ignores its t from then on."""
-        if self.time is None:
-            raise ValueError("the time is folded already")
-        fold_time(list(self.modules()), self.time(t))
-        self.time = None
 
-
-class StableDiffusionUNet(nn.Module):
+class StableDiffusionUNet(TimedNetwork):
     """Stable Diffusion's UNet less attention and text: the order of its layers is kept, so that its weights can be cut to fit."""
 
     def __init__(self, config: StableDiffusionUNetConfig, in_channels: int, out_channels: int) -> None:
@@ -60,7 +66,7 @@ class StableDiffusionUNet(nn.Module):
         def block(a: int, b: int) -> GroupNormResBlock:
             return GroupNormResBlock(a, b, groups, time_width)
 
-        self.time: TimeEmbedding | None = TimeEmbedding(widths[0], time_width)
+        self.time = TimeEmbedding(widths[0], time_width)
         self.conv_in = nn.Conv2d(in_channels, widths[0], 3, padding=1)
         self.down, self.downsample = nn.ModuleList(), nn.ModuleList()
         skips, width = [widths[0]], widths[0]
@@ -103,13 +109,6 @@ class StableDiffusionUNet(nn.Module):
             if i < len(self.upsample):
                 x = self.upsample[i](F.interpolate(x, scale_factor=2.0, mode="nearest"))
         return self.conv_out(F.silu(self.norm_out(x)))
-
-    def fold_time(self, t: Tensor) -> None:
-        """Fix the time to t (1,): its embedding goes into biases, and `forward` ignores its t from then on."""
-        if self.time is None:
-            raise ValueError("the time is folded already")
-        fold_time(list(self.modules()), self.time(t))
-        self.time = None
 
 
 def _level(count: int, width: int, time_width: int) -> nn.ModuleList:
