@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol
@@ -64,7 +65,7 @@ class OpenVino:
         return self._request.infer({"lr": lr, "eps": eps})["hr"]
 
 
-ENGINES = {"onnxruntime": OnnxRuntime, "openvino": OpenVino}
+ENGINES: dict[str, Callable[[Path, int], Engine]] = {"onnxruntime": OnnxRuntime, "openvino": OpenVino}
 _PACKAGES = {"onnxruntime": "'onnxruntime'", "openvino": "'edgesr[openvino]'"}
 
 
