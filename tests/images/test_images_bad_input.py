@@ -110,7 +110,11 @@ def test_a_file_without_permission_is_named(tmp_path: Path) -> None:
 def test_format_is_told_by_the_content(tmp_path: Path) -> None:
     misnamed = tmp_path / "really-a-jpeg.png"
     misnamed.write_bytes(VALID["JPEG"])
-    assert images.read(misnamed).format == "JPEG"
+    picture = images.read(misnamed)
+    assert (picture.format, picture.notes) == ("JPEG", ["a JPEG by its content, whatever its name says"])
+    for name in ("right.JPEG", "none", "other.dat"):
+        misnamed = misnamed.rename(tmp_path / name)
+        assert not images.read(misnamed).notes
 
 
 def test_a_bomb_is_refused_by_its_header_with_the_way_out() -> None:
@@ -191,6 +195,29 @@ def test_warnings_of_the_libraries_stay_inside(capfd: pytest.CaptureFixture[str]
     for thread in threads:
         thread.join()
     assert list(warnings.filters) == before
+    assert capfd.readouterr().err == ""
+
+
+def test_pillow_logs_nothing_to_the_screen() -> None:
+    """In a fresh Python, since pytest takes the log."""
+    data = VALID["TIFF raw"].replace(struct.pack("<HHII", 277, 3, 1, 3), struct.pack("<HHII", 277, 3, 1, 9000))
+    assert data != VALID["TIFF raw"]
+    program = "import sys; from edgesr import images; images.read(sys.stdin.buffer)"
+    done = subprocess.run([sys.executable, "-c", program], input=data, capture_output=True, check=False)
+    assert b"InputError" in done.stderr
+    assert b"More samples per pixel" not in done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Pillow for Windows keeps its libtiff to itself")
+@pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate", "lzma", "zstd", "group4", "tiff_ccitt", "jpeg"])
+def test_libtiff_prints_nothing_of_its_own(compression: str, capfd: pytest.CaptureFixture[str]) -> None:
+    bilevel = compression in ("group4", "tiff_ccitt")
+    valid = saved(Image.fromarray(noise(3, np.uint8)).convert("1" if bilevel else "RGB"), "TIFF", compression=compression)
+    with tifffile.TiffFile(io.BytesIO(valid)) as file:
+        start, length = file.pages.first.dataoffsets[0], file.pages.first.databytecounts[0]
+    for value in (0, 0x55, 0xFF):
+        with suppress(InputError):
+            images.read(valid[: start + length // 2] + bytes([value] * (length // 2)) + valid[start + length // 2 * 2 :])
     assert capfd.readouterr().err == ""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zlib
 
 import numpy as np
 import pytest
@@ -133,6 +134,19 @@ def test_exif_goes_from_tiff_to_jpeg_without_the_tiff_s_own_structure(dtype: typ
     assert not {258, 259, 273, 277, 278, 279, 339} & set(exif)
 
 
+@pytest.mark.parametrize(
+    "text", ["A leaf", '{"shape": [24, 40, 3]}', "ImageJ=1.54\nimages=1\n", '<?xml version="1.0"?><OME SizeX="40">']
+)
+def test_a_tiff_s_description_is_kept_unless_it_describes_the_old_layout(text: str) -> None:
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, gradient(), photometric="rgb", description=text, metadata=None, software="Leafcutter")
+    picture = images.read(stream.getvalue())
+    picture.pixels = gradient(48, 80)
+    exif = reopened(images.encode(picture, "TIFF")).getexif()
+    assert exif[ExifTags.Base.Software] == "Leafcutter"
+    assert exif.get(ExifTags.Base.ImageDescription) == ("A leaf" if text == "A leaf" else None)
+
+
 @pytest.mark.parametrize("name", CARRY_EXIF)
 def test_xmp_is_kept_but_turns_nothing_again(name: str) -> None:
     picture = images.read(saved(Image.fromarray(gradient()), "JPEG", exif=camera_exif(6), xmp=XMP))
@@ -208,6 +222,31 @@ def test_stripping_leaves_nothing_personal_but_keeps_the_look(name: str) -> None
     if name not in ("WEBP", "AVIF"):
         assert images.read(data).dpi == pytest.approx((300, 300), abs=0.1)
     assert picture.exif is not None, "the caller's picture is left alone"
+
+
+AUTHOR = chunk(b"tEXt", b"Author\0A. Body") + chunk(b"iTXt", b"parameters\0\0\0en\0\0" + "ein Gemälde, 猫".encode())
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_text_of_a_png_is_kept_in_a_png(dtype: type) -> None:
+    stale = chunk(b"tEXt", b"Thumb::Image::Width\x0012") + chunk(
+        b"zTXt", b"Raw profile type iptc\0\0" + zlib.compress(b"\niptc")
+    )
+    depth = 16 if dtype == np.uint16 else 8
+    picture = images.read(png(gradient(dtype=dtype), extra=AUTHOR + stale, depth=depth))
+    written = reopened(images.encode(picture, "PNG"))
+    written.load()
+    assert written.text == {"Author": "A. Body", "parameters": "ein Gemälde, 猫"}  # type: ignore[attr-defined]
+    assert b"A. Body" not in images.encode(picture, "PNG", strip_metadata=True)
+    assert "text beside EXIF and XMP dropped" in images.fit(picture, "TIFF").notes[0]
+
+
+@pytest.mark.parametrize("comment", [b"summer", "été".encode("latin-1"), b"x" * 65533])
+def test_comment_of_a_jpeg_is_kept_in_a_jpeg(comment: bytes) -> None:
+    picture = images.read(saved(Image.fromarray(gradient()), "JPEG", comment=comment))
+    assert reopened(images.encode(picture, "JPEG")).info["comment"] == comment
+    assert "comment" not in reopened(images.encode(picture, "JPEG", strip_metadata=True)).info
+    assert not images.fit(picture, "PNG").text
 
 
 @pytest.mark.parametrize("block", [b"II*\0\xff\xff\xff\x7f", b"nonsense", b"II*\0\x08\0\0\0\xff\xff", b"II"])

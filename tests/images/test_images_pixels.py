@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import itertools
+import lzma
+import zlib
 
 import cv2
 import numpy as np
@@ -64,7 +66,6 @@ def test_transparent_colour_of_a_png_becomes_alpha(channels: int, key: tuple[int
 
 def test_transparent_grey_of_a_four_bit_png_becomes_alpha() -> None:
     import struct
-    import zlib
 
     from picture_files import png_file
 
@@ -127,29 +128,43 @@ def literal_lzw(data: bytes) -> bytes:
     return int(bits, 2).to_bytes(len(bits) // 8, "big")
 
 
-@pytest.mark.parametrize("channels", [1, 3, 4])
-@pytest.mark.parametrize("order", "<>")
-def test_sixteen_bit_tiff_with_lzw(channels: int, order: str) -> None:
-    """LZW is what many editors write, and tifffile alone cannot undo it."""
+def literal_packbits(data: bytes) -> bytes:
+    return b"".join(bytes([len(run) - 1]) + run for run in (data[at : at + 128] for at in range(0, len(data), 128)))
+
+
+COMPRESSORS = {5: literal_lzw, 32773: literal_packbits, 34925: lzma.compress}
+
+
+@pytest.mark.parametrize("compression", COMPRESSORS)
+@pytest.mark.parametrize(("channels", "_", "planar", "tile", "order"), [layout for layout in LAYOUTS if layout[1]])
+def test_sixteen_bit_tiff_compressed_as_tifffile_alone_cannot_undo(
+    channels: int, _: str, planar: str, tile: tuple[int, int] | None, order: str, compression: int
+) -> None:
+    """LZW is what many editors write. The strips or tiles of a deflated file are compressed anew, each for itself."""
     pixels = noise(channels, np.uint16)
-    stream = io.BytesIO()
-    strip = literal_lzw(pixels.astype(order + "u2").tobytes())
-    tifffile.imwrite(
-        stream,
-        iter([strip]),
-        shape=pixels.shape if channels > 1 else pixels.shape[:2],
-        dtype=np.uint16,
-        photometric="rgb" if channels > 2 else "minisblack",
-        extrasamples=["unassalpha"] if channels == 4 else None,
-        rowsperstrip=len(pixels),
-        byteorder=order,
-        metadata=None,
-        compression="zlib",
-    )
-    data = bytearray(stream.getvalue())
-    with tifffile.TiffFile(io.BytesIO(data)) as file:
+    options = {
+        "photometric": "rgb" if channels > 2 else "minisblack",
+        "planarconfig": planar if channels > 1 else None,
+        "extrasamples": ["unassalpha"] if channels in (2, 4) else None,
+        "compression": "zlib",
+        "predictor": 2,
+        "tile": tile,
+        "byteorder": order,
+        "rowsperstrip": None if tile else 5,
+        "metadata": None,
+    }
+    shaped = pixels[..., 0] if channels == 1 else pixels if planar == "contig" else np.moveaxis(pixels, -1, 0)
+    deflated, stream = io.BytesIO(), io.BytesIO()
+    tifffile.imwrite(deflated, shaped, **options)
+    with tifffile.TiffFile(io.BytesIO(deflated.getvalue())) as file:
+        page = file.pages.first
+        spans = zip(page.dataoffsets, page.databytecounts, strict=True)
+        parts = [COMPRESSORS[compression](zlib.decompress(deflated.getvalue()[at : at + size])) for at, size in spans]
+    tifffile.imwrite(stream, iter(parts), shape=shaped.shape, dtype=np.uint16, **options)
+    with tifffile.TiffFile(io.BytesIO(stream.getvalue())) as file:
         at = file.pages.first.tags["Compression"].valueoffset
-    data[at : at + 2] = (5).to_bytes(2, "little" if order == "<" else "big")
+    data = bytearray(stream.getvalue())
+    data[at : at + 2] = compression.to_bytes(2, "little" if order == "<" else "big")
     assert np.array_equal(shown(bytes(data)), pixels)
 
 

@@ -160,6 +160,14 @@ def test_the_longest_side_allowed_can_be_written(name: str, side: int) -> None:
     assert images.read(data).pixels.shape == (1, side, 3)
 
 
+def test_a_tiff_that_may_pass_4_gib_gets_the_form_that_can() -> None:
+    from edgesr.images.tiff import needs_big
+
+    assert not needs_big(3 * 30_000 * 40_000)
+    assert needs_big(3 * 40_000 * 40_000)
+    assert images.encode(PICTURE, "TIFF")[:4] == b"II*\0"
+
+
 def test_quality_changes_the_size_and_must_be_sensible() -> None:
     picture = Picture(noise(3, np.uint8, 64, 64), "PNG")
     for name in ("JPEG", "WEBP", "AVIF"):

@@ -77,7 +77,9 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
     present.add_argument("--overwrite", action="store_true", help="replace results that are already there")
     files.add_argument("--max-pixels", type=whole(1), metavar="N", help="refuse inputs of more pixels (default: 134217728)")
     files.add_argument(
-        "--strip-metadata", action="store_true", help="leave EXIF and XMP out of the results (location, camera...)"
+        "--strip-metadata",
+        action="store_true",
+        help="leave EXIF, XMP and text out of the results (location, camera, author...)",
     )
 
     machine = verb.add_argument_group("machine")

@@ -8,6 +8,7 @@ rebuilt.
 from __future__ import annotations
 
 import io
+import re
 import struct
 from contextlib import suppress
 
@@ -29,6 +30,10 @@ _WIDTHS = {256, 40962}  # ImageWidth, PixelXDimension
 _HEIGHTS = {257, 40963}  # ImageLength, PixelYDimension
 _THUMBNAIL_SPANS = ((513, 514), (273, 279))  # offset and length: of a JPEG, of an uncompressed one
 PREFIX = b"Exif\0\0"
+
+# What scientific programs write as description tells the layout of the file's pixels, which is another one afterwards.
+_DESCRIPTION = 270
+_LAYOUT = re.compile(rb'\{"shape":|ImageJ=|(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)?<OME\b', re.DOTALL)
 
 # The first directory's tags that describe the photograph; the others describe how a TIFF file is stored.
 _DESCRIPTIVE = {
@@ -100,7 +105,10 @@ def from_tiff(tags: Tags) -> bytes | None:
 
 def descriptive(tags: Tags) -> Tags:
     """Return the tags that describe the photograph rather than a file's structure."""
-    return tags._replace(image={tag: entry for tag, entry in tags.image.items() if tag in _DESCRIPTIVE})
+    image = {tag: entry for tag, entry in tags.image.items() if tag in _DESCRIPTIVE}
+    if _DESCRIPTION in image and _LAYOUT.match(image[_DESCRIPTION].value):
+        del image[_DESCRIPTION]
+    return tags._replace(image=image)
 
 
 def _order_and_first(block: bytes) -> tuple[str, int]:

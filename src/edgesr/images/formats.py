@@ -77,6 +77,12 @@ def format_for(path_or_extension: str) -> str:
     raise UsageError(f"{text!r} is no picture format that can be written; use one of {known}")
 
 
+def by_extension(extension: str) -> str | None:
+    """Name the format that an extension such as ".JPG" stands for; None for one that is no picture's."""
+    every = {**EXTENSIONS, **_READ_ONLY}
+    return next((name for name, extensions in every.items() if extension.lower() in extensions), None)
+
+
 def extension_for(name: str) -> str:
     """Return the usual extension of a format, e.g. ".jpg" for "JPEG"."""
     return EXTENSIONS[name][0]
@@ -84,8 +90,7 @@ def extension_for(name: str) -> str:
 
 def is_picture_name(path: Path) -> bool:
     """Tell by its extension whether a file in a folder is a picture to be read (a GIF and a HEIC are)."""
-    every = (*EXTENSIONS.values(), *_READ_ONLY.values())
-    return path.suffix.lower() in {extension for extensions in every for extension in extensions}
+    return by_extension(path.suffix) is not None
 
 
 def check_size(name: str, width: int, height: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from typing import BinaryIO
 
 from PIL import Image
@@ -34,6 +35,50 @@ def scale_png_key(stream: BinaryIO, image: Image.Image) -> None:
         image.info["transparency"] = key * 255 // (2**depth - 1)
 
 
+def png_cicp(stream: BinaryIO) -> tuple[int, int] | None:
+    """Return colour primaries and transfer of a PNG's cICP chunk, which outranks all others; None without one."""
+    at = 8
+    while True:
+        stream.seek(at)
+        head = stream.read(12)
+        if len(head) < 12 or head[4:8] in (b"IDAT", b"IEND"):
+            return None
+        if head[4:8] == b"cICP":
+            return head[8], head[9]
+        at += 12 + int.from_bytes(head[:4], "big")
+
+
+def avif_properties(stream: BinaryIO) -> tuple[int, tuple[int, int] | None]:
+    """Return an AVIF's bits a channel, and its colour primaries and transfer if it states them as code points."""
+    bits, cicp = 8, None
+    start, end = 0, stream.seek(0, 2)
+    for wanted, skipped in ((b"meta", 4), (b"iprp", 0), (b"ipco", 0)):
+        start, end = next(((at + skipped, to) for kind, at, to in _boxes(stream, start, end) if kind == wanted), (0, 0))
+    for kind, at, _ in reversed([*_boxes(stream, start, end)]):  # so that the first one, the picture's own, counts
+        stream.seek(at)
+        data = stream.read(8)
+        if kind == b"av1C" and len(data) > 2:
+            bits = 8 if not data[2] & 0x40 else 12 if data[2] & 0x20 else 10
+        elif kind == b"colr" and data[:4] == b"nclx" and len(data) == 8:
+            cicp = int.from_bytes(data[4:6], "big"), int.from_bytes(data[6:8], "big")
+    return bits, cicp
+
+
+def _boxes(stream: BinaryIO, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """Yield kind, start and end of the boxes that follow each other from `at` to `end`, without their heads."""
+    while at + 8 <= end:
+        stream.seek(at)
+        head = stream.read(16)
+        length, start = int.from_bytes(head[:4], "big"), at + 8
+        if length == 1:
+            length, start = int.from_bytes(head[8:16], "big"), at + 16
+        following = at + length if length else end
+        if following < start:
+            return
+        yield head[4:8], start, min(following, end)
+        at = following
+
+
 def _webp_size(header: bytes) -> tuple[int, int] | None:
     kind = header[12:16]
     if len(header) < 30:
@@ -50,21 +95,13 @@ def _webp_size(header: bytes) -> tuple[int, int] | None:
 def _jxl_codestream(stream: BinaryIO) -> bytes:
     """Return the first bytes of a JPEG XL codestream, bare or in a container's box; b"" if there is none."""
     head = stream.read(_JXL_SIZE_BYTES)
-    at = 0
     if head.startswith(b"\xff\x0a"):
         return head
-    while True:
-        stream.seek(at)
-        box = stream.read(16)
-        length, kind = int.from_bytes(box[:4], "big"), box[4:8]
-        start = 16 if length == 1 else 8
-        length = int.from_bytes(box[8:16], "big") if length == 1 else length
+    for kind, start, _ in _boxes(stream, 0, stream.seek(0, 2)):
         if kind in (b"jxlc", b"jxlp"):
-            stream.seek(at + start + (4 if kind == b"jxlp" else 0))  # a partial codestream's box is numbered
+            stream.seek(start + (4 if kind == b"jxlp" else 0))  # a partial codestream's box is numbered
             return stream.read(_JXL_SIZE_BYTES)
-        if length < start:  # the last box, or none at all
-            return b""
-        at += length
+    return b""
 
 
 def _jxl_size(codestream: bytes) -> tuple[int, int] | None:

@@ -80,7 +80,7 @@ def read_directory(stream: BinaryIO, order: str, offset: int, *, big: bool = Fal
             at = start + inline
             if length > word:
                 at = struct.unpack_from(order + ("Q" if big else "I"), table, inline)[0]
-            if 0 < length <= left:
+            if 0 < length <= left and tag not in entries:  # of a tag that is there twice, readers see the first
                 left -= length
                 stream.seek(at)
                 value = stream.read(length)

@@ -18,5 +18,6 @@ class Picture:
     icc: bytes | None = None  # ICC profile that describes `pixels`; None: sRGB, or grey with the sRGB curve
     exif: bytes | None = None  # TIFF-structured block without the "Exif\0\0" prefix; orientation 1, no thumbnail
     xmp: bytes | None = None  # XMP packet; orientation 1
+    text: dict[str, str] = field(default_factory=dict)  # a PNG's text by its keywords; a JPEG's as "Comment"
     dpi: tuple[float, float] | None = None  # horizontal and vertical, pixels per inch
     notes: list[str] = field(default_factory=list)  # one-line remarks for the user

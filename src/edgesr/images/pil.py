@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
 
 from edgesr.errors import InputError
-from edgesr.images import colour
+from edgesr.images import colour, profile
 from edgesr.images import exif as exif_block
 from edgesr.images.ifd import read_tags
 from edgesr.images.metadata import resolution, settle
@@ -20,6 +22,7 @@ _SIXTEEN_BIT = {"I;16", "I;16L", "I;16B", "I;16N"}
 _CONVERTED = {"CMYK", "LAB"}  # to sRGB, which leaves their profile behind
 _PLAIN = {"L", "LA", "RGB", "RGBA"}
 _TO_PLAIN = {"1": "L", "La": "LA", "RGBa": "RGBA", "RGBX": "RGB", "PA": "RGBA", "YCbCr": "RGB", "HSV": "RGB"}
+_NO_TEXT = ("XML:com.adobe.xmp", "Raw profile type", "Thumb::")
 
 
 def from_pil(image: Image.Image) -> Picture:
@@ -75,14 +78,28 @@ def metadata(image: Image.Image, array: np.ndarray) -> Picture:
         except ValueError:
             exif = b"damaged"
     xmp = stated.get("xmp")
+    icc = stated.get("icc_profile") or None
+    if icc is None and image.format == "PNG":
+        icc = profile.from_png(stated, grey=array.shape[2] < 3)
     return Picture(
         pixels=array,
         format=image.format or "PNG",
-        icc=None if image.mode in _CONVERTED else stated.get("icc_profile") or None,
+        icc=None if image.mode in _CONVERTED else icc,
         exif=exif_block.bare(exif) if isinstance(exif, bytes) else None,
         xmp=(xmp.encode() if isinstance(xmp, str) else xmp) or None,
+        text=_text(image),
         dpi=resolution(stated.get("dpi")),
     )
+
+
+def _text(image: Image.Image) -> dict[str, str]:
+    """Return what people or programs wrote into a PNG or JPEG, less what is kept elsewhere or describes a thumbnail."""
+    if isinstance(image, PngImageFile):
+        return {keyword: text for keyword, text in image.text.items() if not keyword.startswith(_NO_TEXT)}
+    comment = image.info.get("comment")
+    if isinstance(image, JpegImageFile) and isinstance(comment, bytes):
+        return {"Comment": comment.decode(errors="surrogateescape")}  # of whatever encoding, it is written as it was
+    return {}
 
 
 def pixels(image: Image.Image, notes: list[str]) -> np.ndarray:

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
-# Without a handler Python prints tifffile's log to stderr; a program that configures logging still receives it.
-logging.getLogger("tifffile").addHandler(logging.NullHandler())
+from PIL import Image
+
+# Without a handler Python prints their log to stderr; a program that configures logging still receives it.
+for _library in ("tifffile", "PIL"):
+    logging.getLogger(_library).addHandler(logging.NullHandler())
+
+# libtiff prints to file descriptor 2 whatever it finds wrong with a file, beside the error that Pillow raises for it.
+# Its handlers belong to the process, so they are taken away once, not around each picture, where threads would overlap.
+with suppress(AttributeError, OSError):  # Pillow for Windows holds libtiff inside and out of reach
+    _libtiff = ctypes.CDLL(Image.core.__file__)  # whose symbols are found through the extension that links to it
+    for _set_handler in (_libtiff.TIFFSetErrorHandler, _libtiff.TIFFSetWarningHandler):
+        _set_handler.argtypes, _set_handler.restype = [ctypes.c_void_p], ctypes.c_void_p
+        _set_handler(None)
 
 _lock = threading.Lock()
 _inside = 0

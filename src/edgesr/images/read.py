@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
 from PIL import (
     AvifImagePlugin,
     BmpImagePlugin,
@@ -21,7 +22,7 @@ from PIL import (
 )
 
 from edgesr.errors import InputError
-from edgesr.images import formats, headers, pil, sixteen_bit, tiff
+from edgesr.images import formats, headers, pil, profile, sixteen_bit, tiff
 from edgesr.images.metadata import settle
 from edgesr.images.picture import MAX_PIXELS, Picture
 from edgesr.images.quiet import quiet
@@ -48,7 +49,10 @@ def read(source: str | Path | bytes | BinaryIO, *, max_pixels: int = MAX_PIXELS)
     """
     name = _name(source)
     with _named_errors(name), quiet(), _opened(source) as stream:
-        return _read(stream, max_pixels)
+        picture = _read(stream, max_pixels)
+        if formats.by_extension(Path(name).suffix) not in (None, picture.format):
+            picture.notes.append(f"a {picture.format} by its content, whatever its name says")
+        return picture
 
 
 def size_of(source: str | Path | bytes | BinaryIO) -> tuple[int, int]:
@@ -81,6 +85,9 @@ def _read(stream: BinaryIO, max_pixels: int) -> Picture:
 
 
 def _decoded(name: str, image: Image.Image, stream: BinaryIO, notes: list[str]) -> Picture:
+    bits = image.info.get("bit_depth", 8) if name == "HEIF" else 8
+    if bits > 8:
+        return _described(name, image, sixteen_bit.heif_pixels(stream, bits), stream, notes)
     rawmode = sixteen_bit.png_rawmode(image) if isinstance(image, PngImagePlugin.PngImageFile) else None
     with _lifted_limit(image.size):
         image.load()
@@ -93,6 +100,11 @@ def _decoded(name: str, image: Image.Image, stream: BinaryIO, notes: list[str]) 
         if name == "PNG":
             headers.scale_png_key(stream, image)
         array = pil.pixels(image, notes)
+    return _described(name, image, array, stream, notes)
+
+
+def _described(name: str, image: Image.Image, array: np.ndarray, stream: BinaryIO, notes: list[str]) -> Picture:
+    """Make a picture of the pixels and of what the file says of them, and turn it upright."""
     picture = pil.metadata(image, array)
     picture.format, picture.notes = name, notes
     if name == "TIFF":
@@ -100,8 +112,24 @@ def _decoded(name: str, image: Image.Image, stream: BinaryIO, notes: list[str]) 
         tiff.metadata(stream, picture)
         picture.icc = described_icc
         return settle(picture, 1)  # Pillow turned it upright
+    _describe_colours(picture, image, stream)
     turned = name == "HEIF" or (name == "JXL" and not getattr(image, "jpeg", False))  # their decoders did
     return settle(picture, 1 if turned else None)
+
+
+def _describe_colours(picture: Picture, image: Image.Image, stream: BinaryIO) -> None:
+    """Turn colours described by code points into a profile; say so where the decoder cuts samples."""
+    cicp = None
+    if picture.format == "PNG":
+        cicp = headers.png_cicp(stream)
+    elif picture.format == "AVIF":
+        bits, cicp = headers.avif_properties(stream)
+        if bits > 8:
+            picture.notes.append(f"{bits} bits a channel reduced to 8: the decoder gives no more")
+    elif picture.format == "HEIF" and (stated := image.info.get("nclx_profile")):
+        cicp = stated["color_primaries"], stated["transfer_characteristics"]
+    if cicp is not None and not image.info.get("icc_profile"):
+        picture.icc = profile.from_cicp(*cicp, picture.notes, grey=picture.pixels.shape[2] < 3)
 
 
 def _format(stream: BinaryIO) -> str:

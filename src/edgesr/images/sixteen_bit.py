@@ -1,19 +1,18 @@
-"""16-bit PNG, read through Pillow, which decodes its colours to 8 bits only, and written with nothing but zlib.
+"""Samples of more than 8 bits in PNG and HEIC, which Pillow alone would cut, and the PNG writer that keeps them.
 
 Pillow's C decoder unpacks each sample's first byte under one name of the raw mode and its second byte under another:
-two passes give all 16 bits, for interlaced files too.
+two passes give all 16 bits, for interlaced files too. The writer needs nothing but zlib.
 """
 
 from __future__ import annotations
 
 import struct
-import sys
 import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO
 
 import numpy as np
-from PIL.PngImagePlugin import PngImageFile
+from PIL.PngImagePlugin import PngImageFile, PngInfo
 
 from edgesr.images.picture import Picture
 
@@ -30,12 +29,9 @@ def decode(open_image: Any, rawmode: str) -> np.ndarray:
         both = _pass(open_image(), "RGBA")  # the four bytes of each pixel as they come
         high, low = both[..., 0::2], both[..., 1::2]
         return high.astype(np.uint16) << 8 | low
-    channels = rawmode.partition(";")[0].replace("a", "A")  # multiplied alpha too is taken as it is
-    big_endian = rawmode.endswith("B") or (rawmode.endswith("N") and sys.byteorder == "big")
-    first, second = (";16B", ";16L") if big_endian else (";16L", ";16B")
-    pixels = _pass(open_image(), channels + first).astype(np.uint16)
+    pixels = _pass(open_image(), rawmode).astype(np.uint16)
     pixels <<= 8
-    pixels |= _pass(open_image(), channels + second)
+    pixels |= _pass(open_image(), rawmode[:-1] + "L")
     return pixels
 
 
@@ -46,17 +42,31 @@ def png_rawmode(image: PngImageFile) -> str | None:
 
 
 def _pass(image: Any, rawmode: str) -> np.ndarray:
-    tile = image.tile[0]
-    args = rawmode if isinstance(tile.args, str) else (rawmode, *tile.args[1:])
-    image.tile = [tile._replace(args=args)]
+    image.tile = [image.tile[0]._replace(args=rawmode)]
     with image:
         image.load()
         return np.asarray(image)
 
 
-def xmp_chunk(xmp: bytes) -> bytes:
-    """Return the payload of the iTXt chunk that holds an XMP packet."""
-    return b"XML:com.adobe.xmp\0\0\0\0\0" + xmp
+def heif_pixels(stream: BinaryIO, bits: int) -> np.ndarray:
+    """Decode a HEIC picture of 10 or 12 `bits` a channel, which its Pillow plugin cuts to 8: (H, W, C) uint16."""
+    from pillow_heif import HeifFile  # noqa: PLC0415 -- an extra
+
+    stream.seek(0)
+    file = HeifFile(stream, convert_hdr_to_8bit=False, hdr_to_16bit=False)
+    pixels = np.atleast_3d(np.asarray(file[file.primary_index])).astype(np.uint32)
+    top = 2**bits - 1
+    return ((pixels * 65535 + top // 2) // top).astype(np.uint16)
+
+
+def png_texts(picture: Picture) -> PngInfo:
+    """Return the chunks that hold a picture's XMP and its text."""
+    info = PngInfo()
+    if picture.xmp:
+        info.add(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + picture.xmp)
+    for keyword, text in picture.text.items():
+        info.add_text(keyword, text)
+    return info
 
 
 def write_png(stream: BinaryIO, picture: Picture) -> None:
@@ -70,8 +80,7 @@ def write_png(stream: BinaryIO, picture: Picture) -> None:
         chunks.append((b"pHYs", struct.pack(">IIB", *per_metre, 1)))
     if picture.exif:
         chunks.append((b"eXIf", picture.exif))
-    if picture.xmp:
-        chunks.append((b"iTXt", xmp_chunk(picture.xmp)))
+    chunks += [(kind, data) for kind, data, *_ in png_texts(picture).chunks]
     stream.write(b"\x89PNG\r\n\x1a\n")
     _write_chunks(stream, chunks)
     _write_chunks(stream, ((b"IDAT", data) for data in _compressed(picture.pixels)))

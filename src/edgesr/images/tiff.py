@@ -12,15 +12,16 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from edgesr.errors import InputError
 from edgesr.images import exif as exif_block
-from edgesr.images import sixteen_bit
 from edgesr.images.colour import unassociated
 from edgesr.images.ifd import (
     BYTE,
+    LONG,
     UNDEFINED,
     Entry,
     Tags,
     directories,
     number,
+    pack_directory,
     pack_tags,
     rational,
     read_header,
@@ -33,6 +34,8 @@ _SUBFILE_TYPE, _XMP, _ICC, _RAW_CAMERA = 254, 700, 34675, 50706
 _GREY_INVERTED, _GREY, _RGB = 0, 1, 2
 _REDUCED_OR_MASK = 1 | 4  # bits of NewSubfileType
 _BY_TIFFFILE = {1, 8, 32946}  # none and deflate: the compressions it undoes without further packages
+_BY_LIBTIFF = {5, 32773, 34925, 50000}  # LZW, which many editors write, PackBits, LZMA and Zstandard
+_ROOM = 2**27  # for metadata, and for what deflate adds to noise
 
 
 def first_page(stream: BinaryIO) -> Any:
@@ -68,7 +71,7 @@ def is_sixteen_bit(page: Any) -> bool:
 def sixteen_bit_pixels(stream: BinaryIO, page: Any, notes: list[str]) -> np.ndarray:
     """Decode a page for which `is_sixteen_bit` holds, upright and with straight alpha: (H, W, C) uint16."""
     colours = 3 if page.photometric == _RGB else 1
-    pixels = _by_tifffile(page) if page.compression in _BY_TIFFFILE else _by_pillow(stream, page)
+    pixels = _by_tifffile(stream, page)
     pixels = pixels.astype(np.uint16, copy=False)  # in this machine's byte order
     extra = pixels.shape[2] - colours
     meaning = page.extrasamples[0] if page.extrasamples else 2
@@ -81,8 +84,8 @@ def sixteen_bit_pixels(stream: BinaryIO, page: Any, notes: list[str]) -> np.ndar
     return unassociated(pixels) if extra > 0 and meaning == 1 else pixels
 
 
-def _by_tifffile(page: Any) -> np.ndarray:
-    pixels = page.asarray()
+def _by_tifffile(stream: BinaryIO, page: Any) -> np.ndarray:
+    pixels = page.asarray() if page.compression in _BY_TIFFFILE else _assembled(stream, page)
     if page.axes == "SYX":
         pixels = np.moveaxis(pixels, 0, -1)
     elif page.axes == "YX":
@@ -93,21 +96,33 @@ def _by_tifffile(page: Any) -> np.ndarray:
     return upright(pixels, int(orientation.value) if orientation is not None else 1)
 
 
-def _by_pillow(stream: BinaryIO, page: Any) -> np.ndarray:
-    """Decode through libtiff, which knows more compressions; Pillow turns the picture upright by itself."""
-    if page.samplesperpixel not in (1, 3, 4) or int(page.planarconfig) != 1:
-        raise InputError(f"its 16-bit samples are stored in a rare way ({page.compression.name}): save it with deflate")
-    image = _reopened(stream)
-    if page.samplesperpixel == 1:
-        image.load()
-        return np.asarray(image)[..., None]
-    layout: Any = image.tile[0].args
-    return sixteen_bit.decode(lambda: _reopened(stream), layout[0])
+def _assembled(stream: BinaryIO, page: Any) -> np.ndarray:
+    """Decode a page whose compression only libtiff undoes: each strip or tile is unpacked by Pillow, laid out by tifffile."""
+    if page.compression not in _BY_LIBTIFF:
+        raise InputError(f"its 16-bit samples are compressed in a rare way ({page.compression.name}): save it with deflate")
+    compression, page.compression = int(page.compression), 1  # what tifffile is given is unpacked already
+    pixels = np.zeros(page.shaped, page.dtype)
+    _, _, height, width, samples = page.shaped
+    for index, (offset, count) in enumerate(zip(page.dataoffsets, page.databytecounts, strict=True)):
+        rows, across = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, width)
+        if not page.is_tiled:
+            strips = -(-height // rows)
+            rows = min(rows, height - index % strips * rows)
+        stream.seek(offset)
+        unpacked = _unpacked(stream.read(count), compression, across * samples * 2, rows)
+        part, (plane, _, top, left, _), _ = page.decode(unpacked, index)
+        place = pixels[plane, 0, top : top + rows, left : left + across]
+        place[:] = part[0, : place.shape[0], : place.shape[1]]  # tiles may stand out over the edges
+    return pixels.reshape(page.shape)
 
 
-def _reopened(stream: BinaryIO) -> TiffImageFile:
-    stream.seek(0)
-    return TiffImageFile(stream)
+def _unpacked(data: bytes, compression: int, width: int, rows: int) -> bytes:
+    """Undo a compression of bytes through libtiff, which gets them as an 8-bit grey TIFF of `width` x `rows`."""
+    values = {256: width, 257: rows, 258: 8, 259: compression, 262: _GREY, 273: 8, 277: 1, 278: rows, 279: len(data)}
+    entries = {tag: Entry(tag, LONG, 1, struct.pack("<I", value)) for tag, value in values.items()}
+    end = 8 + len(data)
+    small = struct.pack("<2sHI", b"II", 42, end) + data + pack_directory("<", entries, end)
+    return TiffImageFile(io.BytesIO(small)).tobytes()
 
 
 def metadata(stream: BinaryIO, picture: Picture) -> None:
@@ -119,6 +134,11 @@ def metadata(stream: BinaryIO, picture: Picture) -> None:
     across, down = (rational(tags.order, tags.image.get(tag)) for tag in (282, 283))
     if unit and across and down:
         picture.dpi = resolution((across * unit, down * unit))
+
+
+def needs_big(pixel_bytes: int) -> bool:
+    """Tell whether a TIFF of so many bytes before compression may pass the 4 GiB that its usual form can address."""
+    return pixel_bytes > 2**32 - _ROOM
 
 
 def write(stream: BinaryIO, picture: Picture) -> None:
@@ -135,6 +155,7 @@ def write(stream: BinaryIO, picture: Picture) -> None:
     tifffile.imwrite(
         stream,
         picture.pixels[..., 0] if channels == 1 else picture.pixels,
+        bigtiff=needs_big(picture.pixels.nbytes),
         byteorder="<" if order == "<" else ">",
         photometric="rgb" if channels > 2 else "minisblack",
         extrasamples=["unassalpha"] if channels in (2, 4) else None,

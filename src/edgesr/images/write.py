@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import PngImagePlugin
 
 from edgesr.errors import InputError, UsageError
 from edgesr.images import colour, pil, sixteen_bit, tiff
@@ -25,6 +24,7 @@ _SIXTEEN_BIT = {"PNG", "TIFF"}
 _NO_ALPHA = {"JPEG", "BMP"}
 _NO_PROFILE = {"BMP": "BMP", "JXL": "the JPEG XL writer"}  # and who cannot keep it, for the note
 _NO_EXIF = {"BMP"}
+_TEXT = {"PNG", "JPEG"}  # what one holds the other has no like of
 _JPEG_SEGMENT = 65500  # bytes of EXIF or XMP that one segment of a JPEG holds, less the headers
 
 
@@ -40,7 +40,7 @@ def write(
     """Write a picture to `target`, whole or not at all, and return remarks on what its format could not keep.
 
     `format` is a format's name; by default the extension of `target` says it. `quality`, 1..100, see `encode`.
-    `strip_metadata` leaves out EXIF and XMP, which tell of persons and places; profile and resolution stay.
+    `strip_metadata` leaves out EXIF, XMP and text, which tell of persons and places; profile and resolution stay.
     Raises InputError naming file, folder and reason if it cannot be written, or exists and `overwrite` is false.
     """
     name = format_for(format or str(target))
@@ -81,7 +81,7 @@ def fit(picture: Picture, name: str, *, strip_metadata: bool = False) -> Picture
         fitted.notes.append(f"alpha flattened onto white: {name} has none")
     _fit_profile(fitted, name)
     if strip_metadata:
-        fitted.exif = fitted.xmp = None
+        fitted.exif, fitted.xmp, fitted.text = None, None, {}
     _fit_metadata(fitted, name)
     return fitted
 
@@ -122,6 +122,9 @@ def _fit_metadata(picture: Picture, name: str) -> None:
             setattr(picture, kind, None)
             reason = "it is too long for one" if too_long else "it has no place for it"
             picture.notes.append(f"{kind.upper()} dropped from the {name}: {reason}")
+    if picture.text and (picture.format != name or name not in _TEXT):
+        picture.notes.append(f"text beside EXIF and XMP dropped: a {name} cannot hold that of a {picture.format}")
+        picture.text = {}
 
 
 def _encoded(picture: Picture, name: str, quality: int | None) -> bytes:
@@ -152,9 +155,10 @@ def _save(stream: io.BytesIO, picture: Picture, name: str, quality: int | None) 
         return
     if name == "JXL":
         import pillow_jxl  # noqa: F401, PLC0415 -- an extra, which registers the format with Pillow
-    if name == "PNG" and picture.xmp is not None:
-        kept["pnginfo"] = PngImagePlugin.PngInfo()
-        kept["pnginfo"].add(b"iTXt", sixteen_bit.xmp_chunk(picture.xmp))
+    if name == "PNG":
+        kept["pnginfo"] = sixteen_bit.png_texts(picture)
+    if name == "JPEG" and picture.text:
+        kept["comment"] = picture.text["Comment"].encode(errors="surrogateescape")
     if name == "AVIF" and picture.exif is not None:
         kept["exif"] = exif_block.without_orientation(picture.exif)  # and without the prefix, which Pillow would write
     options: dict[str, dict[str, Any]] = {
