@@ -199,7 +199,7 @@ def test_nothing_of_a_finished_picture_is_kept(upscaler: Upscaler) -> None:
 
     def alive() -> int:
         gc.collect()
-        return sum(isinstance(thing, images.Picture) for thing in gc.get_objects())
+        return sum(type(thing) is images.Picture for thing in gc.get_objects())
 
     before = alive()
     assert [alive() for _ in run(jobs, upscaler, Settings())] == [before] * len(jobs)

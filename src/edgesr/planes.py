@@ -13,7 +13,8 @@ LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601
 
 def to_grey(planes: NDArray[np.float32]) -> NDArray[np.float32]:
     """(3, h, w) -> (1, h, w), the luma of what the network made of three equal planes."""
-    return np.tensordot(LUMA, planes, axes=1)[None]
+    red, green, blue = LUMA[:, None, None, None] * planes[:, None]
+    return red + green + blue  # not a matrix product, whose rounding depends on the tile's shape
 
 
 def fill_transparent(colour: NDArray[Any], alpha: NDArray[Any]) -> NDArray[Any]:

@@ -22,7 +22,7 @@ class Engine(Protocol):
     description: str  # what is really in use, for people
 
     def __call__(self, lr: Array, eps: Array) -> Array:
-        """Map lr (1, 3, h, w) in [0, 1] and eps (1, C, h/2, w/2) to hr (1, 3, 4h, 4w) in [0, 1]."""
+        """Map lr (1, 3, h, w) in [0, 1] and eps (1, C, h/2, w/2) to hr (1, 3, 4h, 4w) in [0, 1]; may raise MemoryError."""
         ...
 
 
@@ -35,7 +35,7 @@ class OnnxRuntime:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.enable_mem_pattern = False  # a plan kept for every shape: more memory, and no faster where shapes differ
-        options.log_severity_level = 3  # errors only: they are raised as well
+        options.log_severity_level = 4  # nothing: errors are raised, and need not be printed as well
         try:
             self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's exceptions share no base class but this one
@@ -44,7 +44,12 @@ class OnnxRuntime:
 
     def __call__(self, lr: Array, eps: Array) -> Array:
         """Evaluate the network; see Engine."""
-        return self._session.run(["hr"], {"lr": lr, "eps": eps})[0]
+        try:
+            return self._session.run(["hr"], {"lr": lr, "eps": eps})[0]
+        except Exception as error:  # again no base class, and none for memory
+            if "Failed to allocate memory" in str(error) or "bad_alloc" in str(error):
+                raise MemoryError(f"not enough memory for a window of {lr.shape[3]}x{lr.shape[2]} pixels") from error
+            raise
 
 
 class OpenVino:
@@ -77,7 +82,7 @@ def load_engine(name: str, path: Path, threads: int | None) -> Engine:
     name = "onnxruntime" if name == "auto" else name
     if name not in ENGINES:
         raise UsageError(f"unknown engine '{name}': choose one of auto, {', '.join(ENGINES)}")
-    if threads is not None and threads < 1:
+    if threads is not None and not (isinstance(threads, int) and threads >= 1):
         raise UsageError(f"--threads {threads}: give a whole number of at least 1")
     try:
         return ENGINES[name](path, threads or available_cores())

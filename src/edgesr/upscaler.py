@@ -181,7 +181,7 @@ def _checked_tile(tile: int | str) -> int | None:
         return None
     try:
         side = int(tile)
-    except ValueError:
+    except (TypeError, ValueError, OverflowError):
         side = 0
     if side < MIN_TILE:
         raise UsageError(f"tile '{tile}': give 'auto' or a whole number of LR pixels, at least {MIN_TILE}")

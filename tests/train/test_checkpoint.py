@@ -182,7 +182,9 @@ def test_resuming_after_a_kill_between_the_renames_still_loses_nothing(tmp_path,
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
 
 
-@pytest.mark.parametrize("damage", ["cut shard", "no shard", "cut state", "state of another kind", "no state", "no folder", "a file"])
+@pytest.mark.parametrize(
+    "damage", ["cut shard", "no shard", "cut state", "state of another kind", "no state", "no folder", "a file"]
+)
 def test_a_damaged_or_missing_checkpoint_is_one_line(tmp_path, small_shards, damage):
     folder = tmp_path / "checkpoint"
     save_number(folder, 1)

@@ -29,10 +29,14 @@ class LREncoder(nn.Module):
 
     def forward(self, lr: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Map lr (B, 3, h, w) in [0, 1] to mu and log_s (B, C, h/stride, w/stride) and features (B, width, h/stride, w/stride)."""
-        x = F.pixel_unshuffle(lr - 0.5, self.stride)  # (B, 3 stride^2, h/stride, w/stride)
-        features = self.trunk(F.relu(self.stem(x)))
+        features = self.trunk(F.relu(self._stem(lr - 0.5)))
         mu, raw = self.head(features).chunk(2, dim=1)
         return mu, LOG_S_MIN * torch.sigmoid(raw), features
+
+    def _stem(self, x: Tensor) -> Tensor:
+        """The stem on the pixel-unshuffled picture, as one strided convolution: no tensor has more than four axes, as NPUs want it."""
+        weight = F.pixel_shuffle(self.stem.weight, self.stride)  # (width, 3, 3 stride, 3 stride)
+        return F.conv2d(x, weight, self.stem.bias, self.stride, padding=self.stride)
 
 
 class HREncoder(nn.Module):

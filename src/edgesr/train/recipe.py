@@ -5,11 +5,10 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import sys
-import types
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from edgesr.data.bank import CropConfig
 from edgesr.data.degradation import DegradationConfig
@@ -57,8 +56,9 @@ class LossConfig:
     """Weights of the terms; pixel values in [0, 1], latents of unit variance."""
 
     pixel: float = 1.0  # L1 of D(one-step z0_hat, lr)
+    perceptual: float = 0.0  # distance of EfficientNet-Lite0 features, of the same; 0 leaves the network out
     latent: float = 0.02  # mean squared error of v
-    spread: float = 1e-3  # (s^2 - 1) / 2 - log s: keeps s alive; mu is left free (DESIGN section 2, traps)
+    spread: float = 1e-4  # (s^2 - 1) / 2 - log s: keeps s alive; mu is left free (DESIGN section 2, traps)
     latent_noise: float = 0.1  # standard deviation of the noise on z_h while the autoencoder trains (ours)
     terminal_start: float = 0.75  # share of a batch at t = T at the first step; the rest has t uniform in [0, T]
     terminal_end: float = 1.0  # the same at the last step: timesteps are biased towards T as training goes on
@@ -81,7 +81,7 @@ class Recipe:
     preset: str = "tiny"
     init: str = ""  # checkpoint folder of the stage before
     seed: int = 0
-    precision: str = "float32"  # or "bfloat16": autocast; on a CPU only with AVX-512 or AMX, else many times slower
+    precision: Literal["float32", "bfloat16"] = "float32"  # bfloat16 on a CPU only with AVX-512 or AMX, else many times slower
     data: DataConfig = field(default_factory=DataConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     loss: LossConfig = field(default_factory=LossConfig)
@@ -91,7 +91,8 @@ class Recipe:
 def load_recipe(path: Path, overrides: list[str] | None = None) -> Recipe:
     """Read a recipe; `overrides` are "key.sub=value" strings, their values in TOML (bare words are strings).
 
-    Raises UsageError for a file that is not there or not TOML, an unknown field (names the nearest right one), a wrong type.
+    Raises UsageError for a file that is not there or not TOML, an unknown field (names the nearest right one), a wrong type,
+    or a count below 1.
     """
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -101,7 +102,9 @@ def load_recipe(path: Path, overrides: list[str] | None = None) -> Recipe:
         raise UsageError(f"{path}: not a TOML file: {error}") from None
     for override in overrides or []:
         _override(table, override)
-    return from_table(Recipe, table)
+    recipe = from_table(Recipe, table)
+    _check_counts(recipe)
+    return recipe
 
 
 def from_table(kind: type[Config], table: dict[str, Any], where: str = "") -> Config:
@@ -111,10 +114,8 @@ def from_table(kind: type[Config], table: dict[str, Any], where: str = "") -> Co
     for key in table:
         if key not in names:
             near = difflib.get_close_matches(key, names, n=1)
-            raise UsageError(
-                f"recipe: unknown field '{where}{key}': "
-                + (f"did you mean '{near[0]}'?" if near else f"known are {', '.join(names)}")
-            )
+            hint = f"did you mean '{where}{near[0]}'?" if near else f"known are {', '.join(names)}"
+            raise UsageError(f"recipe: unknown field '{where}{key}': {hint}")
     values = {key: _convert(hints[key], value, f"{where}{key}") for key, value in table.items()}
     missing = [
         f.name
@@ -127,22 +128,38 @@ def from_table(kind: type[Config], table: dict[str, Any], where: str = "") -> Co
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:
-    if dataclasses.is_dataclass(hint) and isinstance(value, dict):
-        return from_table(hint, value, f"{where}.")  # type: ignore[arg-type]
-    origin = typing.get_origin(hint)
-    if origin is tuple and isinstance(value, list):
+    origin, wanted = typing.get_origin(hint), getattr(hint, "__name__", str(hint))
+    if dataclasses.is_dataclass(hint):
+        if isinstance(value, dict):
+            return from_table(hint, value, f"{where}.")  # type: ignore[arg-type]
+        wanted = "a table"
+    elif origin is tuple:
         kinds = typing.get_args(hint)
-        kinds = kinds[:1] * len(value) if kinds[-1] is Ellipsis else kinds
-        if len(kinds) == len(value):
-            return tuple(_convert(k, v, where) for k, v in zip(kinds, value, strict=True))
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if origin is types.UnionType:
-        if value is None or any(type(value) is kind for kind in typing.get_args(hint)):
+        wanted = f"a list of {kinds[0].__name__}, " + ("any number" if kinds[-1] is Ellipsis else str(len(kinds))) + " of them"
+        if isinstance(value, list):
+            kinds = kinds[:1] * len(value) if kinds[-1] is Ellipsis else kinds
+            if len(kinds) == len(value):
+                return tuple(_convert(kind, v, where) for kind, v in zip(kinds, value, strict=True))
+    elif origin is Literal:
+        if value in typing.get_args(hint):
             return value
-    elif origin is None and type(value) is hint:
+        wanted = " or ".join(map(repr, typing.get_args(hint)))
+    elif hint is float and type(value) is int:
+        return float(value)
+    elif type(value) is hint:
         return value
-    raise UsageError(f"recipe: the field '{where}' wants {getattr(hint, '__name__', hint)}, not {value!r}")
+    raise UsageError(f"recipe: the field '{where}' wants {wanted}, not {value!r}")
+
+
+def _check_counts(recipe: Recipe) -> None:
+    for table, names in (
+        ("data", ("batch", "uses", "block")),
+        ("optimizer", ("steps",)),
+        ("log", ("every", "validate", "checkpoint")),
+    ):
+        for name in names:
+            if (value := getattr(getattr(recipe, table), name)) < 1:
+                raise UsageError(f"recipe: the field '{table}.{name}' wants 1 or more, not {value}")
 
 
 def _override(table: dict[str, Any], text: str) -> None:

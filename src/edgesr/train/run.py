@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +16,6 @@ from torch import Tensor, nn
 from edgesr.data.bank import ImageBank
 from edgesr.data.degradation import degrade
 from edgesr.errors import EdgesrError, UsageError
-from edgesr.model import build
 from edgesr.presets import SCALE, get_preset
 from edgesr.train import checkpoint
 from edgesr.train.batches import Batches, step_generator
@@ -45,16 +43,18 @@ def train(
     Raises UsageError for a wrong recipe, missing data, a checkpoint of another preset, or an `out` that holds a run already;
     EdgesrError when the loss is not finite (the last good checkpoint stays) or the latent path of a finished run is dead.
     """
+    if minutes is not None and not minutes > 0:
+        raise UsageError(f"--minutes {minutes:g}: give more than 0")
+    deadline = math.inf if minutes is None else time.monotonic() + 60 * minutes
     recipe = load_recipe(recipe_path, overrides)
     folder = out / "checkpoint"
-    if folder.exists() and not resume:
+    if checkpoint.exists(folder) and not resume:
         raise UsageError(f"{out}: holds a run already; add --resume to go on with it, or choose another folder")
-    out.mkdir(parents=True, exist_ok=True)
-    _log_to(out / "log.txt")
-    where = torch.device(device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
-    stage = get_stage(recipe.stage, recipe.loss)
-    nets = Networks(build(get_preset(recipe.preset), recipe.seed)).to(where, memory_format=torch.channels_last)
+    stage, preset, where = get_stage(recipe.stage, recipe.loss), get_preset(recipe.preset), _device(device)
+    if recipe.data.hr_size % (unit := SCALE * preset.multiple):
+        raise UsageError(f"recipe: the field 'data.hr_size' wants a multiple of {unit}, not {recipe.data.hr_size}")
     training, held_out = _banks(recipe)
+    nets = Networks(preset, recipe.seed).to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]
     run = _Run(recipe, stage, nets)
     if resume:
         run.restore(folder)
@@ -62,6 +62,7 @@ def train(
         tensors, _ = checkpoint.load(Path(recipe.init))
         checkpoint.load_into(nets, tensors, "ema.", Path(recipe.init))
         run.reset_average()
+    _log_to(out)
     logger.info(
         "%s %s: %d photographs, step %d of %d, %s",
         recipe.preset,
@@ -71,8 +72,8 @@ def train(
         recipe.optimizer.steps,
         where,
     )
-    figures = run.loop(Batches(training, recipe.data, recipe.seed), _validation_pairs(held_out, recipe), folder, minutes)
-    if run.step >= recipe.optimizer.steps and figures["latent dB"] < LEAST_LATENT_DB:
+    figures = run.loop(Batches(training, recipe.data, recipe.seed), _validation_pairs(held_out, recipe), folder, deadline)
+    if run.step >= recipe.optimizer.steps and not figures["latent dB"] >= LEAST_LATENT_DB:  # not a number fails as well
         raise EdgesrError(
             f"the latent path carries {figures['latent dB']:.2f} dB, less than {LEAST_LATENT_DB}: this stage has failed"
         )
@@ -93,14 +94,17 @@ class _Run:
             self.parameters, lr=config.learning_rate, betas=(0.9, config.beta2), weight_decay=config.weight_decay
         )
         self.average = copy.deepcopy(nets).requires_grad_(False)
-        self.step, self.seconds = 0, 0.0
+        self.step = 0
+        self._earlier, self._began = 0.0, time.monotonic()
 
-    def loop(
-        self, batches: Batches, validation: tuple[Tensor, Tensor], folder: Path, minutes: float | None
-    ) -> dict[str, float]:
-        """Train until the last step or the last minute; return the figures of the end."""
+    @property
+    def seconds(self) -> float:
+        """Time spent on this run so far, earlier parts of a resumed one included."""
+        return self._earlier + time.monotonic() - self._began
+
+    def loop(self, batches: Batches, validation: tuple[Tensor, Tensor], folder: Path, deadline: float) -> dict[str, float]:
+        """Train until the last step or the `deadline` (of time.monotonic), save, and return the figures of the end."""
         config, log = self.recipe.optimizer, self.recipe.log
-        deadline = time.monotonic() + 60 * minutes if minutes else math.inf
         meter = _Meter()
         while self.step < config.steps and time.monotonic() < deadline:
             with meter.waiting():
@@ -108,13 +112,8 @@ class _Run:
             meter.add(self.update(hr, lr))
             self.step += 1
             if self.step % log.every == 0:
-                self.seconds += meter.seconds()
-                logger.info(
-                    "step %d  %s  %.0f min left",
-                    self.step,
-                    meter.line(),
-                    (config.steps - self.step) * meter.seconds() / log.every / 60,
-                )
+                left = (config.steps - self.step) * meter.seconds() / meter.steps
+                logger.info("step %d  %s  %.0f min left", self.step, meter.line(), left / 60)
                 meter = _Meter()
             if self.step % log.checkpoint == 0:
                 self.save(folder)
@@ -124,20 +123,21 @@ class _Run:
         return self.validate(*validation)
 
     def update(self, hr: Tensor, lr: Tensor) -> dict[str, float]:
-        """One optimizer step; raises EdgesrError when the loss is not finite."""
+        """One optimizer step; raises EdgesrError, and changes no weight, when the loss or its gradient is not finite."""
         config = self.recipe.optimizer
         device = self.parameters[0].device
         hr, lr = (x.to(device, memory_format=torch.channels_last) for x in (hr, lr))
         generator = step_generator(self.recipe.seed, "loss", self.step)
         with self.autocast():
             loss, scalars = self.stage.loss(self.nets, hr, lr, self.step / config.steps, generator)
-        if not torch.isfinite(loss):
-            raise EdgesrError(
-                f"step {self.step}: the loss is {loss.item()}; lower optimizer.learning_rate and --resume from the last checkpoint"
-            )
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.parameters, config.clip)
+        if not (loss + norm).isfinite():  # a finite loss can have a gradient that is not
+            raise EdgesrError(
+                f"step {self.step}: the loss is {loss.item():g} and the norm of its gradient {norm.item():g}: "
+                "lower optimizer.learning_rate and --resume from the last checkpoint"
+            )
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(config, self.step)
         self.optimizer.step()
@@ -192,16 +192,23 @@ class _Run:
     def restore(self, folder: Path) -> None:
         """Take up what `save` wrote."""
         tensors, state = checkpoint.load(folder)
+        own = {"preset": self.recipe.preset, "stage": self.recipe.stage}
+        for field, value in own.items():
+            if state.get(field) != value:
+                raise UsageError(f"{folder}: the run there has {field} '{state.get(field)}', and the recipe '{value}'")
         checkpoint.load_into(self.nets, tensors, "net.", folder)
         checkpoint.load_into(self.average, tensors, "ema.", folder)
-        moments: dict[int, dict[str, Any]] = {}
+        moments: dict[int, dict[str, Tensor]] = {}
         for name, tensor in tensors.items():
             if name.startswith("optimizer."):
                 _, index, key = name.split(".")
-                moments.setdefault(int(index), {})[key] = tensor
+                # In the memory layout of the weights, as the optimizer makes them: mixed ones take a slow path.
+                like = self.parameters[int(index)] if tensor.dim() else tensor
+                moments.setdefault(int(index), {})[key] = torch.empty_like(like).copy_(tensor)
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
-        self.step, self.seconds = state["step"], state["seconds"]
+        self.step = state["step"]
+        self._earlier, self._began = state["seconds"], time.monotonic()
 
 
 class _Meter:
@@ -244,7 +251,9 @@ def learning_rate(config: OptimizerConfig, step: int) -> float:
 
 def _banks(recipe: Recipe) -> tuple[ImageBank, ImageBank]:
     bank = ImageBank.load(Path(recipe.data.folder), cache=Path(recipe.data.cache))
-    held_out = min(recipe.data.held_out, len(bank) // 2)
+    if len(bank) < 2:
+        raise UsageError(f"{recipe.data.folder}: holds one photograph; training wants two or more, since some are held out")
+    held_out = max(1, min(recipe.data.held_out, len(bank) // 2))
     return ImageBank(bank.pixels, bank.photos[: len(bank) - held_out]), ImageBank(
         bank.pixels, bank.photos[len(bank) - held_out :]
     )
@@ -262,11 +271,27 @@ def _psnr(out: Tensor, hr: Tensor) -> float:
     return float((-10 * error.log10()).mean())
 
 
-def _log_to(path: Path) -> None:
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:  # torch says so when it was built without
+        raise UsageError(f"--device {name}: cannot be used: {str(error).splitlines()[0]}") from None
+
+
+def _log_to(out: Path) -> None:
+    """Log to the standard error stream and to a file in `out`, which is made."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        handlers = (logging.StreamHandler(), logging.FileHandler(out / "log.txt", encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{out}: cannot write there: {error.strerror}") from None
     logger.setLevel(logging.INFO)
     logger.propagate = False
     for handler in list(logger.handlers):
         logger.removeHandler(handler)
-    for handler in (logging.StreamHandler(), logging.FileHandler(path)):
+        handler.close()
+    for handler in handlers:
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
         logger.addHandler(handler)

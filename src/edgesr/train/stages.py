@@ -9,8 +9,10 @@ from torch import Tensor, nn
 
 from edgesr import diffusion
 from edgesr.errors import UsageError
-from edgesr.model import EdgeSR
+from edgesr.model import build
 from edgesr.model.encoder import HREncoder
+from edgesr.presets import Preset
+from edgesr.train.losses import PerceptualDistance
 from edgesr.train.recipe import LossConfig
 
 Scalars = dict[str, Tensor]
@@ -19,10 +21,12 @@ Scalars = dict[str, Tensor]
 class Networks(nn.Module):
     """Everything a stage may train or freeze."""
 
-    def __init__(self, edge: EdgeSR) -> None:
+    def __init__(self, preset: Preset, seed: int) -> None:
         super().__init__()
-        self.edge = edge
-        self.hr_encoder = HREncoder(edge.preset.latent_channels)
+        self.edge = build(preset, seed)
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            self.hr_encoder = HREncoder(preset.latent_channels)
 
 
 class Stage(Protocol):
@@ -58,7 +62,12 @@ class Autoencoder:
         return [nets.hr_encoder, nets.edge.decoder, nets.edge.encoder.stem, nets.edge.encoder.trunk]
 
     def loss(
-        self, nets: Networks, hr: Tensor, lr: Tensor, progress: float, generator: torch.Generator
+        self,
+        nets: Networks,
+        hr: Tensor,
+        lr: Tensor,
+        progress: float,  # noqa: ARG002
+        generator: torch.Generator,
     ) -> tuple[Tensor, Scalars]:
         """L1 of D(z_h + noise, lr)."""
         z_h = nets.hr_encoder(hr)
@@ -75,7 +84,7 @@ class Autoencoder:
 
 
 class EndToEnd:
-    """Stage 4 (ours): E_L, UNet and D together, pixels of the one-step result and the diffusion loss against the frozen E_H.
+    """Stage 4 (ours): E_L, UNet and D together, the one-step result against pixels and features, v against the frozen E_H.
 
     One evaluation of the UNet serves both: part of the batch is at T, and goes on to the decoder.
     """
@@ -84,6 +93,7 @@ class EndToEnd:
 
     def __init__(self, config: LossConfig) -> None:
         self.config = config
+        self.perceptual = PerceptualDistance() if config.perceptual else None
 
     def trained(self, nets: Networks) -> list[nn.Module]:
         """The whole network that ships; E_H stays frozen."""
@@ -116,6 +126,9 @@ class EndToEnd:
             "mean s": log_s.exp().mean(),
             "norm mu": mu.square().mean().sqrt(),
         }
+        if self.perceptual is not None:
+            scalars["perceptual"] = self.perceptual.to(hr.device)(out, hr[:terminal])
+            loss = loss + config.perceptual * scalars["perceptual"]
         return loss, {name: value.detach() for name, value in scalars.items()}
 
     def reconstruct(self, nets: Networks, hr: Tensor, lr: Tensor, *, latent: bool) -> Tensor:  # noqa: ARG002

@@ -1,0 +1,263 @@
+"""The training loop: what moves and what does not, stopping and going on, and failing loudly."""
+
+from __future__ import annotations
+
+import itertools
+import time
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from photographs import make_folder, write_recipe  # noqa: E402
+
+from edgesr import cli  # noqa: E402
+from edgesr.errors import EdgesrError, UsageError  # noqa: E402
+from edgesr.presets import get_preset  # noqa: E402
+from edgesr.train import checkpoint, run, stages  # noqa: E402
+from edgesr.train.stages import Networks  # noqa: E402
+
+TRAINED = {
+    "autoencoder": ("hr_encoder.", "edge.decoder.", "edge.encoder.stem.", "edge.encoder.trunk."),
+    "end-to-end": ("edge.",),
+}
+
+
+@pytest.fixture(autouse=True)
+def few_steps_may_finish(monkeypatch):
+    """A handful of steps leaves the latent path dead; `test_a_finished_stage_with_a_dead_latent_path_fails` takes this back."""
+    monkeypatch.setattr(run, "LEAST_LATENT_DB", -float("inf"))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return make_folder(tmp_path_factory.mktemp("training"))
+
+
+@pytest.fixture(scope="module")
+def finished(folder):
+    """Stage name -> (recipe, output folder) of both stages in order, the second begun from the first's checkpoint."""
+    outputs, init = {}, ""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "LEAST_LATENT_DB", -float("inf"))
+        for stage in TRAINED:
+            recipe, out = write_recipe(folder, stage, init), folder / f"out-{stage}"
+            run.train(recipe, out)
+            outputs[stage] = recipe, out
+            init = out / "checkpoint"
+    return outputs
+
+
+def weights(out, prefix="net."):
+    tensors, _ = checkpoint.load(out / "checkpoint")
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def bytes_of(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def begun(finished, stage):
+    """The weights a stage began with."""
+    if stage == "autoencoder":
+        return Networks(get_preset("tiny"), seed=0).state_dict()
+    return weights(finished["autoencoder"][1], "ema.")
+
+
+@pytest.mark.parametrize("stage", TRAINED)
+def test_a_stage_moves_what_it_trains_and_nothing_else(finished, stage):
+    before, _, out = begun(finished, stage), *finished[stage]
+    for prefix in ("net.", "ema."):
+        after = weights(out, prefix)
+        assert after.keys() == before.keys()
+        changed = {name for name in after if not torch.equal(after[name], before[name])}
+        assert changed == {name for name in after if name.startswith(TRAINED[stage])}
+
+
+@pytest.mark.parametrize("stage", TRAINED)
+def test_an_interrupted_and_resumed_run_is_the_uninterrupted_one_bit_for_bit(finished, tmp_path, stage):
+    recipe, straight = finished[stage]
+
+    def interrupt(record):
+        if record.getMessage().startswith("step 5"):  # two steps past the checkpoint, amid a block of data
+            raise KeyboardInterrupt
+        return True
+
+    run.logger.addFilter(interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run.train(recipe, tmp_path / "out")
+    finally:
+        run.logger.removeFilter(interrupt)
+    assert checkpoint.load(tmp_path / "out" / "checkpoint")[1]["step"] == 3
+    run.train(recipe, tmp_path / "out", resume=True)
+    want, want_state = checkpoint.load(straight / "checkpoint")
+    got, got_state = checkpoint.load(tmp_path / "out" / "checkpoint")
+    assert got_state["step"] == want_state["step"] == 6
+    assert got.keys() == want.keys()
+    assert any(name.startswith("optimizer.") for name in got)
+    different = [name for name in got if not torch.equal(got[name], want[name])]
+    assert not different
+
+
+def test_resuming_a_finished_run_changes_nothing(finished):
+    recipe, out = finished["end-to-end"]
+    before = weights(out)
+    run.train(recipe, out, resume=True)
+    assert all(torch.equal(value, before[name]) for name, value in weights(out).items())
+
+
+def test_the_learning_rate_warms_up_holds_and_ends_near_zero():
+    config = run.OptimizerConfig(steps=100, learning_rate=1.0, warmup=10, decay=0.5)
+    rates = [run.learning_rate(config, step) for step in range(100)]
+    assert rates[:10] == pytest.approx([0.1 * (i + 1) for i in range(10)])
+    assert rates[10:50] == pytest.approx([1.0] * 40)
+    assert all(a > b > 0 for a, b in itertools.pairwise(rates[50:]))
+    assert rates[-1] < 0.01
+
+
+def test_minutes_stop_the_run_in_time_and_save_between_checkpoints(folder, tmp_path):
+    began = time.monotonic()
+    settings = ["optimizer.steps=1000000", "log.checkpoint=1000000", "log.every=1000000", "log.validate=1000000"]
+    recipe = write_recipe(folder, "autoencoder")
+    run.train(recipe, tmp_path, minutes=0.06, overrides=settings)
+    taken = time.monotonic() - began
+    _, state = checkpoint.load(tmp_path / "checkpoint")
+    assert 3.6 <= taken < 15
+    assert state["step"] > 0
+    assert 0 < state["seconds"] <= taken  # though no line was logged
+    run.train(recipe, tmp_path, minutes=0.03, resume=True, overrides=settings)
+    _, later = checkpoint.load(tmp_path / "checkpoint")
+    assert later["step"] > state["step"]
+    assert later["seconds"] > state["seconds"]
+
+
+@pytest.mark.parametrize("minutes", [0, -1, float("nan")])
+def test_minutes_that_mean_nothing_are_refused(folder, tmp_path, minutes):
+    with pytest.raises(UsageError, match="--minutes"):
+        run.train(write_recipe(folder, "autoencoder"), tmp_path / "out", minutes=minutes)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_log_names_step_losses_speed_and_what_is_left(finished):
+    lines = (finished["end-to-end"][1] / "log.txt").read_text().splitlines()
+    line = next(line for line in lines if " step 5 " in line)
+    for word in ("loss", "pixel", "mean s", "gradient", "s/step", "min left"):
+        assert word in line
+    assert any("step 4 " in line and "held out" in line and "latent dB" in line for line in lines)
+
+
+def test_an_existing_run_is_refused_without_resume(finished):
+    recipe, out = finished["autoencoder"]
+    before = bytes_of(out / "checkpoint")
+    with pytest.raises(UsageError, match="--resume"):
+        run.train(recipe, out)
+    assert bytes_of(out / "checkpoint") == before
+
+
+def test_a_run_whose_last_write_broke_off_is_refused_as_well(finished, tmp_path):
+    recipe, out = finished["autoencoder"]
+    tensors, state = checkpoint.load(out / "checkpoint")
+    checkpoint.save(tmp_path / "checkpoint.old", tensors, state)
+    with pytest.raises(UsageError, match="--resume"):
+        run.train(recipe, tmp_path)
+
+
+def test_resuming_with_the_recipe_of_another_stage_is_refused(finished):
+    with pytest.raises(UsageError, match="stage 'autoencoder'"):
+        run.train(finished["end-to-end"][0], finished["autoencoder"][1], resume=True)
+
+
+@pytest.mark.parametrize(
+    ("override", "word"),
+    [
+        ("data.folder=nowhere", "nowhere"),
+        ("stage=student", "'student'"),
+        ("preset=huge", "'huge'"),
+        ("init=nowhere", "nowhere"),
+        ("data.hr_size=100", "data.hr_size"),
+        ("data.hr_size=64", "too small to degrade"),
+        ("data.hr_size=160", "crop size 160"),
+    ],
+)
+def test_a_recipe_that_cannot_run_is_one_line_and_leaves_no_checkpoint(folder, tmp_path, override, word):
+    with pytest.raises(UsageError) as caught:
+        run.train(write_recipe(folder, "autoencoder"), tmp_path, overrides=[override])
+    assert word in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "checkpoint").exists()
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99"])
+def test_a_device_that_is_not_there_is_one_line(folder, tmp_path, device):
+    with pytest.raises(UsageError) as caught:
+        run.train(write_recipe(folder, "autoencoder"), tmp_path, device=device)
+    assert device in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_absurd_learning_rate_stops_the_run(folder, tmp_path):
+    with pytest.raises(EdgesrError, match=r"optimizer\.learning_rate"):
+        run.train(write_recipe(folder, "autoencoder"), tmp_path, overrides=["optimizer.learning_rate=1e30"])
+    assert not (tmp_path / "checkpoint").exists()
+
+
+def test_a_loss_that_is_not_finite_stops_and_the_last_checkpoint_stays(finished, tmp_path):
+    recipe, out = finished["autoencoder"]
+    tensors, state = checkpoint.load(out / "checkpoint")
+    tensors["net.edge.decoder.mix.bias"][3] = float("nan")
+    checkpoint.save(tmp_path / "checkpoint", tensors, {**state, "step": 2})
+    before = bytes_of(tmp_path / "checkpoint")
+    with pytest.raises(EdgesrError, match="step 2: the loss is nan"):
+        run.train(recipe, tmp_path, resume=True, overrides=["log.checkpoint=1"])
+    assert bytes_of(tmp_path / "checkpoint") == before
+
+
+def test_a_gradient_that_is_not_finite_is_not_applied(finished, tmp_path, monkeypatch):
+    """The loss is the right one; only its derivative, 0 * inf, is not a number."""
+
+    class Steep(stages.Autoencoder):
+        def loss(self, nets, hr, lr, progress, generator):
+            loss, scalars = super().loss(nets, hr, lr, progress, generator)
+            weight = nets.edge.decoder.mix.weight
+            return loss + (weight - weight.detach()).square().sum().sqrt(), scalars
+
+    recipe, out = finished["autoencoder"]
+    monkeypatch.setitem(stages.STAGES, "autoencoder", Steep)
+    tensors, state = checkpoint.load(out / "checkpoint")
+    checkpoint.save(tmp_path / "checkpoint", tensors, {**state, "step": 2})
+    before = bytes_of(tmp_path / "checkpoint")
+    with pytest.raises(EdgesrError, match="gradient nan"):
+        run.train(recipe, tmp_path, resume=True, overrides=["log.checkpoint=1"])
+    assert bytes_of(tmp_path / "checkpoint") == before
+
+
+@pytest.mark.parametrize("weight", [0.0, float("nan")])
+def test_a_finished_stage_with_a_dead_latent_path_fails(finished, tmp_path, monkeypatch, weight):
+    """The decoder's weights for the latent are zero, or the average is not a number: a run that ends so must not look like success."""
+    monkeypatch.undo()
+    recipe, out = finished["end-to-end"]
+    tensors, state = checkpoint.load(out / "checkpoint")
+    tensors["ema.edge.decoder.mix.weight"][:, : get_preset("tiny").latent_channels] = weight
+    checkpoint.save(tmp_path / "checkpoint", tensors, state)
+    with pytest.raises(EdgesrError, match="latent path carries"):
+        run.train(recipe, tmp_path, resume=True)
+
+
+def test_the_command_line_trains_and_explains(folder, tmp_path, capsys):
+    arguments = ["train", str(write_recipe(folder, "autoencoder")), "--out", str(tmp_path / "out"), "--device", "cpu"]
+    settings = ["--set", "optimizer.steps=1", "log.validate=10", "--set", "data.block=1"]
+    assert cli.main([*arguments, *settings]) == 0
+    assert "step 1 " in capsys.readouterr().err
+    assert checkpoint.load(tmp_path / "out" / "checkpoint")[1]["step"] == 1
+    assert cli.main([*arguments, *settings]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "--resume" in error
+
+
+def test_each_run_has_a_log_of_its_own(finished):
+    for stage, (_, out) in finished.items():
+        text = (out / "log.txt").read_text()
+        assert f"tiny {stage}" in text
+        assert not any(f"tiny {other}" in text for other in finished if other != stage)
