@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from edgesr.planes import fill_transparent, resize, to_grey
+from edgesr.planes import fill_transparent, hold_within_neighbours, resize, to_grey
 
 
 def random_pixels(shape, dtype, seed=0):
@@ -94,3 +94,18 @@ def test_resizing_is_lanczos_in_eight_and_sixteen_bits():
 def test_resizing_to_the_same_size_changes_nothing():
     picture = random_pixels((6, 5, 4), np.uint16)
     assert np.array_equal(resize(picture, (5, 6)), picture)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_a_held_plane_stays_within_its_neighbours_and_keeps_what_did(dtype):
+    lr = random_pixels((7, 9, 1), dtype)
+    lr[:4, :4] = lr.max()
+    plane = random_pixels((28, 36, 1), dtype, seed=1)
+    before = plane.copy()
+    hold_within_neighbours(plane, lr)
+    for row in range(7):
+        for column in range(9):
+            near = lr[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2]
+            block = (slice(4 * row, 4 * row + 4), slice(4 * column, 4 * column + 4))
+            assert np.array_equal(plane[block], before[block].clip(near.min(), near.max()))
+    assert (plane[:12, :12] == lr.max()).all()

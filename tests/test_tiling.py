@@ -69,7 +69,7 @@ def test_blending_fades_a_step_between_tiles_into_a_ramp():
     steps = np.diff(out[0, 0])
     assert out[0, 0, 0] == 0
     assert out[0, 0, -1] == 1
-    assert steps.max() <= 1 / 128 + 1e-6
+    assert steps.max() <= 1 / 64 + 1e-6
 
 
 def test_kept_part_and_its_place_have_the_same_shape():

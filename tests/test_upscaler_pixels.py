@@ -130,8 +130,8 @@ def test_hidden_colours_never_bleed_into_visible_pixels(upscaler, scale):
 
 def test_transparent_stays_transparent_and_opaque_opaque(upscaler):
     out = upscaler(disc())[:, :, 3]
-    assert out[:16, :16].max() <= 4
-    assert out[70:90, 70:90].min() >= 250
+    assert (out[:16, :16] == 0).all()
+    assert (out[70:90, 70:90] == 255).all()
 
 
 @pytest.mark.parametrize("alpha", [255, 128, 0])
@@ -149,7 +149,10 @@ def test_the_edge_of_alpha_goes_through_the_model(upscaler):
     out = upscaler(picture)[:, :, 3]
     bilinear = np.asarray(Image.fromarray(picture[:, :, 3]).resize((160, 160), Image.Resampling.BILINEAR))
     assert difference(out, bilinear) > 8
-    assert np.array_equal(out, upscaler(picture[:, :, 3]))
+    plain = upscaler(picture[:, :, 3])
+    edge = (out > 0) & (out < 255)
+    assert edge.sum() > 400
+    assert np.mean(out[edge] == plain[edge]) > 0.8  # the rest is held within the range of its neighbours
 
 
 def test_grey_stays_grey_and_is_the_luma_of_what_colour_gives(upscaler):

@@ -31,6 +31,25 @@ def fill_transparent(colour: NDArray[Any], alpha: NDArray[Any]) -> NDArray[Any]:
     return out
 
 
+def hold_within_neighbours(plane: NDArray[Any], lr: NDArray[Any]) -> None:
+    """Clip `plane` (4H, 4W, 1) in place to the range that `lr` (H, W, 1) has within one pixel of each position.
+
+    For alpha: what is opaque, or transparent, up to its neighbours stays exactly so, and edges do not ring.
+    """
+    height, width = lr.shape[:2]
+    low, high = (_extreme_of_neighbours(lr[:, :, 0], extreme)[:, None, :, None] for extreme in (np.minimum, np.maximum))
+    blocks = plane.reshape(height, plane.shape[0] // height, width, plane.shape[1] // width)
+    np.clip(blocks, low, high, out=blocks)
+
+
+def _extreme_of_neighbours(plane: NDArray[Any], extreme: np.ufunc) -> NDArray[Any]:
+    """The least or greatest value of (H, W) in the 3x3 pixels around each."""
+    for axis in (0, 1):
+        padded = np.moveaxis(np.pad(plane, [(1, 1) if a == axis else (0, 0) for a in (0, 1)], mode="edge"), axis, 0)
+        plane = np.moveaxis(extreme(extreme(padded[:-2], padded[1:-1]), padded[2:]), 0, axis)
+    return plane
+
+
 def _pull_push(colour: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArray[np.float32]:
     """Fill where `weight` (H, W) is 0 from ever coarser weighted means of `colour` (H, W, C): pull and push of a pyramid."""
     if weight.all() or weight.size == 1:

@@ -65,9 +65,9 @@ def plan_exact(height: int, width: int, *, tile: int | None, halo: int, multiple
 
 
 def plan_blended(height: int, width: int, *, tile: int, overlap: int, multiple: int) -> Plan:
-    """Plan windows of `tile` px a side, each faded into the next over `overlap` px; a smaller picture is one window.
+    """Plan windows of `tile` px a side that overlap by `overlap` px or more and fade into each other over half of it.
 
-    Sides are multiples of `multiple`, and so are `tile`, `overlap` and the windows' positions.
+    A smaller picture is one window. Sides are multiples of `multiple`, and so are `tile`, `overlap` and the positions of windows.
     """
     return Plan(_blended_spans(height, tile, overlap, multiple), _blended_spans(width, tile, overlap, multiple))
 
@@ -119,13 +119,11 @@ def _blended_spans(length: int, tile: int, overlap: int, multiple: int) -> tuple
         return (Span(0, length, 0, length),)
     count = -(-(length - overlap) // (tile - overlap))
     starts = [round(i * (length - tile) / (count - 1) / multiple) * multiple for i in range(count)]
-    spans = []
-    for i, start in enumerate(starts):
-        # Only the middle of what two windows share is faded: at their rims windows know least.
-        before = (starts[i - 1] + tile - start - overlap) // 2 if i else 0
-        after = start + tile - starts[i + 1] - overlap if i < count - 1 else 0
-        after -= after // 2
-        spans.append(
-            Span(start, start + tile, start + before, start + tile - after, overlap * (i > 0), overlap * (i < count - 1))
-        )
-    return tuple(spans)
+    # Only the middle of what two windows share is faded: at their rims windows know least.
+    fade = overlap // 2
+    rims = [start_before + tile - start - fade for start_before, start in pairwise(starts)]
+    before, after = [0, *(rim // 2 for rim in rims)], [*(rim - rim // 2 for rim in rims), 0]
+    return tuple(
+        Span(start, start + tile, start + before[i], start + tile - after[i], fade * (i > 0), fade * (i < count - 1))
+        for i, start in enumerate(starts)
+    )

@@ -17,7 +17,7 @@ from edgesr import images
 from edgesr.errors import UsageError
 from edgesr.images import Picture
 from edgesr.noise import noise_field
-from edgesr.planes import fill_transparent, resize, to_grey
+from edgesr.planes import fill_transparent, hold_within_neighbours, resize, to_grey
 from edgesr.presets import LATENT_STRIDE, PRESETS, SCALE, get_preset, weights_path
 from edgesr.runtime import load_engine
 from edgesr.tiling import Plan, Span, add_tile, crop, place, plan_blended, plan_exact
@@ -99,7 +99,9 @@ class Upscaler:
         if passes == 1:
             opacity = np.full((*colour.shape[:2], 1), alpha[0, 0, 0], alpha.dtype)
         else:
-            opacity = resize(self._network(alpha, _part(progress, 1, passes)), size)
+            opacity = self._network(alpha, _part(progress, 1, passes))
+            hold_within_neighbours(opacity, alpha)
+            opacity = resize(opacity, size)
         return np.concatenate([colour, opacity], axis=2)
 
     def _network(self, pixels: Pixels, progress: Progress | None) -> Pixels:

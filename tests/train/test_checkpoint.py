@@ -8,6 +8,7 @@ import os
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -227,3 +228,28 @@ def assert_whole(folder: Path, written: int) -> int:
     assert sorted(tensors) == [f"t{i}" for i in range(8)]
     assert all((tensor == state["n"]).all() for tensor in tensors.values())
     return state["n"]
+
+
+def test_a_full_disk_is_one_line_and_keeps_the_checkpoint_before(tmp_path):
+    """A limit on the size of files stands in for the disk: the system refuses the write in the same place."""
+    program = """
+import resource, sys
+from pathlib import Path
+import torch
+from edgesr.errors import EdgesrError
+from edgesr.train import checkpoint
+folder = Path(sys.argv[1])
+checkpoint.save(folder, {"a": torch.zeros(10)}, {"step": 1})
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+try:
+    checkpoint.save(folder, {"a": torch.ones(1_000_000)}, {"step": 2})
+except EdgesrError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", program, tmp_path / "run"], capture_output=True, text=True, check=True)
+    assert "cannot write the checkpoint" in done.stdout
+    assert done.stdout.count("\n") == 1
+    tensors, state = checkpoint.load(tmp_path / "run")
+    assert state["step"] == 1
+    assert torch.equal(tensors["a"], torch.zeros(10))
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from edgesr.errors import UsageError
+from edgesr.errors import EdgesrError, UsageError
 
 SHARD_BYTES = 15_000_000  # small enough for a git host, a mail, a slow line
 HEADER_BYTES = 256  # of a shard's file a tensor at most: its name, type, shape and place
@@ -25,20 +25,34 @@ def exists(folder: Path) -> bool:
 
 
 def save(folder: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
-    """Write `tensors` and the JSON-able `state` to `folder`; the previous content stays until the new one is complete."""
+    """Write `tensors` and the JSON-able `state` to `folder`; the previous content stays until the new one is complete.
+
+    Raises EdgesrError when it cannot be written, for example on a full disk; the previous content is then still there.
+    """
     partial, old = _beside(folder, "partial"), _beside(folder, "old")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    shards = _shards(tensors)
-    for number, shard in enumerate(shards):
-        save_file(shard, partial / f"{number:03d}.safetensors")
-    (partial / "state.json").write_text(json.dumps({**state, "shards": len(shards)}, indent=1))
+    try:
+        _write(partial, tensors, state)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        reason = " ".join(str(error).split())
+        raise EdgesrError(
+            f"{folder}: cannot write the checkpoint, the one before it stays; make room and --resume ({reason})"
+        ) from None
     if folder.exists():
         shutil.rmtree(old, ignore_errors=True)
         folder.rename(old)
     # From here to the next line the only complete checkpoints are `old` and `partial`: `load` takes `old`.
     partial.rename(folder)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _write(partial: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    shards = _shards(tensors)
+    for number, shard in enumerate(shards):
+        save_file(shard, partial / f"{number:03d}.safetensors")
+    (partial / "state.json").write_text(json.dumps({**state, "shards": len(shards)}, indent=1))
 
 
 def load(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
