@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from skimage import data
 
 from edgesr.data.degradation import add_noise, degrade
@@ -172,3 +173,23 @@ def test_first_round_blurs_as_wide_as_its_sigma_allows():
 def test_crops_of_a_wrong_size_are_refused(side, message):
     with pytest.raises(UsageError, match=message):
         degrade(torch.zeros(1, 3, side, side), scale=4, generator=seeded())
+
+
+def test_lightly_degraded_crops_are_pillows_reduction_or_close_to_it(photos):
+    """Half of them are exactly what users' clean thumbnails are; the others carry faint noise and one JPEG."""
+    config = DegradationConfig(light_probability=1, group=1)
+    lr = degrade(photos, scale=4, generator=seeded(1), config=config)
+    errors = []
+    for small, photo in zip(lr, photos, strict=True):
+        picture = Image.fromarray((photo * 255).round().byte().permute(1, 2, 0).numpy())
+        want = np.asarray(picture.resize((24, 24), Image.Resampling.BICUBIC)).astype(float)
+        errors.append(np.abs(small.permute(1, 2, 0).numpy() * 255 - want).max())
+    clean = [error for error in errors if error <= 1.01]  # Pillow rounds twice
+    assert 1 <= len(clean) < len(errors)
+    assert np.median(errors) < 40
+
+
+def test_the_share_of_light_groups_is_the_one_asked_for():
+    plans = draw_plans(4000, DegradationConfig(light_probability=0.25, group=1), seeded())
+    assert sum(plan.light for plan in plans) / 4000 == pytest.approx(0.25, abs=0.03)
+    assert not any(plan.light for plan in draw_plans(400, DegradationConfig(), seeded()))

@@ -33,7 +33,9 @@ def degrade(
     size = (hr.shape[2] // scale, hr.shape[3] // scale)
     with torch.autocast(hr.device.type, enabled=False):  # the DCT and the Fourier transform want float32
         groups = zip(hr.float().split(config.group), plans, strict=True)
-        lr = torch.cat([_degrade_group(images, plan, size, noise) for images, plan in groups])
+        lr = torch.cat(
+            [(_degrade_lightly if plan.light else _degrade_group)(images, plan, size, noise) for images, plan in groups]
+        )
     return lr.clamp(0, 1).mul(255).round() / 255
 
 
@@ -57,6 +59,16 @@ def _degrade_group(images: torch.Tensor, plan: Plan, size: tuple[int, int], nois
     if plan.jpeg_last:
         return jpeg(kernels.blur(_resize(images, size, plan.final_mode), sharp), quality)
     return kernels.blur(_resize(jpeg(images, quality), size, plan.final_mode), sharp)
+
+
+def _degrade_lightly(images: torch.Tensor, plan: Plan, size: tuple[int, int], noise: torch.Generator) -> torch.Tensor:
+    """One antialiased bicubic reduction; half of the groups also get a third of the first round's noise, and its JPEG."""
+    lr = F.interpolate(images, size=size, mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
+    if not plan.jpeg_last:
+        return lr
+    drawn = plan.first
+    lr = add_noise(lr, gaussian=drawn.gaussian, strength=drawn.strength / 3, grey=drawn.grey, generator=noise)
+    return jpeg(lr, drawn.quality.to(images.device))
 
 
 def _blur_resize_noise(images: torch.Tensor, drawn: Round, base: tuple[int, int], noise: torch.Generator) -> torch.Tensor:

@@ -56,6 +56,7 @@ class DegradationConfig:
     final_sinc_probability: float = 0.8  # share of the samples with a sinc filter at the end
     final_sinc_size: tuple[int, int] = (7, 21)  # px, odd
     final_sinc_cutoff: Range = (math.pi / 3, math.pi)  # radians a px
+    light_probability: float = 0.0  # share of the groups that are hardly degraded: clean small pictures exist as well (ours)
     group: int = 4  # samples that share resizes and the order of the last steps (ours: a tensor has one size)
 
 
@@ -81,6 +82,7 @@ class Plan:
     final_kernels: torch.Tensor  # (G, K, K)
     final_mode: str  # of the last resize, one of RESIZE_MODES
     jpeg_last: bool  # whether the second JPEG comes after the last resize and sinc filter, or before
+    light: bool  # whether all this is left out for one plain reduction
 
 
 def draw_plans(batch: int, config: DegradationConfig, generator: torch.Generator) -> list[Plan]:
@@ -93,7 +95,8 @@ def draw_plans(batch: int, config: DegradationConfig, generator: torch.Generator
     second = _draw_rounds(batch, config.second, config.group, generator)
     final_modes = _draw_modes(len(first), generator)
     jpeg_last = (torch.rand(len(first), generator=generator) < 0.5).tolist()
-    return [Plan(*parts) for parts in zip(first, second, final_kernels, final_modes, jpeg_last, strict=True)]
+    light = (torch.rand(len(first), generator=generator) < config.light_probability).tolist()
+    return [Plan(*parts) for parts in zip(first, second, final_kernels, final_modes, jpeg_last, light, strict=True)]
 
 
 def _draw_rounds(batch: int, config: RoundConfig, group: int, generator: torch.Generator) -> list[Round]:

@@ -1,0 +1,79 @@
+"""What the released weights promise, on the suites they were never trained on."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFilter
+from skimage import data
+
+import edgesr
+from edgesr import Upscaler
+from edgesr.data.suites import load_suite
+from edgesr.evaluate.metrics import psnr_y
+
+SHARED = Path(os.environ.get("EDGESR_SHARED", Path(__file__).parents[3] / "shared"))
+WEIGHTS = Path(edgesr.__file__).parent / "weights"
+LEAST_GAIN = 0.4  # dB PSNR-Y over bicubic
+
+
+@pytest.fixture(scope="module")
+def upscaler():
+    return Upscaler("tiny")
+
+
+@pytest.mark.parametrize(("suite", "bicubic"), [("Set14-blind", 23.49), ("BSD50-blind", 23.12)])
+def test_tiny_beats_bicubic(upscaler, suite, bicubic):
+    folder = SHARED / "eval" / suite
+    if not folder.is_dir():
+        pytest.skip(f"evaluation suite {suite} not found in {SHARED}")
+    ours = np.mean([psnr_y(upscaler(pair.lr), pair.hr) for pair in load_suite(folder)])
+    assert ours >= bicubic + LEAST_GAIN
+
+
+def test_tiny_shifts_no_colours(upscaler):
+    folder = SHARED / "eval" / "RealSRSet"
+    if not folder.is_dir():
+        pytest.skip(f"evaluation suite RealSRSet not found in {SHARED}")
+    for pair in load_suite(folder):
+        lr = pair.lr[:120, :120]
+        shift = upscaler(lr).astype(float).mean(axis=(0, 1)) - lr.astype(float).mean(axis=(0, 1))
+        assert np.abs(shift).max() < 2.5, pair.name  # of 255
+        assert np.ptp(shift) < 2, pair.name  # between channels: a cast
+
+
+def test_tiny_cleans_a_noisy_compressed_photograph(upscaler):
+    hr = Image.fromarray(data.chelsea()[20:276, 60:380])
+    small = np.asarray(hr.resize((80, 64), Image.Resampling.BICUBIC)).astype(float)
+    noisy = (small + np.random.default_rng(0).normal(0, 8, small.shape)).clip(0, 255).round().astype(np.uint8)
+    Image.fromarray(noisy).save(stream := io.BytesIO(), "JPEG", quality=70)
+    lr = Image.open(stream)
+    ours, bicubic = np.asarray(upscaler(lr)), np.asarray(lr.resize(hr.size, Image.Resampling.BICUBIC))
+    assert psnr_y(ours, np.asarray(hr)) > psnr_y(bicubic, np.asarray(hr)) + 1
+
+
+def test_tiny_makes_an_edge_steeper_than_bicubic_does(upscaler):
+    lr = np.where(np.arange(64)[None, :, None] < 32, 60, 190) * np.ones((64, 1, 3))
+    lr = np.asarray(Image.fromarray(lr.astype(np.uint8)).filter(ImageFilter.GaussianBlur(1)))
+    ours = upscaler(lr).astype(float)[16:240].mean(axis=(0, 2))
+    bicubic = np.asarray(Image.fromarray(lr).resize((256, 256), Image.Resampling.BICUBIC), float)[16:240].mean(axis=(0, 2))
+    assert np.diff(ours).max() > 1.3 * np.diff(bicubic).max()
+    assert ours.min() > 45  # and without ringing
+    assert ours.max() < 205
+
+
+def test_every_released_file_has_a_card_and_says_what_it_is():
+    onnx = pytest.importorskip("onnx")
+    released = sorted(WEIGHTS.glob("*.onnx"))
+    assert released
+    for path in released:
+        metadata = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
+        assert metadata["preset"] == path.stem
+        assert metadata["licence"] == "Apache-2.0"
+        card = path.with_suffix(".md").read_text(encoding="utf-8")
+        assert all(word in card for word in ("Data.", "Training.", "Measured.", "Limits."))
+    assert sum(path.stat().st_size for path in WEIGHTS.iterdir()) < 12e6  # they go into the wheel
