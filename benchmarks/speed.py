@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
-import psutil
 from PIL import Image
 
 from edgesr.bench import cpu_name
@@ -43,25 +42,24 @@ def run_with_peak(command: list[str]) -> tuple[float, float]:
     return time.perf_counter() - began, float(done.stdout)
 
 
+BATCH = """
+import sys, psutil
+from edgesr import batch, jobs
+from edgesr.upscaler import Upscaler
+planned = jobs.plan([sys.argv[1]], out=sys.argv[2], suffix="_4x", format=None, recursive=False)
+upscaler = Upscaler(sys.argv[3], threads=int(sys.argv[4]))
+rss = [psutil.Process().memory_info().rss / 1e6 for result in batch.run(planned, upscaler, batch.Settings())]
+print(rss[4], rss[-1])
+"""
+
+
 def rss_over_a_batch(folder: Path, model: str, threads: int, count: int = 50) -> tuple[float, float]:
-    """RSS in MB when the fifth and when the last of `count` pictures of different sizes has been written."""
+    """RSS in MB after the fifth and after the last of `count` pictures; of 70 sizes, the largest comes first."""
     for i in range(count):
-        photo(folder / f"{i:02d}.jpg", 160 + 8 * (i % 10), 120 + 8 * (i % 7), seed=i)
-    out = folder / "out"
-    command = [*EDGESR, "upscale", str(folder), "-o", str(out), "--model", model, "--threads", str(threads), "--quiet"]
-    process = psutil.Popen(command)
-    seen: dict[int, float] = {}
-    while process.poll() is None:
-        done = len(list(out.glob("*.jpg"))) if out.exists() else 0
-        try:
-            seen[done] = process.memory_info().rss / 1e6
-        except psutil.NoSuchProcess:
-            break
-        time.sleep(0.01)
-    if process.returncode:
-        raise SystemExit("the batch failed")
-    late = [value for done, value in seen.items() if done >= count - 2]
-    return seen[5], late[-1]
+        photo(folder / f"{i:02d}.jpg", 160 + 8 * ((7 * i + 9) % 10), 120 + 8 * ((3 * i + 6) % 7), seed=i)
+    command = [sys.executable, "-c", BATCH, str(folder), str(folder / "out"), model, str(threads)]
+    fifth, last = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    return float(fifth), float(last)
 
 
 def main() -> None:
