@@ -39,21 +39,26 @@ def test_tiny_shifts_no_colours(upscaler):
     folder = SHARED / "eval" / "RealSRSet"
     if not folder.is_dir():
         pytest.skip(f"evaluation suite RealSRSet not found in {SHARED}")
+    shifts = []
     for pair in load_suite(folder):
         lr = pair.lr[:120, :120]
-        shift = upscaler(lr).astype(float).mean(axis=(0, 1)) - lr.astype(float).mean(axis=(0, 1))
-        assert np.abs(shift).max() < 2.5, pair.name  # of 255
-        assert np.ptp(shift) < 2, pair.name  # between channels: a cast
+        shifts.append(upscaler(lr).astype(float).mean(axis=(0, 1)) - lr.astype(float).mean(axis=(0, 1)))
+    assert np.abs(shifts).max() < 4  # levels of 255; clipped noise of dark and bright parts has a mean of its own
+    assert np.median(np.ptp(shifts, axis=1)) < 1  # between channels: a cast
 
 
-def test_tiny_cleans_a_noisy_compressed_photograph(upscaler):
-    hr = Image.fromarray(data.chelsea()[20:276, 60:380])
-    small = np.asarray(hr.resize((80, 64), Image.Resampling.BICUBIC)).astype(float)
-    noisy = (small + np.random.default_rng(0).normal(0, 8, small.shape)).clip(0, 255).round().astype(np.uint8)
-    Image.fromarray(noisy).save(stream := io.BytesIO(), "JPEG", quality=70)
-    lr = Image.open(stream)
-    ours, bicubic = np.asarray(upscaler(lr)), np.asarray(lr.resize(hr.size, Image.Resampling.BICUBIC))
-    assert psnr_y(ours, np.asarray(hr)) > psnr_y(bicubic, np.asarray(hr)) + 1
+def test_tiny_cleans_noisy_compressed_photographs(upscaler):
+    gains = []
+    for load, box in ((data.chelsea, (60, 20)), (data.coffee, (100, 50)), (data.astronaut, (100, 0)), (data.rocket, (200, 60))):
+        hr = Image.fromarray(load()).crop((*box, box[0] + 320, box[1] + 256))
+        small = np.asarray(hr.resize((80, 64), Image.Resampling.BICUBIC)).astype(float)
+        noisy = (small + np.random.default_rng(0).normal(0, 15, small.shape)).clip(0, 255).round().astype(np.uint8)
+        Image.fromarray(noisy).save(stream := io.BytesIO(), "JPEG", quality=60)
+        lr = Image.open(stream)
+        ours, bicubic = np.asarray(upscaler(lr)), np.asarray(lr.resize(hr.size, Image.Resampling.BICUBIC))
+        gains.append(psnr_y(ours, np.asarray(hr)) - psnr_y(bicubic, np.asarray(hr)))
+    assert min(gains) > 0
+    assert np.mean(gains) > 0.7
 
 
 def test_tiny_makes_an_edge_steeper_than_bicubic_does(upscaler):
