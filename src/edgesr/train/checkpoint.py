@@ -60,21 +60,37 @@ def load(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
     Raises UsageError when there is none, or when it is damaged.
     """
-    latest = _latest(folder)
-    state_file = latest / "state.json"
-    if not state_file.is_file():
+    while True:  # a running training may replace the checkpoint while it is read
+        latest = _latest(folder)
+        stamp, problem = _stamp(latest), None
+        try:
+            tensors, state = _read(latest)
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+            problem = error
+        if _stamp(_latest(folder)) == stamp:
+            break
+    if stamp is None:
         raise UsageError(f"{folder}: no checkpoint there")
-    try:
-        text = state_file.read_text()
-        state = json.loads(text)
-        shards = [load_file(shard) for shard in sorted(latest.glob("*.safetensors"))]
-        if state_file.read_text() != text:  # a running training has replaced it meanwhile
-            return load(folder)
-        if not isinstance(state, dict) or len(shards) != state.pop("shards", len(shards)):
-            raise ValueError("a shard is missing, or state.json is not its own")
-    except (OSError, ValueError, SafetensorError) as error:
-        raise UsageError(f"{folder}: the checkpoint is damaged: {' '.join(str(error).split())}") from None
+    if problem is not None:
+        raise UsageError(f"{folder}: the checkpoint is damaged: {' '.join(str(problem).split())}")
+    return tensors, state
+
+
+def _read(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    state = json.loads((folder / "state.json").read_text())
+    shards = [load_file(shard) for shard in sorted(folder.glob("*.safetensors"))]
+    if not isinstance(state, dict) or len(shards) != state.pop("shards", len(shards)):
+        raise ValueError("a shard is missing, or state.json is not its own")
     return _joined(shards), state
+
+
+def _stamp(folder: Path) -> tuple[int, int] | None:
+    """What changes when a checkpoint is replaced; None where there is none."""
+    try:
+        status = (folder / "state.json").stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns
 
 
 def load_into(module: torch.nn.Module, tensors: dict[str, Tensor], prefix: str, where: Path) -> None:
