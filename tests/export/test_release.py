@@ -1,0 +1,52 @@
+"""From a training's checkpoint to what others get."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from edgesr.errors import UsageError  # noqa: E402
+from edgesr.export.__main__ import load_averaged, main  # noqa: E402
+from edgesr.presets import get_preset  # noqa: E402
+from edgesr.train import checkpoint  # noqa: E402
+from edgesr.train.stages import Networks  # noqa: E402
+
+
+@pytest.fixture
+def trained(tmp_path):
+    """A checkpoint whose averaged weights differ from the last ones."""
+    nets, average = Networks(get_preset("tiny"), 0).state_dict(), Networks(get_preset("tiny"), 1).state_dict()
+    tensors = {f"net.{k}": v for k, v in nets.items()} | {f"ema.{k}": v for k, v in average.items()}
+    checkpoint.save(tmp_path / "run", tensors, {"preset": "tiny", "stage": "end-to-end", "step": 7, "seconds": 1.0})
+    return tmp_path / "run", average
+
+
+def test_the_averaged_weights_are_what_is_released(trained):
+    folder, average = trained
+    model, metadata = load_averaged(folder)
+    assert metadata["preset"] == "tiny"
+    assert metadata["steps"] == "7"
+    assert all(torch.equal(value, average[f"edge.{name}"]) for name, value in model.state_dict().items())
+
+
+def test_averaged_weights_alone_start_another_training(trained, tmp_path, monkeypatch):
+    folder, average = trained
+    monkeypatch.setattr(sys, "argv", ["edgesr.export", str(folder), str(tmp_path / "averaged")])
+    assert main() == 0
+    tensors, state = checkpoint.load(tmp_path / "averaged")
+    assert state["step"] == 7
+    nets = Networks(get_preset("tiny"), 2)
+    checkpoint.load_into(nets, tensors, "ema.", tmp_path / "averaged")
+    assert all(torch.equal(value, average[name]) for name, value in nets.state_dict().items())
+    assert len(tensors) == len(average)
+
+
+def test_no_checkpoint_is_one_line(tmp_path, monkeypatch, capsys):
+    with pytest.raises(UsageError, match="no checkpoint there"):
+        load_averaged(tmp_path / "nothing")
+    monkeypatch.setattr(sys, "argv", ["edgesr.export", str(tmp_path / "nothing"), "tiny.onnx"])
+    assert main() == 2
+    assert capsys.readouterr().err.count("\n") == 1
