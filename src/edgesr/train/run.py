@@ -98,6 +98,11 @@ class _Run:
         self._earlier, self._began = 0.0, time.monotonic()
 
     @property
+    def identity(self) -> dict[str, str]:
+        """What a checkpoint must share with the recipe for the run to go on from it."""
+        return {"preset": self.recipe.preset, "stage": self.recipe.stage}
+
+    @property
     def seconds(self) -> float:
         """Time spent on this run so far, earlier parts of a resumed one included."""
         return self._earlier + time.monotonic() - self._began
@@ -159,11 +164,8 @@ class _Run:
         with self.autocast():
             full, without = (self.stage.reconstruct(self.average, hr, lr, latent=latent).float() for latent in (True, False))
         bicubic = nn.functional.interpolate(lr, scale_factor=SCALE, mode="bicubic", align_corners=False)
-        figures = {
-            "PSNR": _psnr(full, hr),
-            "gain dB": _psnr(full, hr) - _psnr(bicubic, hr),
-            "latent dB": _psnr(full, hr) - _psnr(without, hr),
-        }
+        psnr = _psnr(full, hr)
+        figures = {"PSNR": psnr, "gain dB": psnr - _psnr(bicubic, hr), "latent dB": psnr - _psnr(without, hr)}
         logger.info(
             "step %d  held out: %s  (%.0f min)",
             self.step,
@@ -183,17 +185,12 @@ class _Run:
         }
         for index, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items()}
-        checkpoint.save(
-            folder,
-            tensors,
-            {"preset": self.recipe.preset, "stage": self.recipe.stage, "step": self.step, "seconds": self.seconds},
-        )
+        checkpoint.save(folder, tensors, {**self.identity, "step": self.step, "seconds": self.seconds})
 
     def restore(self, folder: Path) -> None:
         """Take up what `save` wrote."""
         tensors, state = checkpoint.load(folder)
-        own = {"preset": self.recipe.preset, "stage": self.recipe.stage}
-        for field, value in own.items():
+        for field, value in self.identity.items():
             if state.get(field) != value:
                 raise UsageError(f"{folder}: the run there has {field} '{state.get(field)}', and the recipe '{value}'")
         checkpoint.load_into(self.nets, tensors, "net.", folder)
@@ -253,10 +250,8 @@ def _banks(recipe: Recipe) -> tuple[ImageBank, ImageBank]:
     bank = ImageBank.load(Path(recipe.data.folder), cache=Path(recipe.data.cache))
     if len(bank) < 2:
         raise UsageError(f"{recipe.data.folder}: holds one photograph; training wants two or more, since some are held out")
-    held_out = max(1, min(recipe.data.held_out, len(bank) // 2))
-    return ImageBank(bank.pixels, bank.photos[: len(bank) - held_out]), ImageBank(
-        bank.pixels, bank.photos[len(bank) - held_out :]
-    )
+    split = len(bank) - max(1, min(recipe.data.held_out, len(bank) // 2))
+    return ImageBank(bank.pixels, bank.photos[:split]), ImageBank(bank.pixels, bank.photos[split:])
 
 
 def _validation_pairs(bank: ImageBank, recipe: Recipe) -> tuple[Tensor, Tensor]:
