@@ -97,7 +97,7 @@ def test_json() -> None:
     done = edgesr_("upscale", "a.png", "gone.png", "--json")
     assert done.returncode == 1
     report = json.loads(done.stdout)
-    assert report["model"] == "tiny"
+    assert (report["model"], report["fidelity"]) == ("tiny", 0)
     assert report["engine"].startswith("onnxruntime (")
     good, gone = report["results"]
     assert good.pop("seconds") > 0
@@ -143,6 +143,7 @@ def test_bad_bytes_from_a_pipe_fail() -> None:
         (["upscale", "a.png", "--scale", "9"], "scale 9"),
         (["upscale", "a.png", "--scale", "nan"], "scale nan"),
         (["upscale", "a.png", "--scale", "2", "--width", "64"], "scale"),
+        (["upscale", "a.png", "--fidelity", "1.5"], "fidelity '1.5'"),
         (["upscale", "a.png", "--quality", "101"], "'101' is not a whole number of 1 to 100"),
         (["upscale", "a.png", "--tile", "big"], "'big'"),
         (["upscale", "a.png", "--skip-existing", "--overwrite"], "--skip-existing"),

@@ -9,10 +9,10 @@ import pytest
 from pictures import difference, gradient, photograph
 from PIL import Image
 
-from edgesr import Upscaler
-from edgesr.errors import InputError, UsageError
+from edgesr import Upscaler, presets, upscale
+from edgesr.errors import EdgesrError, InputError, UsageError
 from edgesr.presets import PRESETS, weights_path
-from edgesr.upscaler import target_size
+from edgesr.upscaler import _loaded, target_size
 
 
 @pytest.fixture(scope="module")
@@ -185,6 +185,77 @@ def test_an_unknown_model_is_refused_with_the_known_ones():
 def test_a_model_without_weights_is_refused_with_those_that_have(model):
     with pytest.raises(UsageError, match=r"no released weights yet; models that have: .*tiny"):
         Upscaler(model)
+
+
+@pytest.fixture
+def two_forms(tmp_path, monkeypatch):
+    """As if the package shipped a fidelity form; the files."""
+    pytest.importorskip("onnx")
+    from two_forms import make
+
+    monkeypatch.setattr(presets, "WEIGHTS", tmp_path)
+    _loaded.cache_clear()
+    yield make(tmp_path)
+    _loaded.cache_clear()
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_fidelity_goes_from_one_form_to_the_other(two_forms, engine):
+    pytest.importorskip(engine)
+    picture = photograph(24, 30)
+    crisp, half, true = (
+        Upscaler(fidelity=fidelity, engine=engine, threads=1)(picture).astype(float) for fidelity in (0, 0.5, 1)
+    )
+    assert np.array_equal(Upscaler(engine=engine, threads=1)(picture), crisp)
+    two_forms.true.replace(two_forms.crisp)  # what ships is now the other form, whole
+    assert difference(Upscaler(engine=engine, threads=1)(picture), true) <= 1
+    whole = np.abs(crisp - true).mean()
+    assert whole > 1, "nothing to tell the forms apart by"
+    assert np.abs(crisp - half).mean() < whole
+    assert np.abs(true - half).mean() < whole
+
+
+def test_each_fidelity_stays_loaded_as_itself(two_forms):
+    picture = photograph(12, 12)
+    crisp, true = upscale(picture), upscale(picture, fidelity=1)
+    assert difference(crisp, true) > 1
+    two_forms.crisp.unlink()
+    assert np.array_equal(upscale(picture, fidelity=0.0), crisp)
+    assert np.array_equal(upscale(picture, fidelity=1.0), true)
+
+
+def test_fidelity_changes_pixels_and_nothing_else(two_forms):
+    stream = io.BytesIO()
+    Image.fromarray(photograph(4, 4)).save(stream, "PNG", dpi=(300, 300))
+    crisp, true = (upscale(stream.getvalue(), fidelity=fidelity) for fidelity in (0, 1))
+    assert (true.info, true.mode, true.size) == (crisp.info, crisp.mode, crisp.size)
+
+
+@pytest.mark.parametrize("fidelity", [-0.01, 1.01, float("nan"), float("inf"), "high", None])
+def test_a_wrong_fidelity_is_refused(fidelity):
+    with pytest.raises(UsageError, match=r"fidelity .* from 0 \(crisp\) to 1") as caught:
+        Upscaler(fidelity=fidelity)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_model_of_one_form_has_no_other_fidelity(two_forms):
+    two_forms.difference.unlink()
+    with pytest.raises(UsageError, match="'tiny' has one form only") as caught:
+        Upscaler(fidelity=0.5)
+    assert "\n" not in str(caught.value)
+    Upscaler(fidelity=0)
+
+
+@pytest.mark.parametrize("model", [name for name in PRESETS if presets.difference_path(name).is_file()])
+def test_a_fidelity_form_that_ships_belongs_to_the_weights_that_ship(model):
+    assert Upscaler(model, fidelity=1, threads=1)(photograph(4, 4)).shape == (16, 16, 3)
+
+
+def test_a_fidelity_form_of_other_weights_is_refused_and_the_default_goes_on(two_forms):
+    two_forms.true.replace(two_forms.crisp)
+    with pytest.raises(EdgesrError, match="tiny-fidelity"):
+        Upscaler(fidelity=0.5)
+    assert Upscaler(threads=1)(photograph(4, 4)).shape == (16, 16, 3)
 
 
 @pytest.mark.parametrize("tile", [0, 15, -64, "large", "", None, float("nan"), float("inf")])

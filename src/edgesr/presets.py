@@ -91,6 +91,7 @@ class Preset:
         return 2 ** len(self.unet.widths)
 
 
+WEIGHTS = resources.files("edgesr").joinpath("weights")  # what was released
 SCALE = 4  # output px per input px, the paper's task
 LATENT_STRIDE = 2  # LR px a latent position at x4
 
@@ -140,11 +141,16 @@ def get_preset(name: str) -> Preset:
 
 def weights_path(name: str) -> resources.abc.Traversable:
     """Return where the released ONNX file of a preset lies inside the package, whether or not it is there."""
-    return resources.files("edgesr").joinpath("weights", f"{name}.onnx")
+    return WEIGHTS.joinpath(f"{name}.onnx")
+
+
+def difference_path(name: str) -> resources.abc.Traversable:
+    """Return where the way to a preset's fidelity form lies, for `edgesr.forms`, whether or not it is there."""
+    return WEIGHTS.joinpath(f"{name}-fidelity.npz")
 
 
 def list_models() -> list[dict[str, object]]:
-    """Return one record a preset: name, parameters and GFLOPs per part and in total, and whether weights ship with it.
+    """Return one record a preset: name, parameters and GFLOPs per part and in total, whether weights ship, and a fidelity form.
 
     GFLOPs are 2 x multiply-accumulates for one 128x128 -> 512x512 evaluation.
     """
@@ -154,6 +160,7 @@ def list_models() -> list[dict[str, object]]:
             "parameters": _record(preset.parameters),
             "gflops": _record(preset.gflops),
             "weights": weights_path(preset.name).is_file(),
+            "fidelity": difference_path(preset.name).is_file(),
         }
         for preset in PRESETS.values()
     ]

@@ -29,7 +29,7 @@ class Engine(Protocol):
 class OnnxRuntime:
     """onnxruntime on the CPU, the default."""
 
-    def __init__(self, path: Path, threads: int) -> None:
+    def __init__(self, model: Path | bytes, threads: int) -> None:
         onnxruntime = import_module("onnxruntime")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
@@ -37,9 +37,10 @@ class OnnxRuntime:
         options.enable_mem_pattern = False  # a plan kept for every shape: more memory, and no faster where shapes differ
         options.log_severity_level = 4  # nothing: errors are raised, and need not be printed as well
         try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            source = model if isinstance(model, bytes) else str(model)
+            self._session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's exceptions share no base class but this one
-            raise _damaged(path, error) from None
+            raise _damaged(model, error) from None
         self.description = f"onnxruntime ({self._session.get_providers()[0]}, {_count(threads)})"
 
     def __call__(self, lr: Array, eps: Array) -> Array:
@@ -55,14 +56,16 @@ class OnnxRuntime:
 class OpenVino:
     """Intel's OpenVINO on the CPU; it reads the same file."""
 
-    def __init__(self, path: Path, threads: int) -> None:
+    def __init__(self, model: Path | bytes, threads: int) -> None:
         openvino = import_module("openvino")
         config = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
         try:
-            model = openvino.Core().compile_model(str(path), "CPU", config)
+            core = openvino.Core()
+            source = core.read_model(model if isinstance(model, bytes) else str(model))
+            compiled = core.compile_model(source, "CPU", config)
         except RuntimeError as error:
-            raise _damaged(path, error) from None
-        self._request = model.create_infer_request()
+            raise _damaged(model, error) from None
+        self._request = compiled.create_infer_request()
         self.description = f"openvino (CPU, {_count(threads)})"
 
     def __call__(self, lr: Array, eps: Array) -> Array:
@@ -70,14 +73,15 @@ class OpenVino:
         return self._request.infer({"lr": lr, "eps": eps})["hr"]
 
 
-ENGINES: dict[str, Callable[[Path, int], Engine]] = {"onnxruntime": OnnxRuntime, "openvino": OpenVino}
+ENGINES: dict[str, Callable[[Path | bytes, int], Engine]] = {"onnxruntime": OnnxRuntime, "openvino": OpenVino}
 _PACKAGES = {"onnxruntime": "'onnxruntime'", "openvino": "'edgesr[openvino]'"}
 
 
-def load_engine(name: str, path: Path, threads: int | None) -> Engine:
-    """Load the network at `path` into the engine called `name` ("auto" is onnxruntime) on so many threads (None: every core).
+def load_engine(name: str, model: Path | bytes, threads: int | None) -> Engine:
+    """Load `model`, an ONNX file or the bytes of one, into the engine called `name` on so many threads (None: every core).
 
-    Raises UsageError for an unknown engine, one that is not installed, or a wrong thread count; EdgesrError for a damaged file.
+    "auto" is onnxruntime. Raises UsageError for an unknown engine, one that is not installed, or a wrong thread count; EdgesrError
+    for a damaged model.
     """
     name = "onnxruntime" if name == "auto" else name
     if name not in ENGINES:
@@ -85,7 +89,7 @@ def load_engine(name: str, path: Path, threads: int | None) -> Engine:
     if threads is not None and not (isinstance(threads, int) and threads >= 1):
         raise UsageError(f"--threads {threads}: give a whole number of at least 1")
     try:
-        return ENGINES[name](path, threads or available_cores())
+        return ENGINES[name](model, threads or available_cores())
     except ImportError:
         raise UsageError(f"the engine '{name}' is not installed: pip install {_PACKAGES[name]}") from None
 
@@ -101,6 +105,7 @@ def _count(threads: int) -> str:
     return f"{threads} thread{'s' if threads > 1 else ''}"
 
 
-def _damaged(path: Path, error: Exception) -> EdgesrError:
+def _damaged(model: Path | bytes, error: Exception) -> EdgesrError:
     reason = " ".join(str(error).split())[:200]
-    return EdgesrError(f"{path}: cannot load the model file; reinstall edgesr, or export it again ({reason})")
+    name = "a model's bytes" if isinstance(model, bytes) else model
+    return EdgesrError(f"{name}: cannot load the model file; reinstall edgesr, or export it again ({reason})")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
 from importlib import resources
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from edgesr import images
+from edgesr import forms, images
 from edgesr.errors import UsageError
 from edgesr.images import Picture
 from edgesr.noise import noise_field
 from edgesr.planes import fill_transparent, hold_within_neighbours, resize, to_grey
-from edgesr.presets import LATENT_STRIDE, PRESETS, SCALE, get_preset, weights_path
+from edgesr.presets import LATENT_STRIDE, PRESETS, SCALE, difference_path, get_preset, weights_path
 from edgesr.runtime import load_engine
 from edgesr.tiling import Plan, Span, add_tile, crop, place, plan_blended, plan_exact
 
@@ -34,17 +35,27 @@ BLENDED_TILE, BLENDED_OVERLAP = 128, 32  # LR px, the paper's
 class Upscaler:
     """A loaded model, for one picture after the other.
 
+    `fidelity` from 0 (crisp) to 1 (true to the input) lies between the model's two forms; 0 is all that a model of one form has.
     `tile` is the side in LR px of the part a tile contributes, or "auto"; it changes memory and speed, never the result.
     `threads` None uses every core. `seed` names the noise field: the same seed gives the same bytes.
 
-    Raises UsageError for an unknown model, one without weights, an unknown or missing engine, or a wrong tile.
+    Raises UsageError for an unknown model, one without weights, a wrong fidelity, an unknown or missing engine, or a
+    wrong tile; EdgesrError for damaged weights.
     """
 
     def __init__(
-        self, model: str = "tiny", *, engine: str = "auto", tile: int | str = "auto", threads: int | None = None, seed: int = 0
+        self,
+        model: str = "tiny",
+        *,
+        fidelity: float = 0.0,
+        engine: str = "auto",
+        tile: int | str = "auto",
+        threads: int | None = None,
+        seed: int = 0,
     ) -> None:
         self.preset = get_preset(model)
         self.model = model
+        self.fidelity = _checked_fidelity(fidelity)
         self._tile = _checked_tile(tile)
         self._seed = seed
         source = weights_path(model)
@@ -52,8 +63,18 @@ class Upscaler:
             have = ", ".join(name for name in PRESETS if weights_path(name).is_file())
             raise UsageError(f"the model '{model}' has no released weights yet; models that have: {have}")
         with resources.as_file(source) as path:
-            self._engine = load_engine(engine, path, threads)
+            self._engine = load_engine(engine, self._form(path), threads)
         self.engine = self._engine.description
+
+    def _form(self, path: Path) -> Path | bytes:
+        """The ONNX file at `path` as it is, or its bytes with the weights moved towards the fidelity form."""
+        if self.fidelity == 0:
+            return path
+        difference = difference_path(self.model)
+        if not difference.is_file():
+            raise UsageError(f"fidelity {self.fidelity:g}: the model '{self.model}' has one form only; leave fidelity out")
+        with resources.as_file(difference) as beside:
+            return forms.interpolate(path, beside, self.fidelity)
 
     def __call__(self, image: Any, *, scale: float | None = None, width: int | None = None, height: int | None = None) -> Any:
         """Upscale `image` and return what was given: PIL image for PIL image, array for array; PIL image for a path or bytes.
@@ -143,6 +164,7 @@ def upscale(
     image: Any,
     *,
     model: str = "tiny",
+    fidelity: float = 0.0,
     scale: float | None = None,
     width: int | None = None,
     height: int | None = None,
@@ -150,12 +172,12 @@ def upscale(
     threads: int | None = None,
 ) -> Any:
     """Upscale one image with a model that stays loaded for the next call; see `Upscaler` for types and errors."""
-    return _loaded(model, engine, threads)(image, scale=scale, width=width, height=height)
+    return _loaded(model, fidelity, engine, threads)(image, scale=scale, width=width, height=height)
 
 
 @lru_cache(maxsize=2)
-def _loaded(model: str, engine: str, threads: int | None) -> Upscaler:
-    return Upscaler(model, engine=engine, threads=threads)
+def _loaded(model: str, fidelity: float, engine: str, threads: int | None) -> Upscaler:
+    return Upscaler(model, fidelity=fidelity, engine=engine, threads=threads)
 
 
 def target_size(
@@ -176,6 +198,12 @@ def target_size(
     if not MIN_SCALE <= factor <= MAX_SCALE:  # also catches NaN
         raise UsageError(f"scale {factor:g} is out of range: it must lie between {MIN_SCALE:g} and {MAX_SCALE:g}")
     return max(1, round(width * factor)), max(1, round(height * factor))
+
+
+def _checked_fidelity(fidelity: float) -> float:
+    if not (isinstance(fidelity, Real) and 0 <= fidelity <= 1):  # also catches NaN
+        raise UsageError(f"fidelity '{fidelity}': give a number from 0 (crisp) to 1 (true to the input)")
+    return float(fidelity)
 
 
 def _checked_tile(tile: int | str) -> int | None:

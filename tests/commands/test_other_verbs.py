@@ -5,26 +5,46 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from command_line import ENVIRONMENT, edgesr_
+
+import edgesr.cli
+import edgesr.presets
 
 
 def test_models() -> None:
     models = json.loads(edgesr_("models", "--json").stdout)
     assert [model["name"] for model in models] == ["tiny", "small", "paper"]
     for model in models:
-        assert set(model) == {"name", "parameters", "gflops", "weights"}
+        assert set(model) == {"name", "parameters", "gflops", "weights", "fidelity"}
         for figures in (model["parameters"], model["gflops"]):
             assert set(figures) == {"encoder", "unet", "decoder", "total"}
     assert models[0]["weights"] is True
+    assert [model["fidelity"] for model in models[1:]] == [False, False]
     table = edgesr_("models").stdout.decode().splitlines()
     assert [line.split()[0] for line in table[1:]] == ["model", "tiny", "small", "paper"]
     tiny = table[2].split()
     assert tiny[1] == "yes"
-    figures = [models[0]["parameters"][part] / 1e6 for part in table[1].split()[2:6]]
-    figures += [models[0]["gflops"][part] for part in table[1].split()[6:]]
-    assert [float(word) for word in tiny[2:]] == pytest.approx(figures, abs=0.006)
+    assert tiny[2] == ("yes" if models[0]["fidelity"] else "no")
+    figures = [models[0]["parameters"][part] / 1e6 for part in table[1].split()[3:7]]
+    figures += [models[0]["gflops"][part] for part in table[1].split()[7:]]
+    assert [float(word) for word in tiny[3:]] == pytest.approx(figures, abs=0.006)
+
+
+def test_a_fidelity_form_that_ships_is_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("tiny.onnx", "small.onnx", "tiny-fidelity.npz"):
+        (tmp_path / name).touch()
+    monkeypatch.setattr(edgesr.presets, "WEIGHTS", tmp_path)
+    edgesr.cli.main(["models", "--json"])
+    models = json.loads(capsys.readouterr().out)
+    assert [(model["weights"], model["fidelity"]) for model in models] == [(True, True), (True, False), (False, False)]
+    edgesr.cli.main(["models"])
+    rows = [line.split()[:3] for line in capsys.readouterr().out.splitlines()[1:]]
+    assert rows == [["model", "weights", "fidelity"], ["tiny", "yes", "yes"], ["small", "yes", "no"], ["paper", "no", "no"]]
 
 
 def test_bench() -> None:

@@ -59,6 +59,13 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
     result.add_argument("--height", type=whole(1), metavar="H", help="height of the result, px; with --width: at most")
     result.add_argument("--model", default="tiny", help="see `edgesr models` (default: %(default)s)")
     result.add_argument(
+        "--fidelity",
+        type=float,
+        default=0.0,
+        metavar="F",
+        help="from 0, crisp (default), to 1, true to the input; for models that `edgesr models` lists with it",
+    )
+    result.add_argument(
         "--seed",
         type=int,
         default=0,
@@ -118,6 +125,7 @@ def run(arguments: argparse.Namespace) -> int:
     _check_pipes(planned, arguments)
     upscaler = Upscaler(
         arguments.model,
+        fidelity=arguments.fidelity,
         engine=arguments.engine,
         tile=arguments.tile,
         threads=arguments.threads,
@@ -125,7 +133,8 @@ def run(arguments: argparse.Namespace) -> int:
     )
     talkative = not (arguments.quiet or arguments.json)
     if talkative:
-        say(f"model {upscaler.model}, engine {upscaler.engine}")
+        form = f" at fidelity {upscaler.fidelity:g}" if upscaler.fidelity else ""
+        say(f"model {upscaler.model}{form}, engine {upscaler.engine}")
     settings = batch.Settings(
         scale=arguments.scale,
         width=arguments.width,
@@ -150,6 +159,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         document = {
             "model": upscaler.model,
+            "fidelity": upscaler.fidelity,
             "engine": upscaler.engine,
             "results": [_record(result) for result in results],
         }

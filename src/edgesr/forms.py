@@ -1,0 +1,83 @@
+"""The two forms of a released network, and the way between them: network interpolation (ESRGAN, arXiv 1809.00219, section 3.4).
+
+That the second form is kept as half-precision differences to the weights in the first one's ONNX file is ours: half the size.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgesr.errors import EdgesrError
+
+WEIGHT, DIFFERENCE = np.dtype("<f4"), np.dtype("<f2")  # as they lie in the two files, whatever the machine's byte order
+
+
+class Difference(NamedTuple):
+    """What leads from the weights in one ONNX file to the network's other form; the fields are the arrays of an .npz file."""
+
+    sha256: str  # of the ONNX file, in hexadecimal
+    blocks: NDArray[np.int64]  # (N, 2): where a run of float32 weights begins in that file, bytes, and how many they are
+    values: NDArray[np.float16]  # (sum of those counts,): other form minus file, of all runs one after the other
+
+
+def write(path: Path, difference: Difference) -> None:
+    """Write `difference` as .npz; not compressed: that would gain little, and take longer to load."""
+    with path.open("wb") as stream:
+        np.savez(stream, sha256=np.array(difference.sha256), blocks=difference.blocks, values=difference.values)
+
+
+def interpolate(model: Path, difference: Path, fidelity: float) -> bytes:
+    """Return the bytes of the ONNX file `model` with `fidelity` times the `difference` added to its weights.
+
+    `fidelity` 0 gives the file itself, 1 the other form, 0.5 the mean of both forms' weights. Raises EdgesrError when a file
+    cannot be read or is damaged, or when the two do not belong together.
+    """
+    try:
+        patched = bytearray(model.read_bytes())
+    except OSError as error:
+        raise _unreadable(model, error) from None
+    sha256, blocks, values = _read(difference, len(patched))
+    if hashlib.sha256(patched).hexdigest() != sha256:
+        raise EdgesrError(
+            f"{difference}: was made for another file than {model}, or that is damaged; reinstall edgesr, or export both again"
+        )
+    start = 0
+    for offset, count in blocks.tolist():
+        weights: NDArray[Any] = np.frombuffer(patched, WEIGHT, count, offset)  # a view: what is added lands in `patched`
+        weights += np.float32(fidelity) * values[start : start + count].astype(np.float32)
+        start += count
+    return bytes(patched)
+
+
+def _read(path: Path, size: int) -> Difference:
+    """Read what `write` wrote for an ONNX file of `size` bytes; raises EdgesrError when it is missing or damaged."""
+    try:
+        with np.load(path) as archive:
+            difference = Difference(str(archive["sha256"]), archive["blocks"], archive["values"])
+        fitting = _fits(difference, size)
+    except Exception as error:  # a damaged archive raises a dozen kinds
+        raise _unreadable(path, error) from None
+    if not fitting:
+        raise _unreadable(path, ValueError("its arrays do not fit together, or not the model"))
+    return difference
+
+
+def _fits(difference: Difference, size: int) -> bool:
+    _, blocks, values = difference
+    return (
+        values.dtype == DIFFERENCE
+        and blocks.dtype == np.int64
+        and blocks.shape == (len(blocks), 2)
+        and bool((blocks >= 0).all() and (blocks @ (1, WEIGHT.itemsize) <= size).all())
+        and values.shape == (blocks[:, 1].sum(),)
+    )
+
+
+def _unreadable(path: Path, error: Exception) -> EdgesrError:
+    reason = " ".join(str(error).split())[:200]
+    return EdgesrError(f"{path}: cannot read this part of the model; reinstall edgesr, or export it again ({reason})")
