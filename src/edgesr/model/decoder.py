@@ -13,13 +13,17 @@ from edgesr.presets import SCALE, LatentDecoderConfig, SkipDecoderConfig
 
 
 class SkipDecoder(nn.Module):
-    """bicubic(lr) + a residual made from the latent and the LR encoder's features: colour cannot drift (ours)."""
+    """bicubic(lr) + a residual made from the latent and the LR encoder's features: colour cannot drift (ours).
+
+    With lr_skip=False, for the ablation, it sees the latent alone and adds to mid grey.
+    """
 
     bicubic: Tensor
 
-    def __init__(self, config: SkipDecoderConfig, latent_channels: int, feature_width: int) -> None:
+    def __init__(self, config: SkipDecoderConfig, latent_channels: int, feature_width: int, *, lr_skip: bool = True) -> None:
         super().__init__()
-        self.mix = nn.Conv2d(latent_channels + feature_width, config.width, 1)
+        self.lr_skip = lr_skip
+        self.mix = nn.Conv2d(latent_channels + (feature_width if lr_skip else 0), config.width, 1)
         self.trunk = blocks(config.blocks, config.width)
         self.upsample = nn.Conv2d(config.width, 4 * config.lr_width, 1)
         self.lr_trunk = blocks(config.lr_blocks, config.lr_width)
@@ -32,9 +36,12 @@ class SkipDecoder(nn.Module):
 
         hr_hat is not clamped.
         """
-        x = self.trunk(F.relu(self.mix(torch.cat([z0, features], dim=1))))  # (B, width, h/2, w/2)
+        x = torch.cat([z0, features], dim=1) if self.lr_skip else z0
+        x = self.trunk(F.relu(self.mix(x)))  # (B, width, h/2, w/2)
         x = F.pixel_shuffle(self.upsample(x), 2)  # (B, lr_width, h, w)
         residual = self.conv_out(F.relu(self.lr_trunk(x)))  # (B, 48, h, w)
+        if not self.lr_skip:
+            return F.pixel_shuffle(residual, SCALE) + 0.5
         # A convolution to 16 phases and one pixel shuffle for both: a runtime's own Resize is far slower.
         with full_precision(lr):
             base = F.conv2d(F.pad(lr, (2, 2, 2, 2), mode="replicate"), self.bicubic)

@@ -1,32 +1,85 @@
-"""Edge-SD-SR put together: LR encoder, one evaluation of the UNet at T, decoder."""
+"""Edge-SD-SR put together: LR encoder, one evaluation of the UNet at T, decoder; and the x2 teacher, which is the same less D."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from edgesr.diffusion import T, conditioned_noise, one_step
+from edgesr import diffusion
+from edgesr.diffusion import T
 from edgesr.model.decoder import LatentDecoder, SkipDecoder
 from edgesr.model.encoder import LREncoder
 from edgesr.model.unet import StableDiffusionUNet, UNet
-from edgesr.presets import Preset, SkipDecoderConfig, UNetConfig
+from edgesr.presets import SCALE, Preset, SkipDecoderConfig, UNetConfig
 
 
-class EdgeSR(nn.Module):
-    """The network that ships: (lr, eps) -> hr in one step."""
+@dataclass(frozen=True)
+class Variant:
+    """What the paper's ablations change in the network; the defaults are what ships."""
 
-    def __init__(self, preset: Preset) -> None:
+    conditioning: Literal["bidirectional", "standard"] = "bidirectional"  # standard: noise is eps, UNet sees concat(z_t, mu)
+    variance: Literal["learned", "one", "zero"] = "learned"  # of the LR-conditioned Gaussian: s of E_L, s = 1, s = 0
+    lr_skip: bool = True  # whether D receives LR features and adds to bicubic (ours); without, D sees the latent alone
+
+
+class Condition(NamedTuple):
+    """What the LR picture says; all (B, C, h, w) on the latent grid, C latent channels but for the features."""
+
+    noise: Tensor  # n, the forward process' end
+    mu: Tensor
+    log_s: Tensor
+    features: Tensor  # (B, width, h, w) of E_L's trunk
+
+
+class LatentDiffusion(nn.Module):
+    """E_L and the UNet, lr -> z0_hat: the part that diffuses; at scale 2 it is the teacher of scale distillation."""
+
+    def __init__(self, preset: Preset, variant: Variant | None = None, scale: int = SCALE) -> None:
         super().__init__()
         channels = preset.latent_channels
-        self.preset = preset
-        self.encoder = LREncoder(preset.encoder, channels)
+        self.preset, self.variant = preset, variant or Variant()
+        self.encoder = LREncoder(preset.encoder, channels, scale)
+        in_channels = channels if self.variant.conditioning == "bidirectional" else 2 * channels
         self.unet: UNet | StableDiffusionUNet = (
-            UNet(preset.unet, channels, channels)
+            UNet(preset.unet, in_channels, channels)
             if isinstance(preset.unet, UNetConfig)
-            else StableDiffusionUNet(preset.unet, channels, channels)
+            else StableDiffusionUNet(preset.unet, in_channels, channels)
         )
+
+    def condition(self, lr: Tensor, eps: Tensor) -> Condition:
+        """E_L at work: lr (B, 3, h, w) in [0, 1] and eps ~ N(0, I) on the latent grid give n = mu + s eps and its parts."""
+        mu, log_s, features = self.encoder(lr)
+        variant = self.variant
+        if variant.conditioning == "standard":
+            noise = eps
+        elif variant.variance == "learned":
+            noise = diffusion.conditioned_noise(mu, log_s, eps)
+        else:
+            noise = mu + eps if variant.variance == "one" else mu
+        return Condition(noise, mu, log_s, features)
+
+    def denoise(self, z_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        """v_hat (B, C, h, w) of z_t (B, C, h, w) at t (B,)."""
+        if self.variant.conditioning == "standard":
+            return diffusion.concatenated(self.unet, condition.mu)(z_t, t)
+        return self.unet(z_t, t)
+
+    def one_step(self, condition: Condition) -> Tensor:
+        """z0_hat (B, C, h, w): the whole reverse process in one evaluation at T."""
+        return diffusion.one_step(lambda z_t, t: self.denoise(z_t, t, condition), condition.noise)
+
+
+class EdgeSR(LatentDiffusion):
+    """The network that ships: (lr, eps) -> hr in one step."""
+
+    def __init__(self, preset: Preset, variant: Variant | None = None) -> None:
+        super().__init__(preset, variant)
+        channels = preset.latent_channels
         self.decoder: SkipDecoder | LatentDecoder = (
-            SkipDecoder(preset.decoder, channels, preset.encoder.width)
+            SkipDecoder(preset.decoder, channels, preset.encoder.width, lr_skip=self.variant.lr_skip)
             if isinstance(preset.decoder, SkipDecoderConfig)
             else LatentDecoder(preset.decoder, channels)
         )
@@ -36,9 +89,8 @@ class EdgeSR(nn.Module):
 
         Sides of lr are multiples of `preset.multiple`.
         """
-        mu, log_s, features = self.encoder(lr)
-        z0 = one_step(self.unet, conditioned_noise(mu, log_s, eps))
-        return self.decoder(z0, features, lr).clamp(0.0, 1.0)
+        condition = self.condition(lr, eps)
+        return self.decoder(self.one_step(condition), condition.features, lr).clamp(0.0, 1.0)
 
     def fold_time(self) -> EdgeSR:
         """Fix the UNet to t = T, its embedding folded into biases: for export. Changes the model in place and returns it."""
@@ -47,8 +99,8 @@ class EdgeSR(nn.Module):
         return self
 
 
-def build(preset: Preset, seed: int = 0) -> EdgeSR:
+def build(preset: Preset, seed: int = 0, variant: Variant | None = None) -> EdgeSR:
     """Return an EdgeSR with freshly initialised weights, the same ones for the same seed."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return EdgeSR(preset)
+        return EdgeSR(preset, variant)
