@@ -12,7 +12,7 @@ from edgesr.errors import UsageError  # noqa: E402
 from edgesr.export.__main__ import load_averaged, main  # noqa: E402
 from edgesr.presets import get_preset  # noqa: E402
 from edgesr.train import checkpoint  # noqa: E402
-from edgesr.train.stages import Networks  # noqa: E402
+from edgesr.train.networks import Networks  # noqa: E402
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_averaged_weights_alone_start_another_training(trained, tmp_path, monkey
     tensors, state = checkpoint.load(tmp_path / "averaged")
     assert state["step"] == 7
     nets = Networks(get_preset("tiny"), 2)
-    checkpoint.load_into(nets, tensors, "ema.", tmp_path / "averaged")
+    nets.load(checkpoint.averaged(tensors), tmp_path / "averaged")
     assert all(torch.equal(value, average[name]) for name, value in nets.state_dict().items())
     assert len(tensors) == len(average)
 

@@ -29,6 +29,7 @@ ema = 0.5
 every = 1
 validate = 4
 checkpoint = 3
+least_latent_db = -inf # a handful of steps leaves the latent path dead
 """
 
 
@@ -54,8 +55,8 @@ def make_folder(folder: Path, count: int = 6) -> Path:
     return folder
 
 
-def write_recipe(folder: Path, stage: str, init: Path | str = "") -> Path:
-    """Write the recipe of a stage to `folder`; return its path."""
+def write_recipe(folder: Path, stage: str, init: Path | str = "", more: str = "") -> Path:
+    """Write the recipe of a stage, with `more` TOML at its end, to `folder`; return its path."""
     path = folder / f"{stage}.toml"
-    path.write_text(RECIPE.format(stage=stage, init=init, folder=folder))
+    path.write_text(RECIPE.format(stage=stage, init=init, folder=folder) + more)
     return path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from pathlib import Path
 
@@ -13,8 +14,10 @@ import torch.nn.functional as F  # noqa: E402
 from photographs import make_folder  # noqa: E402
 
 from edgesr.data.bank import ImageBank  # noqa: E402
-from edgesr.train.batches import Batches  # noqa: E402
-from edgesr.train.recipe import DataConfig  # noqa: E402
+from edgesr.data.rendered import RenderedConfig  # noqa: E402
+from edgesr.train.batches import Batches, Draws  # noqa: E402
+from edgesr.train.processes import Processes  # noqa: E402
+from edgesr.train.recipe import DataConfig, LossConfig  # noqa: E402
 
 CONFIG = DataConfig(hr_size=96, batch=3, uses=4, block=8)  # 6 pairs a block
 
@@ -30,7 +33,7 @@ def equal(a, b):
 
 
 def test_shapes_and_ranges(bank):
-    hr, lr = Batches(bank, CONFIG, seed=0)(0)
+    hr, lr, _ = Batches(bank, CONFIG, seed=0)(0)
     assert hr.shape == (3, 3, 96, 96)
     assert lr.shape == (3, 3, 24, 24)
     for image in (hr, lr):
@@ -57,7 +60,7 @@ def test_spoiling_a_batch_does_not_spoil_the_next(bank):
 
 def test_another_seed_step_or_block_is_other_data(bank):
     batches = Batches(bank, CONFIG, seed=0)
-    pictures = [batches(step)[0] for step in range(16)] + [Batches(bank, CONFIG, seed=1)(step)[0] for step in range(8)]
+    pictures = [batches(step).hr for step in range(16)] + [Batches(bank, CONFIG, seed=1)(step).hr for step in range(8)]
     assert not any(torch.equal(a, b) for i, a in enumerate(pictures) for b in pictures[:i])
 
 
@@ -65,7 +68,7 @@ def test_every_pair_is_used_as_often_as_the_recipe_says_in_several_turns(bank):
     batches = Batches(bank, CONFIG, seed=3)
     blocks = []
     for block in range(2):
-        turned = [hr for step in range(block * 8, block * 8 + 8) for hr in batches(step)[0]]
+        turned = [hr for step in range(block * 8, block * 8 + 8) for hr in batches(step).hr]
         # What no flip or quarter turn changes identifies the pair.
         uses = Counter(tuple(hr.flatten(1).sort().values[:, ::97].flatten().tolist()) for hr in turned)
         assert sorted(uses.values()) == [4] * 6
@@ -79,10 +82,68 @@ def test_hr_and_lr_stay_aligned_under_every_turn(bank):
     batches = Batches(bank, CONFIG, seed=0)
     own = []
     for step in range(16):
-        for hr, lr in zip(*batches(step), strict=True):
+        hr_crops, lr_crops, _ = batches(step)
+        for hr, lr in zip(hr_crops, lr_crops, strict=True):
             small = F.interpolate(hr[None], size=(24, 24), mode="area")[0]
             others = [torch.rot90(flipped, k, (1, 2)) for flipped in (small, small.flip(2)) for k in range(4)]
             likeness = [float(torch.corrcoef(torch.stack((lr.flatten(), other.flatten())))[0, 1]) for other in others]
             assert likeness[0] == max(likeness)
             own.append(likeness[0])
     assert sum(own) / len(own) > 0.7  # not 1: the LR is degraded
+
+
+def test_the_teachers_lr_is_the_less_degraded_one_of_the_same_crop(bank):
+    """Alike in what was drawn, and nearer to the HR: for every crop of a block, both enlarged to the HR's size."""
+    with_teacher, without = Batches(bank, CONFIG, seed=0, finer=True), Batches(bank, CONFIG, seed=0)
+    gains = []
+    for step in range(8):
+        batch = with_teacher(step)
+        assert batch.finer.shape == (3, 3, 48, 48)
+        assert equal(batch[:2], without(step)[:2]), "wanting the teacher's LR changes the student's"
+        errors = [
+            (F.interpolate(lr, size=(96, 96), mode="bicubic") - batch.hr).square().mean(dim=(1, 2, 3))
+            for lr in (batch.lr, batch.finer)
+        ]
+        gains += (errors[0] / errors[1]).log10().mul(10).tolist()
+        reduced = F.interpolate(batch.finer, size=(24, 24), mode="area")
+        for own, lr in zip(reduced, batch.lr, strict=True):
+            others = [float(torch.corrcoef(torch.stack((o.flatten(), lr.flatten())))[0, 1]) for o in (own, *batch.lr)]
+            assert others[0] > 0.6
+    assert sum(gains) / len(gains) > 1, "in dB"
+
+
+def test_a_thread_that_works_ahead_changes_no_batch(bank):
+    ahead, plain = Batches(bank, CONFIG, seed=0, ahead=True), Batches(bank, CONFIG, seed=0)
+    assert all(equal(ahead(step), plain(step)) for step in (0, 1, 8, 9, 30, 3, 16))
+
+
+def test_a_share_of_the_crops_is_rendered(bank):
+    config = dataclasses.replace(CONFIG, rendered=RenderedConfig(probability=0.5))
+    rendered, plain = Batches(bank, config, seed=0), Batches(bank, CONFIG, seed=0)
+    photographs = {hr.sum().item() for block in range(4) for hr in plain._make(block)[0].hr}
+    shares = [hr.sum().item() not in photographs for block in range(4) for hr in rendered._make(block)[0].hr]
+    assert 0.2 < sum(shares) / len(shares) < 0.8
+
+
+@pytest.mark.parametrize("world", [2, 3])
+def test_processes_together_see_the_one_batch(bank, world):
+    """Rows of data, noise and times: each process' own, all of them together the batch of one process alone."""
+    config = dataclasses.replace(CONFIG, batch=6)
+    whole = Batches(bank, config, seed=0)(3)
+    draws = Draws(torch.Generator().manual_seed(0), 6)
+    noise, times = draws.normal(torch.empty(6, 2)), draws.times(LossConfig(terminal_start=0.5), 0.0)
+    assert (times.t[: times.terminal] == 1).all()
+    assert (times.t[times.terminal :] < 1).all()
+    weights = []
+    for rank in range(world):
+        processes = Processes()
+        processes.rank, processes.world = rank, world
+        assert equal(Batches(bank, config, seed=0, processes=processes)(3), (part[rank::world] for part in whole))
+        own = Draws(torch.Generator().manual_seed(0), 6, processes)
+        assert torch.equal(own.normal(torch.empty(6 // world, 2)), noise[rank::world])
+        t, terminal, weight = own.times(LossConfig(terminal_start=0.5), 0.0)
+        assert torch.equal(t, times.t[rank::world])
+        assert (t[:terminal] == 1).all()
+        weights.append(weight)
+        assert weight == pytest.approx(terminal * world / times.terminal)
+    assert sum(weights) / world == pytest.approx(1)

@@ -11,7 +11,7 @@ pytest.importorskip("torch")
 from edgesr.errors import UsageError
 from edgesr.train.recipe import Recipe, load_recipe
 
-SHIPPED = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
+SHIPPED = sorted((Path(__file__).parents[2] / "recipes").rglob("*.toml"))
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def refusal(path, overrides=None):
 def test_shipped_recipes_load(path):
     recipe = load_recipe(path)
     assert recipe.optimizer.steps > 0
-    assert recipe.preset in path.name
+    assert recipe.preset in f"{path.parent.name}/{path.name}"
 
 
 def test_there_are_shipped_recipes():

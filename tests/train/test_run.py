@@ -15,18 +15,19 @@ from edgesr import cli  # noqa: E402
 from edgesr.errors import EdgesrError, UsageError  # noqa: E402
 from edgesr.presets import get_preset  # noqa: E402
 from edgesr.train import checkpoint, run, stages  # noqa: E402
-from edgesr.train.stages import Networks  # noqa: E402
+from edgesr.train.loop import learning_rate  # noqa: E402
+from edgesr.train.networks import Networks  # noqa: E402
+from edgesr.train.recipe import OptimizerConfig  # noqa: E402
 
 TRAINED = {
-    "autoencoder": ("hr_encoder.", "edge.decoder.", "edge.encoder.stem.", "edge.encoder.trunk."),
+    "autoencoder": ("hr_encoder.", "edge.decoder.", "edge.encoder."),
+    "teacher-x2": ("teacher.",),
+    "student-x4": ("edge.unet.", "edge.encoder."),
+    "decoder": ("edge.decoder.",),
     "end-to-end": ("edge.",),
 }
-
-
-@pytest.fixture(autouse=True)
-def few_steps_may_finish(monkeypatch):
-    """A handful of steps leaves the latent path dead; `test_a_finished_stage_with_a_dead_latent_path_fails` takes this back."""
-    monkeypatch.setattr(run, "LEAST_LATENT_DB", -float("inf"))
+# The adversary of the stage decoder acts on the second half of its six steps.
+MORE = {"decoder": "[loss.adversarial]\nweight = 0.05\nstart = 0.5\nwidth = 8\n"}
 
 
 @pytest.fixture(scope="module")
@@ -36,21 +37,18 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def finished(folder):
-    """Stage name -> (recipe, output folder) of both stages in order, the second begun from the first's checkpoint."""
+    """Stage name -> (recipe, output folder) of all stages in order, each begun from the checkpoint of the one before."""
     outputs, init = {}, ""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "LEAST_LATENT_DB", -float("inf"))
-        for stage in TRAINED:
-            recipe, out = write_recipe(folder, stage, init), folder / f"out-{stage}"
-            run.train(recipe, out)
-            outputs[stage] = recipe, out
-            init = out / "checkpoint"
+    for stage in TRAINED:
+        recipe, out = write_recipe(folder, stage, init, MORE.get(stage, "")), folder / f"out-{stage}"
+        run.train(recipe, out)
+        outputs[stage] = recipe, out
+        init = out / "checkpoint"
     return outputs
 
 
-def weights(out, prefix="net."):
-    tensors, _ = checkpoint.load(out / "checkpoint")
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+def weights(out):
+    return checkpoint.part(checkpoint.load(out / "checkpoint")[0], "net.")
 
 
 def bytes_of(folder):
@@ -58,20 +56,24 @@ def bytes_of(folder):
 
 
 def begun(finished, stage):
-    """The weights a stage began with."""
+    """The weights a stage began with, as far as the stage before had them."""
     if stage == "autoencoder":
         return Networks(get_preset("tiny"), seed=0).state_dict()
-    return weights(finished["autoencoder"][1], "ema.")
+    before = list(TRAINED)[list(TRAINED).index(stage) - 1]
+    return checkpoint.averaged(checkpoint.load(finished[before][1] / "checkpoint")[0])
 
 
 @pytest.mark.parametrize("stage", TRAINED)
 def test_a_stage_moves_what_it_trains_and_nothing_else(finished, stage):
-    before, _, out = begun(finished, stage), *finished[stage]
-    for prefix in ("net.", "ema."):
-        after = weights(out, prefix)
-        assert after.keys() == before.keys()
-        changed = {name for name in after if not torch.equal(after[name], before[name])}
-        assert changed == {name for name in after if name.startswith(TRAINED[stage])}
+    before, (_, out) = begun(finished, stage), finished[stage]
+    tensors, _ = checkpoint.load(out / "checkpoint")
+    trained = {name for name in weights(out) if name.startswith(TRAINED[stage])}
+    assert checkpoint.part(tensors, "ema.").keys() == trained
+    for after in (checkpoint.part(tensors, "net."), checkpoint.averaged(tensors)):
+        frozen = after.keys() - trained
+        assert frozen <= before.keys()
+        assert all(torch.equal(after[name], before[name]) for name in frozen)
+        assert not any(torch.equal(after[name], before[name]) for name in trained & before.keys())
 
 
 @pytest.mark.parametrize("stage", TRAINED)
@@ -108,8 +110,8 @@ def test_resuming_a_finished_run_changes_nothing(finished):
 
 
 def test_the_learning_rate_warms_up_holds_and_ends_near_zero():
-    config = run.OptimizerConfig(steps=100, learning_rate=1.0, warmup=10, decay=0.5)
-    rates = [run.learning_rate(config, step) for step in range(100)]
+    config = OptimizerConfig(steps=100, learning_rate=1.0, warmup=10, decay=0.5)
+    rates = [learning_rate(config, step) for step in range(100)]
     assert rates[:10] == pytest.approx([0.1 * (i + 1) for i in range(10)])
     assert rates[10:50] == pytest.approx([1.0] * 40)
     assert all(a > b > 0 for a, b in itertools.pairwise(rates[50:]))
@@ -217,10 +219,9 @@ def test_a_gradient_that_is_not_finite_is_not_applied(finished, tmp_path, monkey
     """The loss is the right one; only its derivative, 0 * inf, is not a number."""
 
     class Steep(stages.Autoencoder):
-        def loss(self, nets, hr, lr, progress, generator):
-            loss, scalars = super().loss(nets, hr, lr, progress, generator)
-            weight = nets.edge.decoder.mix.weight
-            return loss + (weight - weight.detach()).square().sum().sqrt(), scalars
+        def loss(self, nets, batch, progress, draws):
+            loss, weight = super().loss(nets, batch, progress, draws), nets.edge.decoder.mix.weight
+            return loss._replace(total=loss.total + (weight - weight.detach()).square().sum().sqrt())
 
     recipe, out = finished["autoencoder"]
     monkeypatch.setitem(stages.STAGES, "autoencoder", Steep)
@@ -233,15 +234,14 @@ def test_a_gradient_that_is_not_finite_is_not_applied(finished, tmp_path, monkey
 
 
 @pytest.mark.parametrize("weight", [0.0, float("nan")])
-def test_a_finished_stage_with_a_dead_latent_path_fails(finished, tmp_path, monkeypatch, weight):
+def test_a_finished_stage_with_a_dead_latent_path_fails(finished, tmp_path, weight):
     """The decoder's weights for the latent are zero, or the average is not a number: a run that ends so must not look like success."""
-    monkeypatch.undo()
     recipe, out = finished["end-to-end"]
     tensors, state = checkpoint.load(out / "checkpoint")
     tensors["ema.edge.decoder.mix.weight"][:, : get_preset("tiny").latent_channels] = weight
     checkpoint.save(tmp_path / "checkpoint", tensors, state)
     with pytest.raises(EdgesrError, match="latent path carries"):
-        run.train(recipe, tmp_path, resume=True)
+        run.train(recipe, tmp_path, resume=True, overrides=["log.least_latent_db=0.2"])
 
 
 def test_the_command_line_trains_and_explains(folder, tmp_path, capsys):

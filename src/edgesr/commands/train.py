@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from edgesr.errors import UsageError
+from edgesr.commands.console import extra
 
 
 def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
@@ -36,12 +36,8 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
 
 def run(arguments: argparse.Namespace) -> int:
     """Train; raises UsageError if torch and its companions are not installed."""
-    try:
+    with extra("train", "training"):
         from edgesr.train.run import train  # noqa: PLC0415 (torch is an extra)
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] == "edgesr":
-            raise
-        raise UsageError(f"training needs the package '{error.name}': pip install 'edgesr[train]'") from error
     train(
         Path(arguments.recipe),
         Path(arguments.out),

@@ -1,18 +1,22 @@
 """Release a trained checkpoint's averaged weights: `python -m edgesr.export CHECKPOINT_DIR FILE.onnx` for the runtime.
 
 With a folder in place of the file they are written as a checkpoint of their own, a quarter of the size, from which another
-training can start (`init` in a recipe).
+training can start (`init` in a recipe). With FILE-fidelity.npz and `--beside FILE.onnx`, the released default form, they become
+the fidelity form of that file.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 from pathlib import Path
 
-from edgesr.errors import EdgesrError
+from edgesr.errors import EdgesrError, UsageError
+from edgesr.export.forms import write_difference
 from edgesr.export.onnx import export_onnx
 from edgesr.model import EdgeSR, build
+from edgesr.model.edge import Variant
 from edgesr.presets import get_preset
 from edgesr.train import checkpoint
 
@@ -23,35 +27,58 @@ def load_averaged(folder: Path) -> tuple[EdgeSR, dict[str, str]]:
     Raises UsageError when the folder holds no checkpoint, or one that is damaged.
     """
     tensors, state = checkpoint.load(folder)
-    model = build(get_preset(state["preset"]))
-    checkpoint.load_into(model, tensors, "ema.edge.", folder)
+    model = build(get_preset(state["preset"]), variant=Variant(**state.get("variant", {})))
+    checkpoint.load_into(model, checkpoint.averaged(tensors), "edge.", folder)
     return model, {"preset": state["preset"], "stage": state["stage"], "steps": str(state["step"]), "licence": "Apache-2.0"}
 
 
 def save_averaged(folder: Path, target: Path) -> None:
     """Write the averaged networks of a checkpoint, E_H included, as a checkpoint without optimizer. Raises as `load_averaged`."""
     tensors, state = checkpoint.load(folder)
-    checkpoint.save(target, {name: tensor for name, tensor in tensors.items() if name.startswith("ema.")}, state)
+    shipped = {f"ema.{name}": t for name, t in checkpoint.averaged(tensors).items() if not name.startswith("teacher.")}
+    checkpoint.save(target, shipped, state)
+
+
+def save_fidelity(folder: Path, beside: Path, target: Path) -> float:
+    """Write a checkpoint's averaged network as the fidelity form of the ONNX file `beside`; see `write_difference`."""
+    model, metadata = load_averaged(folder)
+    with tempfile.TemporaryDirectory() as scratch:
+        exported = Path(scratch) / "fidelity.onnx"
+        export_onnx(model, exported, metadata)
+        return write_difference(beside, exported, target)
+
+
+def release(source: Path, target: Path, beside: Path | None) -> str | None:
+    """Write what the suffix of `target` asks for; return what to tell of it."""
+    if (target.suffix == ".npz") != (beside is not None):
+        raise UsageError("an .npz file and --beside FILE.onnx, the form that it belongs to, go together: give both, or neither")
+    if beside is not None:
+        if not beside.is_file():  # said now, and not after the export
+            raise UsageError(f"{beside}: no such file; export the default form first")
+        difference = save_fidelity(source, beside, target)
+        return f"at fidelity 1 {beside} differs from the checkpoint by at most {difference:.1e} of [0, 1]"
+    if target.suffix != ".onnx":
+        save_averaged(source, target)
+        return None
+    model, metadata = load_averaged(source)
+    difference = export_onnx(model, target, metadata)
+    return f"differs from torch by at most {difference:.1e} of [0, 1]"
 
 
 def main() -> int:
-    """Release one checkpoint; for ONNX print the parity with torch."""
+    """Release one checkpoint; for a file print its size and how closely it follows torch."""
     parser = argparse.ArgumentParser(prog="python -m edgesr.export", description=__doc__)
     parser.add_argument("checkpoint", type=Path, help="folder that `edgesr train` wrote, for example runs/tiny-1/checkpoint")
-    parser.add_argument("file", type=Path, help="ONNX file, or folder, to write")
+    parser.add_argument("file", type=Path, help="ONNX file, .npz file, or folder to write")
+    parser.add_argument("--beside", type=Path, metavar="FILE.onnx", help="the default form, for an .npz file")
     arguments = parser.parse_args()
     try:
-        if arguments.file.suffix != ".onnx":
-            save_averaged(arguments.checkpoint, arguments.file)
-            return 0
-        model, metadata = load_averaged(arguments.checkpoint)
-        difference = export_onnx(model, arguments.file, metadata)
+        told = release(arguments.checkpoint, arguments.file, arguments.beside)
     except EdgesrError as error:
         print(f"edgesr: {error}", file=sys.stderr)
         return 2
-    print(
-        f"{arguments.file}: {arguments.file.stat().st_size / 1e6:.1f} MB, differs from torch by at most {difference:.1e} of [0, 1]"
-    )
+    if told:
+        print(f"{arguments.file}: {arguments.file.stat().st_size / 1e6:.1f} MB, {told}")
     return 0
 
 

@@ -1,16 +1,24 @@
-"""Batches as a pure function of (seed, step): nothing of the data needs saving for a run to be resumed bit for bit."""
+"""Batches, and the noise and times that go with them, as pure functions of (seed, step): nothing of the data needs saving for a
+run to be resumed bit for bit, and several processes see together what one would see alone."""
 
 from __future__ import annotations
 
 import hashlib
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from edgesr.data.bank import ImageBank
 from edgesr.data.degradation import degrade
+from edgesr.data.rendered import rendered_crops
+from edgesr.diffusion import T
 from edgesr.presets import SCALE
-from edgesr.train.recipe import DataConfig
+from edgesr.train.processes import Processes
+from edgesr.train.recipe import DataConfig, LossConfig
+
+CHUNK = 16  # crops degraded at once: more take memory, and no less time on a CPU
 
 
 def step_generator(seed: int, purpose: str, step: int) -> torch.Generator:
@@ -19,44 +27,125 @@ def step_generator(seed: int, purpose: str, step: int) -> torch.Generator:
     return torch.Generator().manual_seed(int.from_bytes(digest[:7], "little"))
 
 
+class Batch(NamedTuple):
+    """Crops of one step, float32 in [0, 1]."""
+
+    hr: Tensor  # (B, 3, S, S)
+    lr: Tensor  # (B, 3, S/4, S/4)
+    finer: Tensor  # (B, 3, S/2, S/2), the x2 teacher's less degraded LR of the same crops; (B, 3, 0, 0) where none is wanted
+
+
+class Times(NamedTuple):
+    """The times of a batch."""
+
+    t: Tensor  # (B,) in [0, T]; the first `terminal` are T
+    terminal: int  # of this process
+    weight: float  # of a mean over them, so that the processes' mean is the global batch's
+
+
+class Draws:
+    """What is random in a step beside the data, drawn for the global batch; a process takes its rows."""
+
+    def __init__(self, generator: torch.Generator, total: int, processes: Processes | None = None) -> None:
+        self.generator, self.total = generator, total
+        self.processes = processes or Processes()
+
+    def normal(self, like: Tensor) -> Tensor:
+        """N(0, I) of `like`'s shape, drawn on the CPU, so that a seed means the same on every device."""
+        drawn = torch.randn((self.total, *like.shape[1:]), generator=self.generator)
+        return self.processes.rows(drawn).to(like.device, like.dtype)
+
+    def times(self, config: LossConfig, progress: float) -> Times:
+        """Uniform t, but for a growing share of the batch at T (DESIGN section 4); `progress` in [0, 1]."""
+        t = torch.rand(self.total, generator=self.generator)
+        share = config.terminal_start + (config.terminal_end - config.terminal_start) * progress
+        count = max(1, round(share * self.total))
+        t[:count] = T
+        terminal = int(self.processes.rows(torch.arange(self.total) < count).sum())
+        return Times(self.processes.rows(t), terminal, terminal * self.processes.world / count)
+
+    def gather(self, tensor: Tensor) -> Tensor:
+        """The rows of all processes."""
+        return self.processes.gather(tensor)
+
+
 class Batches:
-    """Pairs of HR crops and their degraded LR; a block of steps is made at once, and each pair serves `uses` times."""
+    """Crops and their degraded LR; a block of steps is made at once, and each pair serves `uses` times.
 
-    def __init__(self, bank: ImageBank, config: DataConfig, seed: int) -> None:
-        self.bank, self.config, self.seed = bank, config, seed
-        self._block = -1
-        self._hr = self._lr = torch.empty(0)
-        self._order = torch.empty(0)
+    On the bank's device. With `ahead` the next block is made by a thread while the steps of this one run: for a GPU, whose
+    networks leave the processor idle.
+    """
 
-    def __call__(self, step: int) -> tuple[Tensor, Tensor]:
-        """Return hr (B, 3, S, S) and lr (B, 3, S/4, S/4) of this step, float32 in [0, 1]."""
+    def __init__(
+        self,
+        bank: ImageBank,
+        config: DataConfig,
+        seed: int,
+        *,
+        finer: bool = False,
+        processes: Processes | None = None,
+        ahead: bool = False,
+    ) -> None:
+        self.bank, self.config, self.seed, self.finer = bank, config, seed, finer
+        self.processes = processes or Processes()
+        self._block, self._pairs, self._order = -1, Batch(*[torch.empty(0)] * 3), torch.empty(0)
+        self._pool = ThreadPoolExecutor(1) if ahead else None
+        self._next: tuple[int, Future[tuple[Batch, Tensor]]] | None = None
+
+    def __call__(self, step: int) -> Batch:
+        """Return this process' rows of the step's batch."""
         config = self.config
         block, within = divmod(step, config.block)
         if block != self._block:
-            self._make(block)
-        chosen = self._order[within * config.batch : (within + 1) * config.batch]
-        generator = step_generator(self.seed, "turns", step)
-        hr, lr = self._hr[chosen], self._lr[chosen]
-        for sample, turn in enumerate(torch.randint(8, (config.batch,), generator=generator).tolist()):
-            hr[sample], lr[sample] = _turned(hr[sample], turn), _turned(lr[sample], turn)
-        return hr.float() / 255, lr.float() / 255
+            self._pairs, self._order = self._made(block)
+            self._block = block
+        chosen = self.processes.rows(self._order[within * config.batch : (within + 1) * config.batch])
+        turns = torch.randint(8, (config.batch,), generator=step_generator(self.seed, "turns", step))
+        turns = self.processes.rows(turns)
+        return Batch(*(_turned(part[chosen.to(part.device)], turns).float() / 255 for part in self._pairs))
 
-    def _make(self, block: int) -> None:
+    def _made(self, block: int) -> tuple[Batch, Tensor]:
+        """The block, from the thread if it was made ahead, whose next task is the block after it."""
+        if self._pool is None:
+            return self._make(block)
+        if self._next is not None and self._next[0] == block:
+            made = self._next[1].result()
+        else:
+            made = self._make(block)
+        self._next = block + 1, self._pool.submit(self._make, block + 1)
+        return made
+
+    def _make(self, block: int) -> tuple[Batch, Tensor]:
         config = self.config
         generator = step_generator(self.seed, "block", block)
         count = -(-config.block * config.batch // config.uses)
-        hr, lr = [], []
-        for start in range(0, count, 16):
-            crops = self.bank.crops(min(16, count - start), config.hr_size, generator, config.crop)
-            lr.append((degrade(crops, scale=SCALE, generator=generator, config=config.degradation) * 255).round().byte())
-            hr.append((crops * 255).round().byte())
-        self._hr, self._lr = torch.cat(hr), torch.cat(lr)
+        chunks = [self._chunk(min(CHUNK, count - start), generator) for start in range(0, count, CHUNK)]
         # Every pass over the pairs is a permutation of its own: uses of one pair are spread over the block.
-        self._order = torch.cat([torch.randperm(count, generator=generator) for _ in range(config.uses)])
-        self._block = block
+        order = torch.cat([torch.randperm(count, generator=generator) for _ in range(config.uses)])
+        return Batch(*(torch.cat(parts) for parts in zip(*chunks, strict=True))), order
+
+    def _chunk(self, count: int, generator: torch.Generator) -> Batch:
+        """Fresh crops and their LR, uint8."""
+        config = self.config
+        hr = self.bank.crops(count, config.hr_size, generator, config.crop)
+        rendered = int((torch.rand(count, generator=generator) < config.rendered.probability).sum())
+        if rendered:  # in place of the first ones; the block is shuffled anyway
+            hr[:rendered] = rendered_crops(rendered, config.hr_size, generator, config.rendered).to(hr.device)
+        drawn = generator.get_state()
+        lr = degrade(hr, scale=SCALE, generator=generator, config=config.degradation)
+        finer = lr.new_empty(count, 3, 0, 0)
+        if self.finer:  # the same draws: the same blurs, noises and qualities, at twice the size
+            again = torch.Generator()
+            again.set_state(drawn)
+            finer = degrade(hr, scale=SCALE // 2, generator=again, config=config.degradation)
+        return Batch(*((part * 255).round().byte() for part in (hr, lr, finer)))
 
 
-def _turned(image: Tensor, turn: int) -> Tensor:
-    """One of the eight flips and quarter turns of (C, S, S)."""
-    image = image.flip(-1) if turn >= 4 else image
-    return torch.rot90(image, turn % 4, dims=(-2, -1))
+def _turned(images: Tensor, turns: Tensor) -> Tensor:
+    """Each of (B, C, S, S) by its own of the eight flips and quarter turns."""
+    turned = torch.empty_like(images)
+    for turn in turns.unique().tolist():
+        rows = (turns == turn).nonzero()[:, 0].to(images.device)
+        chosen = images[rows].flip(-1) if turn >= 4 else images[rows]
+        turned[rows] = torch.rot90(chosen, turn % 4, dims=(-2, -1))
+    return turned

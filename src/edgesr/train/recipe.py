@@ -12,7 +12,10 @@ from typing import Any, Literal, TypeVar
 
 from edgesr.data.bank import CropConfig
 from edgesr.data.degradation import DegradationConfig
+from edgesr.data.rendered import RenderedConfig
 from edgesr.errors import UsageError
+from edgesr.train.discriminator import AdversarialConfig
+from edgesr.train.networks import ModelConfig
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -35,6 +38,7 @@ class DataConfig:
     block: int = 64  # steps whose crops are made together, so that uses of one crop lie apart
     crop: CropConfig = field(default_factory=CropConfig)
     degradation: DegradationConfig = field(default_factory=DegradationConfig)
+    rendered: RenderedConfig = field(default_factory=RenderedConfig)
 
 
 @dataclass(frozen=True)
@@ -53,12 +57,18 @@ class OptimizerConfig:
 
 @dataclass(frozen=True)
 class LossConfig:
-    """Weights of the terms; pixel values in [0, 1], latents of unit variance."""
+    """Weights of the terms; pixel values in [0, 1], latents of unit variance. A stage uses those that its docstring names."""
 
     pixel: float = 1.0  # L1 of D(one-step z0_hat, lr)
-    perceptual: float = 0.0  # distance of EfficientNet-Lite0 features, of the same; 0 leaves the network out
-    latent: float = 0.02  # mean squared error of v
+    psnr: float = 0.0  # minus the PSNR in dB of a crop, of the same; levels off at 30 dB
+    perceptual: float = 0.0  # distance of features, of the same; 0 leaves the network out
+    perceptual_network: str = "efficientnet-lite0"  # or vgg16, lpips-vgg, lpips-alex, where their weights can be loaded
+    adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
+    latent: float = 0.02  # mean squared error of v, or of z0_hat against the teacher's
+    weighting: Literal["v", "z0"] = "v"  # of the former over t: as it is, or times sigma_t^2, the squared error of z0_hat
+    target: Literal["teacher", "truth"] = "teacher"  # of the stage student-x4: scale distillation, or without (the ablation)
     spread: float = 1e-4  # (s^2 - 1) / 2 - log s: keeps s alive; mu is left free (DESIGN section 2, traps)
+    guess: float = 0.1  # squared error of mu as a guess of z_h, in the stage autoencoder (ours)
     latent_noise: float = 0.1  # standard deviation of the noise on z_h while the autoencoder trains (ours)
     terminal_start: float = 0.75  # share of a batch at t = T at the first step; the rest has t uniform in [0, T]
     terminal_end: float = 1.0  # the same at the last step: timesteps are biased towards T as training goes on
@@ -69,19 +79,22 @@ class LogConfig:
     """What is written on the way, in steps."""
 
     every: int = 50  # a line of losses
-    validate: int = 500  # figures on held-out photographs
+    validate: int = 500  # figures and a sample grid of held-out photographs
     checkpoint: int = 250
+    least_latent_db: float = 0.2  # a finished run whose latent path carries less has failed (DESIGN section 2, traps)
 
 
 @dataclass(frozen=True)
 class Recipe:
     """One stage of training."""
 
-    stage: str  # "autoencoder" or "end-to-end"
+    stage: str  # autoencoder, teacher-x2, student-x4, decoder or end-to-end
     preset: str = "tiny"
     init: str = ""  # checkpoint folder of the stage before
     seed: int = 0
     precision: Literal["float32", "bfloat16"] = "float32"  # bfloat16 on a CPU only with AVX-512 or AMX, else many times slower
+    compile: bool = False  # torch.compile of the networks: for a GPU
+    model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     loss: LossConfig = field(default_factory=LossConfig)

@@ -1,89 +1,206 @@
-"""The stages: which networks train, and against what (DESIGN section 4). Each is a small class with the loss in one method."""
+"""The stages: which networks move, and against what (DESIGN section 4; paper section 3). Each is a small class with the loss in
+one method."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from edgesr import diffusion
 from edgesr.errors import UsageError
-from edgesr.model import build
+from edgesr.model.edge import Condition, LatentDiffusion
 from edgesr.model.encoder import HREncoder
-from edgesr.presets import Preset
-from edgesr.train.losses import PerceptualDistance
-from edgesr.train.recipe import LossConfig
+from edgesr.train.batches import Batch, Draws
+from edgesr.train.networks import Networks
+from edgesr.train.recipe import LossConfig, Recipe
+from edgesr.train.terms import PixelTerms
 
 Scalars = dict[str, Tensor]
 
 
-class Networks(nn.Module):
-    """Everything a stage may train or freeze."""
+class Loss(NamedTuple):
+    """What one batch gives."""
 
-    def __init__(self, preset: Preset, seed: int) -> None:
-        super().__init__()
-        self.edge = build(preset, seed)
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            self.hr_encoder = HREncoder(preset.latent_channels)
+    total: Tensor  # scalar, to be minimised
+    scalars: Scalars  # its terms, for the log
+    out: Tensor | None = None  # (B', 3, H, W), pictures made from the first B' of the batch, for an adversary
 
 
-class Stage(Protocol):
-    """One stage of training."""
+class Stage:
+    """One stage of training; the classes below say what each does."""
 
     name: str
+    makes_pictures = True  # whether its loss looks at pixels
+
+    def __init__(self, recipe: Recipe, device: torch.device) -> None:
+        self.recipe, self.config = recipe, recipe.loss
+        self.pixels = PixelTerms(recipe.loss, recipe.seed, device) if self.makes_pictures else None
+
+    @property
+    def has_teacher(self) -> bool:
+        """Whether the networks have an x2 teacher, and the batches the less degraded LR that it sees."""
+        return False
+
+    @property
+    def starts_from_teacher(self) -> bool:
+        """Whether the checkpoint that it starts from must hold a trained teacher."""
+        return False
+
+    def prepare(self, nets: Networks) -> None:
+        """Change freshly loaded networks, once, at the very start of the stage."""
 
     def trained(self, nets: Networks) -> list[nn.Module]:
         """Return the modules whose parameters move; the others are frozen."""
-        ...
+        raise NotImplementedError
 
-    def loss(
-        self, nets: Networks, hr: Tensor, lr: Tensor, progress: float, generator: torch.Generator
-    ) -> tuple[Tensor, Scalars]:
-        """Return the loss and its terms for hr (B, 3, H, W) and lr (B, 3, H/4, W/4) in [0, 1]; progress is in [0, 1]."""
-        ...
+    def loss(self, nets: Networks, batch: Batch, progress: float, draws: Draws) -> Loss:
+        """Return the loss of a batch; progress is the share of the steps done, in [0, 1]."""
+        raise NotImplementedError
 
-    def reconstruct(self, nets: Networks, hr: Tensor, lr: Tensor, *, latent: bool) -> Tensor:
-        """Return what the stage makes of the pair, (B, 3, H, W); with latent=False from a latent of zeros."""
-        ...
+    def latent(self, nets: Networks, batch: Batch, draws: Draws) -> tuple[Tensor, Condition]:
+        """Return z0_hat (B, C, h, w) as this stage makes it, and what the LR said; for validation."""
+        condition = nets.edge.condition(batch.lr, draws.normal(latent_like(nets, batch)))
+        return nets.edge.one_step(condition), condition
+
+    def decode(self, nets: Networks, batch: Batch, z0: Tensor) -> Tensor:
+        """D(z0, lr) with the LR features of E_L at x4, (B, 3, H, W)."""
+        return nets.edge.decoder(z0, nets.edge.encoder(batch.lr)[2], batch.lr)
+
+    def _student(self, nets: Networks) -> list[nn.Module]:
+        """The UNet, and E_L unless the recipe holds it still."""
+        joint = self.recipe.model.lr_encoder == "joint"
+        return [nets.edge.unet, nets.edge.encoder] if joint else [nets.edge.unet]
 
 
-class Autoencoder:
-    """Stage 0: E_H and D (with the LR features that D receives) against pixels; z_h becomes what the LR lacks."""
+class Autoencoder(Stage):
+    """Stage 0: E_H and D (with the LR features that D receives) against pixels; z_h becomes what the LR lacks.
+
+    E_L's mean learns to guess z_h meanwhile (ours): a sensible start, and the whole of a frozen E_L. Where E_H is Stable
+    Diffusion's it stays as it is.
+    """
 
     name = "autoencoder"
 
-    def __init__(self, config: LossConfig) -> None:
-        self.config = config
+    def trained(self, nets: Networks) -> list[nn.Module]:
+        """E_H if it is ours, D and E_L; the UNet gets no gradient here."""
+        own = [nets.hr_encoder] if nets.owns_hr_encoder else []
+        return [*own, nets.edge.decoder, nets.edge.encoder]
+
+    def loss(self, nets: Networks, batch: Batch, progress: float, draws: Draws) -> Loss:
+        """Pixel terms of D(z_h + noise, lr), and the squared error of mu as a guess of z_h."""
+        z_h = nets.hr_encoder(batch.hr)
+        if isinstance(nets.hr_encoder, HREncoder):
+            nets.hr_encoder.track_statistics(draws.gather(z_h.detach().float()), momentum=0.02)
+        z = z_h + self.config.latent_noise * draws.normal(z_h)
+        mu, _, features = nets.edge.encoder(batch.lr)
+        out = nets.edge.decoder(z, features, batch.lr).float()
+        guess = (mu.float() - z_h.detach().float()).square().mean()
+        pixels, scalars = _pixel_terms(self.pixels)(out, batch.hr, progress)
+        scalars |= {"std z_h": z_h.detach().std(), "guess": guess}
+        return Loss(pixels + self.config.guess * guess, _detached(scalars), out)
+
+    def latent(self, nets: Networks, batch: Batch, draws: Draws) -> tuple[Tensor, Condition]:
+        """z_h itself."""
+        z_h = nets.hr_encoder(batch.hr)
+        return z_h, nets.edge.condition(batch.lr, draws.normal(z_h))
+
+
+class TeacherX2(Stage):
+    """Stage 1: the UNet and an E_L for x2, against v of the ground truth, from the less degraded LR of the same crop.
+
+    Timesteps are biased towards T as training goes on (the paper's dedicated schedule; its shape is ours).
+    """
+
+    name = "teacher-x2"
+    makes_pictures = False
+
+    @property
+    def has_teacher(self) -> bool:
+        """It is what trains."""
+        return True
 
     def trained(self, nets: Networks) -> list[nn.Module]:
-        """E_H, D, and the trunk of E_L; the head of E_L and the UNet get no gradient here."""
-        return [nets.hr_encoder, nets.edge.decoder, nets.edge.encoder.stem, nets.edge.encoder.trunk]
+        """The teacher; E_H, D and the E_L of x4 are frozen."""
+        return [_teacher(nets)]
 
-    def loss(
-        self,
-        nets: Networks,
-        hr: Tensor,
-        lr: Tensor,
-        progress: float,  # noqa: ARG002
-        generator: torch.Generator,
-    ) -> tuple[Tensor, Scalars]:
-        """L1 of D(z_h + noise, lr)."""
-        z_h = nets.hr_encoder(hr)
-        nets.hr_encoder.track_statistics(z_h.detach().float(), momentum=0.02)
-        z = z_h + self.config.latent_noise * _normal(z_h, generator)
-        features = nets.edge.encoder(lr)[2]
-        pixel = (nets.edge.decoder(z, features, lr).float() - hr).abs().mean()
-        return self.config.pixel * pixel, {"pixel": pixel.detach(), "std z_h": z_h.detach().std()}
+    def loss(self, nets: Networks, batch: Batch, progress: float, draws: Draws) -> Loss:
+        """Weighted squared error of v_hat."""
+        z_h = _frozen_latent(nets, batch)
+        t = draws.times(self.config, progress).t
+        step = _diffusion_step(_teacher(nets), batch.finer, z_h, t, draws.normal(z_h))
+        return _latent_loss(self.config, _v_error(self.config, step, z_h, t), step)
 
-    def reconstruct(self, nets: Networks, hr: Tensor, lr: Tensor, *, latent: bool) -> Tensor:
-        """D(z_h, lr)."""
-        z_h = nets.hr_encoder(hr)
-        return nets.edge.decoder(z_h if latent else torch.zeros_like(z_h), nets.edge.encoder(lr)[2], lr)
+    def latent(self, nets: Networks, batch: Batch, draws: Draws) -> tuple[Tensor, Condition]:
+        """The teacher's one-step z0_hat."""
+        teacher = _teacher(nets)
+        condition = teacher.condition(batch.finer, draws.normal(latent_like(nets, batch)))
+        return teacher.one_step(condition), condition
 
 
-class EndToEnd:
+class StudentX4(Stage):
+    """Stage 2: scale distillation (YONOS-SR, arXiv 2401.17258): the teacher's z0_hat at the same t and eps is the target.
+
+    With `loss.target = "truth"` there is no teacher, and the target is the ground truth's v (the ablation: direct x4).
+    """
+
+    name = "student-x4"
+    makes_pictures = False
+
+    @property
+    def has_teacher(self) -> bool:
+        """Unless the truth is the target."""
+        return self.config.target == "teacher"
+
+    @property
+    def starts_from_teacher(self) -> bool:
+        """The teacher must have been trained."""
+        return self.has_teacher
+
+    def prepare(self, nets: Networks) -> None:
+        """The student's UNet starts as the teacher's."""
+        if nets.teacher is not None:
+            nets.edge.unet.load_state_dict(nets.teacher.unet.state_dict())
+
+    def trained(self, nets: Networks) -> list[nn.Module]:
+        """The UNet and, unless held still, E_L at x4; the teacher, E_H and D are frozen."""
+        return self._student(nets)
+
+    def loss(self, nets: Networks, batch: Batch, progress: float, draws: Draws) -> Loss:
+        """Squared error of z0_hat against the teacher's."""
+        z_h = _frozen_latent(nets, batch)
+        t = draws.times(self.config, progress).t
+        eps = draws.normal(z_h)
+        step = _diffusion_step(nets.edge, batch.lr, z_h, t, eps)
+        if self.config.target == "truth":
+            return _latent_loss(self.config, _v_error(self.config, step, z_h, t), step)
+        with torch.no_grad():
+            taught = _diffusion_step(_teacher(nets), batch.finer, z_h, t, eps)
+            target = diffusion.z0_from_v(taught.z_t, taught.v, t)
+        error = (diffusion.z0_from_v(step.z_t, step.v, t) - target).square().mean()
+        return _latent_loss(self.config, error, step)
+
+
+class Decoder(Stage):
+    """Stage 3: D alone, on the frozen UNet's one-step output, against pixels, features and, at the end, an adversary."""
+
+    name = "decoder"
+
+    def trained(self, nets: Networks) -> list[nn.Module]:
+        """D."""
+        return [nets.edge.decoder]
+
+    def loss(self, nets: Networks, batch: Batch, progress: float, draws: Draws) -> Loss:
+        """Pixel terms of D(z0_hat, lr)."""
+        with torch.no_grad():
+            z0, condition = self.latent(nets, batch, draws)
+        out = nets.edge.decoder(z0, condition.features, batch.lr).float()
+        pixels, scalars = _pixel_terms(self.pixels)(out, batch.hr, progress)
+        return Loss(pixels, _detached(scalars | _condition_scalars(condition)), out)
+
+
+class EndToEnd(Stage):
     """Stage 4 (ours): E_L, UNet and D together, the one-step result against pixels and features, v against the frozen E_H.
 
     One evaluation of the UNet serves both: part of the batch is at T, and goes on to the decoder.
@@ -91,64 +208,89 @@ class EndToEnd:
 
     name = "end-to-end"
 
-    def __init__(self, config: LossConfig) -> None:
-        self.config = config
-        self.perceptual = PerceptualDistance() if config.perceptual else None
-
     def trained(self, nets: Networks) -> list[nn.Module]:
-        """The whole network that ships; E_H stays frozen."""
-        return [nets.edge]
+        """The whole network that ships (less a frozen E_L); E_H stays frozen."""
+        return [*self._student(nets), nets.edge.decoder]
 
-    def loss(
-        self, nets: Networks, hr: Tensor, lr: Tensor, progress: float, generator: torch.Generator
-    ) -> tuple[Tensor, Scalars]:
-        """Return pixel L1 at T, mean squared error of v at every t, and the regulariser of s."""
-        config, edge = self.config, nets.edge
-        with torch.no_grad():
-            z_h = nets.hr_encoder(hr).float()
-        mu, log_s, features = edge.encoder(lr)
-        mu, log_s = mu.float(), log_s.float()
-        n = diffusion.conditioned_noise(mu, log_s, _normal(mu, generator))
-        t = torch.rand(len(hr), generator=generator).to(hr.device)
-        share = config.terminal_start + (config.terminal_end - config.terminal_start) * progress
-        terminal = max(1, round(share * len(hr)))
-        t[:terminal] = diffusion.T
-        v = edge.unet(diffusion.diffuse(z_h, n, t), t).float()
-        latent = (v - diffusion.v_target(z_h, n, t)).square().mean()
-        z0 = -v[:terminal]  # z0_hat of one step, at T
-        out = edge.decoder(z0, features[:terminal], lr[:terminal]).float()
-        pixel = (out - hr[:terminal]).abs().mean()
-        spread = ((2 * log_s).exp() / 2 - log_s - 0.5).mean()
-        loss = config.pixel * pixel + config.latent * latent + config.spread * spread
-        scalars = {
-            "pixel": pixel,
-            "v": latent,
-            "mean s": log_s.exp().mean(),
-            "norm mu": mu.square().mean().sqrt(),
-        }
-        if self.perceptual is not None:
-            scalars["perceptual"] = self.perceptual.to(hr.device)(out, hr[:terminal])
-            loss = loss + config.perceptual * scalars["perceptual"]
-        return loss, {name: value.detach() for name, value in scalars.items()}
-
-    def reconstruct(self, nets: Networks, hr: Tensor, lr: Tensor, *, latent: bool) -> Tensor:  # noqa: ARG002
-        """D(z0_hat, lr) in one step, as it ships."""
-        mu, log_s, features = nets.edge.encoder(lr)
-        eps = _normal(mu, torch.Generator().manual_seed(0))
-        z0 = diffusion.one_step(nets.edge.unet, diffusion.conditioned_noise(mu, log_s, eps))
-        return nets.edge.decoder(z0 if latent else torch.zeros_like(z0), features, lr)
+    def loss(self, nets: Networks, batch: Batch, progress: float, draws: Draws) -> Loss:
+        """Pixel terms at T, squared error of v at every t, and the regulariser of s."""
+        z_h = _frozen_latent(nets, batch)
+        t, terminal, weight = draws.times(self.config, progress)
+        step = _diffusion_step(nets.edge, batch.lr, z_h, t, draws.normal(z_h))
+        latent = _latent_loss(self.config, _v_error(self.config, step, z_h, t), step)
+        z0 = -step.v[:terminal]  # z0_hat of one step, at T
+        out = nets.edge.decoder(z0, step.condition.features[:terminal], batch.lr[:terminal]).float()
+        pixels, scalars = _pixel_terms(self.pixels)(out, batch.hr[:terminal], progress)
+        return Loss(latent.total + weight * pixels, _detached(scalars) | latent.scalars, out)
 
 
-STAGES = {stage.name: stage for stage in (Autoencoder, EndToEnd)}
+STAGES: dict[str, type[Stage]] = {stage.name: stage for stage in (Autoencoder, TeacherX2, StudentX4, Decoder, EndToEnd)}
 
 
-def get_stage(name: str, config: LossConfig) -> Stage:
+def stage_class(name: str) -> type[Stage]:
     """Return the stage called `name`; raises UsageError that lists the known ones."""
     if name not in STAGES:
         raise UsageError(f"recipe: unknown stage '{name}': choose one of {', '.join(STAGES)}")
-    return STAGES[name](config)
+    return STAGES[name]
 
 
-def _normal(like: Tensor, generator: torch.Generator) -> Tensor:
-    """Draw on the CPU, so that a seed means the same on every device."""
-    return torch.randn(like.shape, generator=generator).to(like.device, like.dtype)
+class _Step(NamedTuple):
+    z_t: Tensor
+    v: Tensor  # v_hat
+    condition: Condition
+
+
+def _diffusion_step(model: LatentDiffusion, lr: Tensor, z_h: Tensor, t: Tensor, eps: Tensor) -> _Step:
+    """Condition on lr, diffuse z_h to t, predict v; in float32 but for the networks."""
+    noise, mu, log_s, features = model.condition(lr, eps)
+    condition = Condition(noise.float(), mu.float(), log_s.float(), features)
+    z_t = diffusion.diffuse(z_h, condition.noise, t)
+    return _Step(z_t, model.denoise(z_t, t, condition).float(), condition)
+
+
+def _v_error(config: LossConfig, step: _Step, z_h: Tensor, t: Tensor) -> Tensor:
+    """Mean squared error of v_hat; with the weighting "z0" times sigma_t^2, which makes it that of z0_hat."""
+    error = (step.v - diffusion.v_target(z_h, step.condition.noise, t)).square()
+    if config.weighting == "z0":
+        error = diffusion.alpha_sigma(t, error)[1] ** 2 * error
+    return error.mean()
+
+
+def _latent_loss(config: LossConfig, error: Tensor, step: _Step) -> Loss:
+    """The error of a latent with its weight, and the regulariser of s."""
+    log_s = step.condition.log_s
+    spread = ((2 * log_s).exp() / 2 - log_s - 0.5).mean()
+    scalars = {"latent": error} | _condition_scalars(step.condition)
+    return Loss(config.latent * error + config.spread * spread, _detached(scalars))
+
+
+def _condition_scalars(condition: Condition) -> Scalars:
+    """What tells a collapse (DESIGN section 2, traps)."""
+    return {"mean s": condition.log_s.float().exp().mean(), "norm mu": condition.mu.float().square().mean().sqrt()}
+
+
+def _frozen_latent(nets: Networks, batch: Batch) -> Tensor:
+    with torch.no_grad():
+        return nets.hr_encoder(batch.hr).float()
+
+
+def latent_like(nets: Networks, batch: Batch) -> Tensor:
+    """An empty tensor of the latent's shape, (B, C, H/8, W/8)."""
+    count, _, height, width = batch.hr.shape
+    return batch.hr.new_empty(count, nets.edge.preset.latent_channels, height // 8, width // 8)
+
+
+def _teacher(nets: Networks) -> LatentDiffusion:
+    if nets.teacher is None:
+        raise UsageError("this stage wants networks with an x2 teacher")
+    return nets.teacher
+
+
+def _pixel_terms(terms: PixelTerms | None) -> PixelTerms:
+    if terms is None:
+        raise UsageError("this stage has no pixel terms")
+    return terms
+
+
+def _detached(scalars: Scalars) -> Scalars:
+    return {name: value.detach() for name, value in scalars.items()}

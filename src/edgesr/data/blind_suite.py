@@ -1,0 +1,61 @@
+"""A blind evaluation suite from any photographs: HR/ cut to multiples of 4 px, and LR/ degraded by the pipeline that training uses
+(arXiv 2107.10833), each picture by its own draw."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from edgesr.data.degradation import degrade
+from edgesr.data.files import BROKEN, picture_paths, read_rgb
+from edgesr.data.whole import write_whole
+from edgesr.errors import InputError, UsageError
+from edgesr.presets import SCALE
+
+
+def make_suite(photographs: Path, out: Path, seed: int) -> Iterator[tuple[Path, InputError | None]]:
+    """Write `out`/HR and `out`/LR, PNG files; yields each photograph when it is done, with what was wrong if it could not be used.
+
+    The same seed gives a picture of one name the same degradation whatever lies beside it. Raises UsageError, before any work, if
+    `photographs` holds no pictures, two of them would share a name, or `out` holds anything.
+    """
+    paths = picture_paths(photographs)
+    stems = [path.stem for path in paths]
+    for path in paths:
+        if stems.count(path.stem) > 1:
+            raise UsageError(f"{path}: another picture is called {path.stem} as well; rename one")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(f"{out}: is not an empty folder; name a new one")
+    for name in ("HR", "LR"):
+        (out / name).mkdir(parents=True, exist_ok=True)
+    return ((path, _degraded(path, out, seed)) for path in paths)
+
+
+def _degraded(path: Path, out: Path, seed: int) -> InputError | None:
+    try:
+        pixels = read_rgb(path)
+    except BROKEN as error:
+        return InputError(f"{path}: cannot be decoded ({error})")
+    height, width = (side // SCALE * SCALE for side in pixels.shape[:2])
+    hr = pixels[:height, :width].copy()
+    number = int.from_bytes(hashlib.sha256(f"{seed} {path.stem}".encode()).digest()[:7], "big")
+    tensor = torch.from_numpy(hr).permute(2, 0, 1)[None] / 255
+    try:
+        lr = degrade(tensor, scale=SCALE, generator=torch.Generator().manual_seed(number))
+    except UsageError as error:  # too small
+        return InputError(f"{path}: {error}")
+    reduced = (lr[0] * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    for folder, picture in (("HR", hr), ("LR", reduced)):
+        data = io.BytesIO()
+        Image.fromarray(picture).save(data, "PNG")
+        target = out / folder / f"{path.stem}.png"
+        try:
+            write_whole(target, data.getvalue())
+        except OSError as error:
+            raise InputError(f"{target}: cannot be written: {error.strerror or error}") from error
+    return None

@@ -1,0 +1,82 @@
+"""Batches of rendered crops: which kind, how large it is drawn, how it is turned and reduced (ours)."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+
+from edgesr.data.rendered import diagrams, line_art, screens, text
+from edgesr.data.rendered.canvas import Canvas
+from edgesr.data.rendered.fonts import Typeface, load_typefaces
+from edgesr.errors import UsageError
+
+LEAST_SIDE = 32  # HR px; on less there is no room for a word
+PAINTERS = {"text": text.PAINTERS, "line_art": line_art.PAINTERS + diagrams.PAINTERS, "screens": screens.PAINTERS}
+ZOOMS = {"text": (1,), "line_art": (1, 1, 2, 3), "screens": (1, 1, 2, 2, 3, 4)}  # HR px that a line of one px is wide
+FINENESS = {"text": (1, 1, 2, 2, 3), "line_art": (1, 1, 2, 2, 3), "screens": (1, 1, 1, 2)}  # canvas px a HR px
+TURNED = {"text": 0.3, "line_art": 0.3, "screens": 0.15}  # share of the crops that are not level
+LEAST_CANVAS = 40  # px a side that a zoomed picture is at least drawn for
+
+
+@dataclass(frozen=True)
+class RenderedConfig:
+    """Crops drawn by code (ours): photographs hold little text, line art and screens."""
+
+    probability: float = 0.0  # share of the crops that are rendered in place of photographs
+    text: float = 0.5  # weight of text among them
+    line_art: float = 0.25  # weight of drawings, charts and maps
+    screens: float = 0.25  # weight of windows, code, spreadsheets and terminals
+    fonts: str = ""  # folder of .ttf and .otf files; "" is matplotlib's, where it is installed
+
+
+def rendered_crops(count: int, size: int, generator: torch.Generator, config: RenderedConfig) -> torch.Tensor:
+    """Pictures drawn by code: (count, 3, size, size) float32 in [0, 1], multiples of 1/255, on the CPU.
+
+    `generator` lives on the CPU; the same seed gives the same bytes with the same fonts and Pillow. Raises UsageError
+    if the folder of fonts is missing or holds none, `size` is below 32 px, or the three weights are not sensible.
+    """
+    if size < LEAST_SIDE:
+        raise UsageError(f"rendered crops of {size} px are too small to draw on: choose {LEAST_SIDE} or more")
+    weights = [getattr(config, kind) for kind in PAINTERS]
+    if min(weights) < 0 or sum(weights) <= 0:
+        raise UsageError(f"recipe: the weights {', '.join(PAINTERS)} of rendered crops want 0 or more each, and not all 0")
+    faces = load_typefaces(config.fonts)
+    seeds = torch.randint(2**62, (count,), generator=generator).tolist()
+    crops = np.empty((count, size, size, 3), np.uint8)
+    for crop, seed in zip(crops, seeds, strict=True):
+        rng = random.Random(seed)
+        (kind,) = rng.choices(list(PAINTERS), weights)
+        crop[:] = np.asarray(_render(kind, size, rng, faces))
+    return torch.from_numpy(crops).permute(0, 3, 1, 2).float().div_(255).contiguous()
+
+
+def _render(kind: str, size: int, rng: random.Random, faces: Sequence[Typeface]) -> Image.Image:
+    """One picture of `size` px a side."""
+    zoom = min(rng.choice(ZOOMS[kind]), max(1, size // LEAST_CANVAS))
+    fineness, angle = rng.choice(FINENESS[kind]), 0.0
+    if rng.random() < TURNED[kind]:
+        angle = math.radians(rng.choice((rng.gauss(0, 2), rng.gauss(0, 6), rng.uniform(-45, 45))))
+        fineness = min(fineness, 2)  # turning smooths as well
+    side = math.ceil(size * (abs(math.cos(angle)) + abs(math.sin(angle))) / zoom)
+    canvas = Canvas(side, zoom * fineness, rng, faces)
+    rng.choice(PAINTERS[kind])(canvas)
+    # What is reduced afterwards needs no better than bilinear.
+    resample = Image.Resampling.BICUBIC if fineness == 1 else Image.Resampling.BILINEAR
+    return _middle(canvas.image, angle, size * fineness, resample).reduce(fineness)
+
+
+def _middle(image: Image.Image, angle: float, side: int, resample: Image.Resampling) -> Image.Image:
+    """The middle `side` px of a picture turned by `angle` radians."""
+    if not angle:
+        corner = (image.width - side) // 2
+        return image.crop((corner, corner, corner + side, corner + side))
+    cosine, sine = math.cos(angle), math.sin(angle)
+    centre, middle = image.width / 2, side / 2
+    matrix = (cosine, sine, centre - (cosine + sine) * middle, -sine, cosine, centre - (cosine - sine) * middle)
+    return image.transform((side, side), Image.Transform.AFFINE, matrix, resample)

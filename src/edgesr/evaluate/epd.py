@@ -1,0 +1,41 @@
+"""EPD, a perceptual distance that works offline: EfficientNet-Lite2's features (ours; DESIGN section 7), uncalibrated.
+
+Another network than the one training may use (Lite0), and trained for another purpose; still of the same family, so that models
+trained on Lite0's features may look a little better here than to people. Lower is better; no unit.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+
+from edgesr.errors import UsageError
+
+LEVELS = 5
+
+
+class EPD:
+    """The metric, its network loaded once."""
+
+    def __init__(self) -> None:
+        """Load the network; raises UsageError when the extra is not installed."""
+        from edgesr.model.features import efficientnet_lite  # noqa: PLC0415 -- torch is an extra
+
+        try:
+            self._distance = efficientnet_lite(2, LEVELS)
+        except UsageError as error:
+            raise UsageError(str(error).replace("edgesr[train]", "edgesr[evaluate]")) from None
+
+    @torch.no_grad()
+    def __call__(self, out: NDArray[Any], hr: NDArray[Any]) -> float:
+        """Return the distance of two pictures of one size, (H, W, 3) uint8; raises ValueError when the sizes differ."""
+        if out.shape != hr.shape:
+            raise ValueError(f"pictures of different sizes: {out.shape} and {hr.shape}")
+        return float(self._distance(_tensor(out), _tensor(hr)))
+
+
+def _tensor(pixels: NDArray[Any]) -> torch.Tensor:
+    tensor = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() / 255
+    return tensor.contiguous(memory_format=torch.channels_last)

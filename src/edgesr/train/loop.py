@@ -1,0 +1,232 @@
+"""The loop of a stage: steps, averages, figures on held-out pictures, checkpoints; bit for bit the same when resumed on a CPU."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import logging
+import math
+import time
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from edgesr.errors import EdgesrError, UsageError
+from edgesr.presets import SCALE
+from edgesr.train import checkpoint
+from edgesr.train.batches import Batch, Batches, Draws, step_generator
+from edgesr.train.journal import Journal
+from edgesr.train.meter import Meter
+from edgesr.train.networks import Networks
+from edgesr.train.processes import Processes
+from edgesr.train.recipe import OptimizerConfig, Recipe
+from edgesr.train.stages import Loss, Stage
+from edgesr.train.throughput import Throughput, peak_flops, step_flops
+
+logger = logging.getLogger("edgesr.train")
+
+GRID_ROWS = 8  # held-out crops in a sample grid
+
+
+class Loop:
+    """The moving state of a stage: networks, their average, the optimizer, the adversary, the step and the seconds spent."""
+
+    def __init__(self, recipe: Recipe, stage: Stage, nets: Networks, processes: Processes | None = None) -> None:
+        self.recipe, self.stage, self.nets = recipe, stage, nets
+        self.processes = processes or Processes()
+        nets.requires_grad_(False)
+        for module in stage.trained(nets):
+            module.requires_grad_(True)
+        self.parameters = [p for p in nets.parameters() if p.requires_grad]
+        self.device = self.parameters[0].device
+        config = recipe.optimizer
+        self.optimizer = torch.optim.AdamW(
+            self.parameters, lr=config.learning_rate, betas=(0.9, config.beta2), weight_decay=config.weight_decay
+        )
+        self.average = nets.average_of()
+        mine, theirs = nets.state_dict(), self.average.state_dict()
+        self._moving = [name for name, tensor in mine.items() if tensor.data_ptr() != theirs[name].data_ptr()]
+        self._means = [theirs[name] for name in self._moving]
+        self.step = 0
+        self._earlier, self._began = 0.0, time.monotonic()
+        if recipe.compile:
+            teacher = [] if nets.teacher is None else [nets.teacher.encoder, nets.teacher.unet]
+            for part in (nets.hr_encoder, nets.edge.encoder, nets.edge.unet, nets.edge.decoder, *teacher):
+                part.compile()
+
+    @property
+    def identity(self) -> dict[str, object]:
+        """What a checkpoint must share with the recipe for the run to go on from it."""
+        return {
+            "preset": self.recipe.preset,
+            "stage": self.recipe.stage,
+            "variant": dataclasses.asdict(self.recipe.model.variant),
+        }
+
+    @property
+    def seconds(self) -> float:
+        """Time spent on this run so far, earlier parts of a resumed one included."""
+        return self._earlier + time.monotonic() - self._began
+
+    def run(self, batches: Batches, validation: Batch, out: Path, deadline: float) -> dict[str, float]:
+        """Train until the last step or the `deadline` (of time.monotonic), save, and return the figures of the end."""
+        config, log, main = self.recipe.optimizer, self.recipe.log, self.processes.main
+        folder, journal = out / "checkpoint", Journal(out, self.step) if main else None
+        meter, throughput = Meter(), None
+        while self.step < config.steps and not self._time_is_up(deadline):
+            with meter.waiting():
+                batch = batches(self.step)
+            if throughput is None:
+                throughput = self._throughput(batch)
+            meter.add(self.update(batch))
+            throughput.count(len(batch.hr))
+            self.step += 1
+            if self.step % log.every == 0 and journal:
+                rate, share = throughput.rates()
+                rate *= self.processes.world
+                left = (config.steps - self.step) * meter.seconds() / meter.steps / 60
+                logger.info("step %d  %s  %.0f samples/s, %.0f%% of the peak  %.0f min left", self.step, meter.line(), rate, 100 * share, left)
+                speed = {"samples a second": rate, "share of the peak": share, "learning rate": learning_rate(config, self.step)}
+                journal.scalars(self.step, meter.means() | speed)
+                meter.restart()
+                throughput.start()
+            if self.step % log.checkpoint == 0 and main:
+                self.save(folder)
+            if self.step % log.validate == 0 and self.step < config.steps and journal:
+                self.validate(validation, journal)
+        if journal is None:
+            return {}
+        self.save(folder)
+        return self.validate(validation, journal)
+
+    def update(self, batch: Batch) -> dict[str, float]:
+        """One optimizer step; raises EdgesrError, and changes no weight, when the loss or its gradient is not finite."""
+        config = self.recipe.optimizer
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = self._loss(batch, self.nets)
+        loss.total.backward()
+        self.processes.mean_gradients(self.parameters)
+        norm = nn.utils.clip_grad_norm_(self.parameters, config.clip)
+        total = self.processes.sum(loss.total.detach()) / self.processes.world
+        terms = torch.stack([total.float(), norm.float(), *(v.float() for v in loss.scalars.values())]).tolist()  # one wait
+        if not math.isfinite(terms[0] + terms[1]):  # a finite loss can have a gradient that is not
+            raise EdgesrError(
+                f"step {self.step}: the loss is {terms[0]:g} and the norm of its gradient {terms[1]:g}: "
+                "lower optimizer.learning_rate and --resume from the last checkpoint"
+            )
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(config, self.step)
+        self.optimizer.step()
+        decay = min(config.ema, (1 + self.step) / (10 + self.step))
+        values = self.nets.state_dict()  # anew: a module may replace its buffers
+        torch._foreach_lerp_(self._means, [values[name] for name in self._moving], 1 - decay)
+        figures = {"loss": terms[0], **dict(zip(loss.scalars, terms[2:], strict=True)), "gradient": terms[1]}
+        pixels = self.stage.pixels
+        if pixels is not None and pixels.adversary is not None and loss.out is not None and pixels.adversary_acts(self.progress):
+            hr = batch.hr[: len(loss.out)].to(self.device)
+            figures |= pixels.adversary.update(loss.out.detach(), hr, self.step, self.processes.mean_gradients)
+        return figures
+
+    def _throughput(self, batch: Batch) -> Throughput:
+        """What measures the steps: a step's FLOPs, counted on a copy, since counting may change the last bits, and the peak."""
+        flops = step_flops(lambda: self._loss(batch, copy.deepcopy(self.nets)).total.backward())  # noqa: PLW0108 -- the forward counts too
+        peak, source = peak_flops(self.device, torch.bfloat16 if self.recipe.precision == "bfloat16" else torch.float32)
+        if self.processes.main:
+            logger.info("a step takes %.3g GFLOPs; peak %.3g GFLOP/s (%s)", flops / 1e9, peak / 1e9, source)
+        return Throughput(flops / len(batch.hr), peak, self.device)
+
+    @property
+    def progress(self) -> float:
+        """The share of the steps done."""
+        return self.step / self.recipe.optimizer.steps
+
+    def _loss(self, batch: Batch, nets: Networks) -> Loss:
+        batch = Batch(*(x.to(self.device, memory_format=torch.channels_last) for x in batch))
+        draws = Draws(step_generator(self.recipe.seed, "loss", self.step), self.recipe.data.batch, self.processes)
+        with self.autocast():
+            return self.stage.loss(nets, batch, self.progress, draws)
+
+    def autocast(self) -> torch.autocast:
+        """Mixed precision as the recipe says."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16")
+
+    @torch.no_grad()
+    def validate(self, batch: Batch, journal: Journal) -> dict[str, float]:
+        """PSNR of the averaged networks on held-out crops against bicubic, and whether the latent path lives.
+
+        "latent dB" is what is lost when z0_hat is replaced by zeros. A sample grid goes to the journal.
+        """
+        batch = Batch(*(x.to(self.device) for x in batch))
+        with self.autocast():
+            z0, condition = self.stage.latent(self.average, batch, Draws(torch.Generator().manual_seed(0), len(batch.hr)))
+            full, without = (self.stage.decode(self.average, batch, z).float() for z in (z0, torch.zeros_like(z0)))
+        bicubic = nn.functional.interpolate(batch.lr, scale_factor=SCALE, mode="bicubic", align_corners=False)
+        psnr = _psnr(full, batch.hr)
+        figures = {
+            "PSNR": psnr,
+            "gain dB": psnr - _psnr(bicubic, batch.hr),
+            "latent dB": psnr - _psnr(without, batch.hr),
+            "mean s": float(condition.log_s.float().exp().mean()),
+            "norm mu": float(condition.mu.float().square().mean().sqrt()),
+        }
+        text = "  ".join(f"{k} {v:.3f}" for k, v in figures.items())
+        logger.info("step %d  held out: %s  (%.0f min)", self.step, text, self.seconds / 60)
+        journal.scalars(self.step, {f"held out/{name}": value for name, value in figures.items()})
+        columns = {"lr": nn.functional.interpolate(batch.lr, scale_factor=SCALE), "bicubic": bicubic, "ours": full, "hr": batch.hr}
+        journal.grid(self.step, {name: pictures[:GRID_ROWS].clamp(0, 1).cpu() for name, pictures in columns.items()})
+        return figures
+
+    def reset_average(self) -> None:
+        """Start the average at the networks' present weights."""
+        self.average.load_state_dict(self.nets.state_dict())
+
+    def save(self, folder: Path) -> None:
+        """Write everything a resumed run needs."""
+        average = self.average.state_dict()
+        tensors = {f"net.{k}": v for k, v in self.nets.kept().items()} | {f"ema.{k}": average[k] for k in self._moving}
+        for index, state in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items()}
+        if self.stage.pixels is not None and self.stage.pixels.adversary is not None:
+            tensors |= {f"adversary.{k}": v for k, v in self.stage.pixels.adversary.state_dict().items()}
+        checkpoint.save(folder, tensors, {**self.identity, "step": self.step, "seconds": self.seconds})
+
+    def restore(self, folder: Path) -> None:
+        """Take up what `save` wrote."""
+        tensors, state = checkpoint.load(folder)
+        for field, value in self.identity.items():
+            if state.get(field, value) != value:
+                raise UsageError(f"{folder}: the run there has {field} {state.get(field)!r}, and the recipe {value!r}")
+        self.nets.load(checkpoint.part(tensors, "net."), folder)
+        self.average.load(checkpoint.averaged(tensors), folder)
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in checkpoint.part(tensors, "optimizer.").items():
+            index, key = name.split(".")
+            # In the memory layout of the weights, as the optimizer makes them: mixed ones take a slow path.
+            like = self.parameters[int(index)] if tensor.dim() else tensor
+            moments.setdefault(int(index), {})[key] = torch.empty_like(like).copy_(tensor)
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        if self.stage.pixels is not None and self.stage.pixels.adversary is not None:
+            self.stage.pixels.adversary.load_state_dict(checkpoint.part(tensors, "adversary."))
+        self.step = state["step"]
+        self._earlier, self._began = state["seconds"], time.monotonic()
+
+    def _time_is_up(self, deadline: float) -> bool:
+        """Whether any process has passed the deadline: they must stop after the same step."""
+        late = torch.tensor(float(time.monotonic() >= deadline), device=self.device)
+        return bool(self.processes.sum(late) > 0)
+
+
+def learning_rate(config: OptimizerConfig, step: int) -> float:
+    """Linear warm-up, constant, half a cosine over the last `decay` of the steps."""
+    warm = min(1.0, (step + 1) / max(1, config.warmup))
+    tail = max(1.0, config.decay * config.steps)
+    left = min(1.0, (config.steps - step) / tail)
+    return config.learning_rate * warm * (1 - math.cos(math.pi * left)) / 2
+
+
+def _psnr(out: Tensor, hr: Tensor) -> float:
+    """Mean over pictures of the RGB PSNR in dB, values clamped to [0, 1]."""
+    error = (out.clamp(0, 1) - hr).square().mean(dim=(1, 2, 3))
+    return float((-10 * error.log10()).mean())

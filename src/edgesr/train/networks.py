@@ -1,0 +1,102 @@
+"""Everything a stage of training may move or hold still, how one stage's networks start from another's checkpoint, and which of
+them a checkpoint keeps."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from edgesr.errors import UsageError
+from edgesr.model.edge import EdgeSR, LatentDiffusion, Variant
+from edgesr.model.encoder import HREncoder
+from edgesr.model.unet import StableDiffusionUNet
+from edgesr.presets import Preset
+from edgesr.train import checkpoint
+
+TEACHER_SCALE = 2
+
+
+@dataclass(frozen=True)
+class ModelConfig(Variant):
+    """The network beside its preset: the ablations' switches, and where networks of others come from."""
+
+    lr_encoder: Literal["joint", "frozen"] = "joint"  # whether E_L trains with the UNet, or stays as stage 0 left it
+    hr_encoder: str = ""  # "": ours; else Stable Diffusion's autoencoder, a folder or a hub id, frozen from the start
+    unet: str = ""  # Stable Diffusion's UNet to start `paper`'s from, by the first channels of each layer; "": random
+
+    @property
+    def variant(self) -> Variant:
+        """The part that shapes the network."""
+        return Variant(self.conditioning, self.variance, self.lr_skip)
+
+
+class Networks(nn.Module):
+    """The network that ships, the frozen HR encoder, and in the stages of scale distillation the x2 teacher."""
+
+    def __init__(self, preset: Preset, seed: int, config: ModelConfig | None = None, *, with_teacher: bool = False) -> None:
+        super().__init__()
+        config = config or ModelConfig()
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            self.edge = EdgeSR(preset, config.variant)
+            torch.manual_seed(seed)
+            self.hr_encoder = _foreign_encoder(config.hr_encoder, preset) if config.hr_encoder else HREncoder(preset.latent_channels)
+            self.teacher = LatentDiffusion(preset, config.variant, TEACHER_SCALE) if with_teacher else None
+        if config.unet:
+            self._start_unet(config.unet)
+
+    def _start_unet(self, source: str) -> None:
+        from edgesr.model.stable_diffusion import start_from_unet  # noqa: PLC0415 -- an extra
+
+        started = self.edge if self.teacher is None else self.teacher
+        if not isinstance(started.unet, StableDiffusionUNet):
+            raise UsageError("recipe: the field 'model.unet' is for presets with Stable Diffusion's UNet, like 'paper'")
+        start_from_unet(started.unet, source)
+
+    @property
+    def owns_hr_encoder(self) -> bool:
+        """Whether E_H is ours: one of others is loaded again from its source, and never written to a checkpoint."""
+        return isinstance(self.hr_encoder, HREncoder)
+
+    def kept(self) -> dict[str, Tensor]:
+        """The tensors that a checkpoint keeps, by name."""
+        state = self.state_dict()
+        return state if self.owns_hr_encoder else {k: v for k, v in state.items() if not k.startswith("hr_encoder.")}
+
+    def load(self, own: dict[str, Tensor], where: Path, *, needs_teacher: bool = False) -> None:
+        """Take up the networks' tensors from a checkpoint at `where`, of this stage or an earlier one.
+
+        A teacher that only one side has stays as it is, unless it is needed. Raises UsageError when the networks differ.
+        """
+        has_teacher = any(name.startswith("teacher.") for name in own)
+        if needs_teacher and not has_teacher:
+            raise UsageError(f"{where}: holds no x2 teacher; start this stage from a checkpoint of the stage 'teacher-x2'")
+        if self.teacher is None or not has_teacher:
+            own = {name: tensor for name, tensor in own.items() if not name.startswith("teacher.")}
+            own |= {name: tensor for name, tensor in self.state_dict().items() if name.startswith("teacher.")}
+        if not self.owns_hr_encoder:
+            own |= {name: tensor for name, tensor in self.state_dict().items() if name.startswith("hr_encoder.")}
+        checkpoint.load_into(self, own, "", where)
+
+    def average_of(self) -> Networks:
+        """A copy whose frozen modules are these very ones: what does not move need not be averaged, nor kept twice."""
+        still = [m for m in self.modules() if not any(p.requires_grad for p in m.parameters())]
+        return copy.deepcopy(self, {id(m): m for m in still}).requires_grad_(False)
+
+
+def _foreign_encoder(source: str, preset: Preset) -> nn.Module:
+    from edgesr.model.stable_diffusion import load_hr_encoder  # noqa: PLC0415 -- an extra
+
+    encoder = load_hr_encoder(source)
+    if encoder.latent_channels != preset.latent_channels:
+        raise UsageError(
+            f"{source}: has {encoder.latent_channels} latent channels and the preset '{preset.name}' {preset.latent_channels}: "
+            "choose a preset or an autoencoder that fits"
+        )
+    return encoder
+

@@ -1,0 +1,80 @@
+"""The processes that share a training, one a GPU: which rows of a batch are this one's, and sums over all of them.
+
+Started by `accelerate launch -m edgesr train ...`, Hugging Face Accelerate joins them; started plainly there is one process, and
+Accelerate need not be installed. Every process holds all weights and takes the same step, so only gradients travel.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from edgesr.errors import UsageError
+
+
+class Processes:
+    """This process among `world`; the plain case is one alone."""
+
+    def __init__(self, accelerator: Any = None) -> None:
+        self._accelerator = accelerator
+        self.rank = accelerator.process_index if accelerator else 0
+        self.world = accelerator.num_processes if accelerator else 1
+
+    @property
+    def main(self) -> bool:
+        """Whether this process is the one that writes files and lines."""
+        return self.rank == 0
+
+    @property
+    def device(self) -> torch.device | None:
+        """The device that is this process' own, where there is more than one process."""
+        return self._accelerator.device if self._accelerator else None
+
+    def rows(self, tensor: Tensor) -> Tensor:
+        """This process' rows of a global batch: every `world`-th, so that the first rows are shared out evenly."""
+        return tensor[self.rank :: self.world]
+
+    def sum(self, tensor: Tensor) -> Tensor:
+        """The sum of `tensor` over the processes."""
+        return self._accelerator.reduce(tensor, reduction="sum") if self._accelerator else tensor
+
+    def gather(self, tensor: Tensor) -> Tensor:
+        """The rows of all processes, (world * B, ...), in no particular order."""
+        return self._accelerator.gather(tensor) if self._accelerator else tensor
+
+    def mean_gradients(self, parameters: list[torch.nn.Parameter]) -> None:
+        """Replace every gradient by its mean over the processes, all in one message."""
+        if self._accelerator is None:
+            return
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        flat = self.sum(torch.cat([g.reshape(-1) for g in gradients])) / self.world
+        for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+            gradient.copy_(part.view_as(gradient))
+
+    @contextmanager
+    def main_first(self) -> Iterator[None]:
+        """Let the main process do what is inside before the others, who then find its files."""
+        if self._accelerator is None:
+            yield
+            return
+        with self._accelerator.main_process_first():
+            yield
+
+
+def join_processes(device: str) -> Processes:
+    """Join the processes that `accelerate launch` started, or return the plain case.
+
+    Raises UsageError when there are several and Accelerate is not installed.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return Processes()
+    try:
+        from accelerate import Accelerator  # noqa: PLC0415 -- an extra
+    except ImportError:
+        raise UsageError("several processes need Hugging Face Accelerate: pip install 'edgesr[train]'") from None
+    return Processes(Accelerator(cpu=device == "cpu"))

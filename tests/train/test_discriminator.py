@@ -1,0 +1,198 @@
+"""The adversary: its losses against values worked out by hand, its norms against singular values, its state bit for bit."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import torch.nn.functional as F  # noqa: E402
+from skimage import data  # noqa: E402
+from torch import nn  # noqa: E402
+
+from edgesr.errors import EdgesrError, UsageError  # noqa: E402
+from edgesr.train.discriminator import (  # noqa: E402
+    AdversarialConfig,
+    Adversary,
+    Discriminator,
+    adversarial_losses,
+    r1_penalty,
+)
+
+CPU = torch.device("cpu")
+
+
+def config(**fields) -> AdversarialConfig:
+    return AdversarialConfig(**{"weight": 0.1, "width": 8, "learning_rate": 1e-3} | fields)
+
+
+@pytest.fixture(scope="module")
+def sharp():
+    """Eight 48 px crops of a photograph, (8, 3, 48, 48)."""
+    photo = torch.from_numpy(data.chelsea().copy()).permute(2, 0, 1) / 255
+    return torch.stack([photo[:, y : y + 48, x : x + 48] for y in (30, 120) for x in (100, 150, 200, 250)])
+
+
+@pytest.fixture(scope="module")
+def blurred(sharp):
+    return F.avg_pool2d(F.pad(sharp, (2, 2, 2, 2), mode="reflect"), 5, 1)
+
+
+def spectral_norms(net: nn.Module) -> list[float]:
+    return [
+        torch.linalg.matrix_norm(module.weight.flatten(1), 2).item()
+        for module in net.modules()
+        if isinstance(module, nn.Conv2d) and nn.utils.parametrize.is_parametrized(module)
+    ]
+
+
+def test_spectral_norms_are_one_and_stay_so_while_weights_move(sharp, blurred):
+    adversary = Adversary(config(), seed=0, device=CPU)
+    for step in range(20):
+        adversary.update(blurred, sharp, step)
+    norms = spectral_norms(adversary.net)
+    assert len(norms) == 8  # all but the first convolution and the last, as in Real-ESRGAN
+    assert norms == pytest.approx([1] * 8, abs=0.08)  # one iteration a step lags a little behind
+
+
+@pytest.mark.parametrize("size", [(48, 48), (33, 50)])
+def test_there_is_one_logit_a_pixel(size):
+    assert Discriminator(4)(torch.rand(2, 3, *size)).shape == (2, 1, *size)
+
+
+def test_hinge_by_hand():
+    losses = adversarial_losses("hinge")
+    real, fake = torch.tensor([2.0, 0.5]), torch.tensor([-3.0, 1.0])
+    assert losses.discriminator(real, fake) == (0 + 0.5) / 2 + (0 + 2) / 2
+    assert losses.generator(fake) == 1
+
+
+def test_logistic_by_hand():
+    losses = adversarial_losses("r1")
+    real, fake = torch.tensor([0.0]), torch.tensor([math.log(3)])
+    assert losses.discriminator(real, fake).item() == pytest.approx(math.log(2) + math.log(4))
+    assert losses.generator(fake).item() == pytest.approx(math.log(4 / 3))
+
+
+def test_gradient_penalty_of_a_linear_discriminator_is_the_squared_norm_of_its_weights():
+    weight = torch.randn(3, 6, 6, generator=torch.Generator().manual_seed(1))
+    penalty = r1_penalty(lambda x: (x * weight).sum(dim=(1, 2, 3)), torch.rand(4, 3, 6, 6), torch.Generator())
+    assert penalty.item() == pytest.approx(weight.square().sum().item(), rel=1e-5)
+
+
+def test_gradient_penalty_of_a_convolution_is_the_squared_norm_of_its_kernel():
+    """Also of a kernel of mean zero, whose logits' sum does not depend on the picture at all."""
+    kernel = torch.tensor([[0.0, -1, 0], [-1, 4, -1], [0, -1, 0]]).expand(1, 3, 3, 3)
+    real = torch.rand(4, 3, 96, 96)
+    penalty = r1_penalty(lambda x: F.conv2d(x, kernel), real, torch.Generator().manual_seed(0))
+    assert penalty.item() == pytest.approx(kernel.square().sum().item(), rel=0.03)
+
+
+def test_gradient_penalty_teaches_the_discriminator_to_be_flat(sharp, blurred):
+    heavy = config(kind="r1", r1_gamma=1000.0, r1_every=1)
+    adversary = Adversary(heavy, seed=0, device=CPU)
+    figures = [adversary.update(blurred, sharp, step)["D gradient"] for step in range(15)]
+    assert figures[-1] < 0.2 * figures[0]
+
+
+def test_gradient_penalty_comes_every_so_many_steps(sharp, blurred):
+    adversary = Adversary(config(kind="r1", r1_every=3), seed=0, device=CPU)
+    assert ["D gradient" in adversary.update(blurred[:1], sharp[:1], step) for step in range(5)] == [
+        True,
+        False,
+        False,
+        True,
+        False,
+    ]
+
+
+@pytest.mark.parametrize("kind", ["hinge", "r1"])
+@pytest.mark.parametrize("autocast", [False, True])
+def test_it_learns_to_tell_blurred_from_sharp_crops(kind, autocast, sharp, blurred):
+    adversary = Adversary(config(kind=kind), seed=0, device=CPU)
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        figures = [adversary.update(blurred, sharp, step) for step in range(30)]
+    assert figures[-1]["D"] < 0.95 * figures[0]["D"]
+    with torch.no_grad():
+        real, fake = (adversary.net(x).mean(dim=(1, 2, 3)) for x in (sharp, blurred))
+    assert (real > fake + 0.02).all()
+
+
+@pytest.mark.parametrize("kind", ["hinge", "r1"])
+def test_a_generator_that_follows_its_term_looks_more_real(kind, sharp, blurred):
+    adversary = Adversary(config(kind=kind), seed=0, device=CPU)
+    for step in range(10):
+        adversary.update(blurred, sharp, step)
+    before = {name: tensor.clone() for name, tensor in adversary.state_dict().items()}
+    out = blurred.clone().requires_grad_()
+    term = adversary.generator_term(out)
+    term.backward()
+    with torch.no_grad():
+        moved = out - 0.01 * out.grad / out.grad.abs().max()
+        assert adversary.net(moved).mean() > adversary.net(out).mean()
+        assert adversary.generator_term(moved) < term
+    assert all(parameter.grad is None or not parameter.requires_grad for parameter in adversary.net.parameters())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in adversary.state_dict().items())
+
+
+def test_going_on_from_its_state_is_going_on_bit_for_bit(sharp, blurred):
+    through = Adversary(config(kind="r1", r1_every=2), seed=3, device=CPU)
+    for step in range(3):
+        through.update(blurred, sharp, step)
+    kept = {name: tensor.detach().clone().contiguous() for name, tensor in through.state_dict().items()}
+    resumed = Adversary(config(kind="r1", r1_every=2), seed=3, device=CPU)
+    resumed.load_state_dict(kept)
+    for step in range(3, 6):
+        assert resumed.update(blurred, sharp, step) == through.update(blurred, sharp, step)
+    ends = through.state_dict(), resumed.state_dict()
+    assert ends[0].keys() == ends[1].keys() >= {"net.down.0.parametrizations.weight.0._u", "optimizer.0.exp_avg_sq"}
+    assert all(torch.equal(tensor, ends[1][name]) for name, tensor in ends[0].items())
+
+
+def test_the_same_seed_gives_the_same_adversary(sharp):
+    first, again, other = (Adversary(config(), seed, CPU).generator_term(sharp) for seed in (5, 5, 6))
+    assert first == again != other
+
+
+def test_a_run_that_had_none_starts_one():
+    adversary = Adversary(config(), seed=0, device=CPU)
+    before = {name: tensor.clone() for name, tensor in adversary.state_dict().items()}
+    adversary.load_state_dict({})
+    assert all(torch.equal(tensor, before[name]) for name, tensor in adversary.state_dict().items())
+
+
+def test_a_state_of_another_width_is_refused():
+    with pytest.raises(UsageError, match=r"loss\.adversarial\.width"):
+        Adversary(config(), 0, CPU).load_state_dict(Adversary(config(width=4), 0, CPU).state_dict())
+
+
+def test_counts_below_one_are_refused():
+    with pytest.raises(UsageError, match=r"'loss\.adversarial\.r1_every' wants 1 or more, not 0"):
+        config(r1_every=0)
+
+
+def test_a_loss_that_is_not_finite_stops_it_with_its_weights_as_they_were(sharp, blurred):
+    adversary = Adversary(config(), seed=0, device=CPU)
+    before = [parameter.clone() for parameter in adversary.net.parameters()]
+    with pytest.raises(EdgesrError, match=r"step 7: .*loss\.adversarial\.learning_rate"):
+        adversary.update(blurred * math.nan, sharp, 7)
+    assert all(torch.equal(a, b) for a, b in zip(before, adversary.net.parameters(), strict=True))
+
+
+def test_gradients_can_be_shared_between_processes(sharp, blurred):
+    """Two processes with half a batch each, which take the mean of their gradients, take the step of one with the whole."""
+    whole, half = Adversary(config(), 0, CPU), Adversary(config(), 0, CPU)
+    other = Adversary(config(), 0, CPU)
+    gradients = []
+    other.update(blurred[4:], sharp[4:], 0, lambda parameters: gradients.extend(p.grad.clone() for p in parameters))
+
+    def mean(parameters):
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad.add_(gradient).div_(2)
+
+    half.update(blurred[:4], sharp[:4], 0, mean)
+    whole.update(blurred, sharp, 0)
+    for parameter, shared in zip(whole.net.parameters(), half.net.parameters(), strict=True):
+        assert torch.allclose(parameter.grad, shared.grad, atol=1e-6)

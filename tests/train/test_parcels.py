@@ -1,0 +1,300 @@
+"""What parcels promise: within the door's limits, every bit back, nothing lost on the way or at the end of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+import shutil
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from test_checkpoint import awkward_tensors, bits  # noqa: E402
+
+from edgesr.errors import EdgesrError, UsageError  # noqa: E402
+from edgesr.model import build  # noqa: E402
+from edgesr.presets import get_preset  # noqa: E402
+from edgesr.train import checkpoint  # noqa: E402
+from edgesr.train.parcels import pack, unpack  # noqa: E402
+
+MB = 1_000_000
+TRIP_MB = 16
+
+
+def state_of(step, **more):
+    return {"preset": "tiny", "stage": "end-to-end", "step": step, "seconds": 0.1 + 0.2, **more}
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """A checkpoint of 38 MB with everything a training leaves: networks, their average, moments, counts."""
+    generator = torch.Generator().manual_seed(0)
+    tensors = {
+        "net.edge.large": torch.randn(600, 700, 3, 3, generator=generator),
+        "ema.edge.large": torch.randn(600, 700, 3, 3, generator=generator),
+        "net.hr_encoder.stem": torch.randn(50_000, 10, generator=generator),
+        "optimizer.0.exp_avg": torch.randn(600, 2500, generator=generator),
+        "optimizer.0.step": torch.tensor(19_001.0),
+    }
+    folder = tmp_path_factory.mktemp("source") / "checkpoint"
+    checkpoint.save(folder, tensors | {f"net.{k}": v for k, v in awkward_tensors().items()}, state_of(200))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def packed(source, tmp_path_factory):
+    return pack(source, tmp_path_factory.mktemp("packed"), trip_mb=TRIP_MB)
+
+
+@pytest.fixture
+def trips(packed, tmp_path):  # free to be damaged
+    return [shutil.copytree(trip, tmp_path / "arrived" / trip.name) for trip in packed]
+
+
+def tree(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+
+
+def assert_same(folder, source):
+    (got, got_state), (want, want_state) = checkpoint.load(folder), checkpoint.load(source)
+    assert got_state == want_state
+    assert got.keys() == want.keys()
+    for name, tensor in want.items():
+        assert got[name].dtype == tensor.dtype
+        assert got[name].shape == tensor.shape
+        assert torch.equal(bits(got[name]), bits(tensor)), name
+
+
+def test_every_bit_comes_back_whatever_the_order(packed, source, tmp_path):
+    state = unpack([*reversed(packed), packed[0]], tmp_path / "home" / "checkpoint")
+    assert state["step"] == 200
+    assert_same(tmp_path / "home" / "checkpoint", source)
+    assert [path.name for path in (tmp_path / "home").iterdir()] == ["checkpoint"]
+
+
+@pytest.mark.parametrize("trip_mb", [1, 20, 62, 105])
+def test_trips_keep_the_limits_and_go_full(source, tmp_path, trip_mb):
+    made = pack(source, tmp_path / "trips", trip_mb=trip_mb)
+    assert [trip.name for trip in made] == [f"trip-{i:02d}" for i in range(len(made))]
+    sizes = [[path.stat().st_size for path in trip.iterdir()] for trip in made]
+    assert all(len(files) <= 8 and max(files) <= 15 * MB and sum(files) <= trip_mb * MB for files in sizes)
+    assert all(sum(files) > 0.99 * trip_mb * MB for files in sizes[:-1])
+    unpack(made, tmp_path / "checkpoint")
+    assert_same(tmp_path / "checkpoint", source)
+
+
+def test_each_trip_describes_itself(packed):
+    tables = [json.loads((trip / "trip.json").read_text()) for trip in packed]
+    assert [(table["index"], table["count"]) for table in tables] == [(i, len(packed)) for i in range(len(packed))]
+    assert len({table["checkpoint"] for table in tables}) == 1
+    for trip, table in zip(packed, tables, strict=True):
+        assert sorted([*table["files"], "trip.json"]) == tree(trip)
+        for name, digest in table["files"].items():
+            assert hashlib.sha256((trip / name).read_bytes()).hexdigest() == digest
+
+
+def test_a_lost_trip_can_be_packed_again(packed, source, tmp_path):
+    again = pack(source, tmp_path, trip_mb=TRIP_MB)
+    unpack([packed[0], *again[1:]], tmp_path / "checkpoint")
+    assert_same(tmp_path / "checkpoint", source)
+
+
+def test_missing_trips_are_named(trips, tmp_path):
+    with pytest.raises(UsageError, match="step 200 came in 3 trips, and these are missing: trip-00, trip-02;") as caught:
+        unpack([trips[1]], tmp_path / "checkpoint")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "checkpoint").exists()
+
+
+@pytest.mark.parametrize(
+    ("damage", "word"),
+    [
+        ("a bit", "trip-01/002.part: damaged on the way; bring this trip again"),
+        ("half a file", "trip-01/002.part: damaged"),
+        ("no file", "trip-01/002.part: No such file"),
+        ("half a manifest", "trip-01/trip.json: damaged"),
+        ("no field", "trip-01/trip.json: damaged"),
+        ("a field of another kind", "trip-01/trip.json: damaged"),
+        ("a file outside", "trip-01/trip.json: damaged"),
+        ("no trip", "trip-01: holds no trip.json"),
+        ("another checkpoint", "trip-01: is of another checkpoint (step 300) than"),
+    ],
+)
+def test_a_damaged_trip_is_one_line_that_names_it(trips, tmp_path, damage, word):
+    part, manifest = trips[1] / "002.part", trips[1] / "trip.json"
+    table = json.loads(manifest.read_text())
+    match damage:
+        case "a bit":
+            data = bytearray(part.read_bytes())
+            data[1234] ^= 4
+            part.write_bytes(data)
+        case "half a file":
+            part.write_bytes(part.read_bytes()[: 5 * MB])
+        case "no file":
+            part.unlink()
+        case "half a manifest":
+            manifest.write_text(manifest.read_text()[:200])
+        case "no field":
+            manifest.write_text(json.dumps({**table, "index": 1, "files": None}))
+        case "a field of another kind":
+            manifest.write_text(json.dumps({**table, "state": ["step", 200]}))
+        case "a file outside":
+            manifest.write_text(json.dumps({**table, "layout": {"../../evil": 3}}))
+        case "no trip":
+            shutil.rmtree(trips[1])
+        case "another checkpoint":
+            checkpoint.save(tmp_path / "other", {"ema.a": torch.rand(3)}, state_of(300))
+            shutil.rmtree(trips[1])
+            (other,) = pack(tmp_path / "other", tmp_path / "others")
+            other.rename(trips[1])
+    checkpoint.save(tmp_path / "home" / "checkpoint", {"ema.a": torch.zeros(1)}, state_of(100))
+    with pytest.raises(UsageError) as caught:
+        unpack(trips, tmp_path / "home" / "checkpoint")
+    assert word in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert checkpoint.load(tmp_path / "home" / "checkpoint")[1]["step"] == 100
+    assert [path.name for path in (tmp_path / "home").iterdir()] == ["checkpoint"]
+
+
+def test_only_ema_takes_every_network_as_averaged_or_frozen_and_nothing_else(source, tmp_path):
+    (trip,) = pack(source, tmp_path, only_ema=True, trip_mb=60)
+    unpack([trip], tmp_path / "checkpoint")
+    (got, state), (want, _) = checkpoint.load(tmp_path / "checkpoint"), checkpoint.load(source)
+    assert set(got) == {f"ema.{name}" for name in checkpoint.part(want, "net.")}
+    assert torch.equal(got["ema.edge.large"], want["ema.edge.large"])
+    assert torch.equal(got["ema.hr_encoder.stem"], want["net.hr_encoder.stem"])  # frozen: there is no other
+    assert state == state_of(200, reduced=["only ema"])
+
+
+def test_only_ema_takes_a_teacher_where_it_was_trained_and_not_where_it_taught(tmp_path):
+    taught = {"net.edge.a": torch.rand(2), "ema.edge.a": torch.rand(2), "net.teacher.a": torch.rand(2)}
+    for name, tensors in {"teacher": taught | {"ema.teacher.a": torch.rand(2)}, "student": taught}.items():
+        checkpoint.save(tmp_path / name, tensors, state_of(1))
+        unpack(pack(tmp_path / name, tmp_path / f"{name}-trips", only_ema=True), tmp_path / f"{name}-home")
+    assert set(checkpoint.load(tmp_path / "teacher-home")[0]) == {"ema.edge.a", "ema.teacher.a"}
+    assert set(checkpoint.load(tmp_path / "student-home")[0]) == {"ema.edge.a"}
+
+
+def test_a_checkpoint_without_networks_is_refused_for_only_ema(tmp_path):
+    checkpoint.save(tmp_path / "checkpoint", {"optimizer.0.step": torch.tensor(1.0)}, state_of(1))
+    with pytest.raises(UsageError, match="no averaged weights"):
+        pack(tmp_path / "checkpoint", tmp_path / "trips", only_ema=True)
+
+
+def test_half_rounds_the_weights_and_nothing_else(source, tmp_path):
+    unpack(pack(source, tmp_path / "trips", half=True), tmp_path / "checkpoint")
+    (got, state), (want, _) = checkpoint.load(tmp_path / "checkpoint"), checkpoint.load(source)
+    assert got.keys() == want.keys()
+    for name, tensor in want.items():
+        rounded = tensor.dtype == torch.float32 and tensor.dim() >= 2
+        assert torch.equal(bits(got[name]), bits(tensor.bfloat16() if rounded else tensor)), name
+    assert got["optimizer.0.step"] == 19_001  # in bfloat16 it would be 18944
+    assert state["reduced"] == ["half"]
+
+
+def test_a_release_packed_small_loads_into_the_network_and_makes_nearly_the_same_picture(tmp_path):
+    model, loaded = build(get_preset("tiny"), seed=1), build(get_preset("tiny"), seed=2)
+    averaged = {f"ema.{name}": tensor for name, tensor in model.state_dict().items()}
+    averaged["ema.decoder.conv_out.weight"] = torch.randn_like(averaged["ema.decoder.conv_out.weight"]) / 50  # not from zero
+    model.load_state_dict(checkpoint.part(averaged, "ema."))
+    checkpoint.save(tmp_path / "run", averaged | {"optimizer.0.exp_avg": torch.rand(9)}, state_of(1))
+    (trip,) = pack(tmp_path / "run", tmp_path / "trips", only_ema=True, half=True)
+    whole = sum(tensor.nbytes for tensor in averaged.values())
+    assert sum(path.stat().st_size for path in trip.iterdir()) < 0.52 * whole
+    unpack([trip], tmp_path / "home")
+    checkpoint.load_into(loaded, checkpoint.load(tmp_path / "home")[0], "ema.", tmp_path / "home")
+    lr, noise = torch.rand(1, 3, 32, 32), torch.randn(1, 16, 16, 16)
+    with torch.no_grad():
+        difference = (loaded(lr, noise) - model(lr, noise)).abs().max()
+    assert 0 < difference < 0.05
+    with pytest.raises(UsageError, match="cannot be resumed"):
+        checkpoint.load_into(loaded, checkpoint.load(tmp_path / "home")[0], "net.", tmp_path / "home")
+
+
+def make(folder, step, *, reduced=(), stage="end-to-end"):
+    state = state_of(step, stage=stage) | ({"reduced": list(reduced)} if reduced else {})
+    checkpoint.save(folder, {"ema.a": torch.full((3, 3), float(step))}, state)
+
+
+@pytest.mark.parametrize(
+    ("there", "arriving", "refusal"),
+    [
+        ({"step": 100}, {"step": 200}, None),
+        ({"step": 200}, {"step": 200}, None),
+        ({"step": 300}, {"step": 200}, "has step 300, later than step 200 of the trips"),
+        ({"step": 100, "stage": "decoder"}, {"step": 200}, "is of another run (tiny decoder)"),
+        ({"step": 100}, {"step": 200, "reduced": ["half"]}, "holds more than the trips (packed with: half)"),
+        ({"step": 100, "reduced": ["half"]}, {"step": 200, "reduced": ["half"]}, None),
+        ({"step": 100, "reduced": ["half", "only ema"]}, {"step": 200}, None),
+    ],
+)
+def test_only_an_earlier_checkpoint_of_the_same_run_is_replaced_unless_asked(tmp_path, there, arriving, refusal):
+    home, sent = tmp_path / "home" / "checkpoint", tmp_path / "sent"
+    make(home, **there)
+    make(sent, **arriving)
+    trips = pack(sent, tmp_path / "trips")
+    if refusal:
+        with pytest.raises(UsageError) as caught:
+            unpack(trips, home)
+        assert refusal in str(caught.value)
+        assert "--overwrite" in str(caught.value)
+        assert checkpoint.load(home)[1]["step"] == there["step"]
+        unpack(trips, home, overwrite=True)
+    else:
+        unpack(trips, home)
+    assert_same(home, sent)
+    assert [path.name for path in (tmp_path / "home").iterdir()] == ["checkpoint"]
+
+
+@pytest.mark.parametrize("what", ["folder", "file"])
+def test_what_is_no_checkpoint_is_never_replaced(packed, tmp_path, what):
+    precious = tmp_path / "runs"
+    if what == "folder":
+        precious.mkdir()
+        (precious / "photo.png").write_text("mine")
+    else:
+        precious.write_text("mine")
+    before = tree(tmp_path)
+    with pytest.raises(UsageError, match="is not a checkpoint"):
+        unpack(packed, precious, overwrite=True)
+    assert tree(tmp_path) == before
+
+
+def test_trips_are_never_mixed_with_earlier_ones(packed, source):
+    before = tree(packed[0].parent)
+    with pytest.raises(UsageError, match="holds trips already"):
+        pack(source, packed[0].parent)
+    assert tree(packed[0].parent) == before
+
+
+def limited(action, told):
+    """A limit on the size of files stands in for a full disk: the system refuses the write in the same place."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (9 * MB, 9 * MB))
+    try:
+        action()
+    except EdgesrError as error:
+        told.put(str(error))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits and forks as POSIX has them")
+def test_a_full_disk_is_one_line_and_loses_nothing(packed, source, tmp_path):
+    fork = multiprocessing.get_context("fork")
+    make(tmp_path / "home", 100)
+    for action, word in [
+        (lambda: pack(source, tmp_path / "trips"), "cannot write the trips"),
+        (lambda: unpack(packed, tmp_path / "home"), "cannot write the checkpoint"),
+    ]:
+        told = fork.Queue()
+        child = fork.Process(target=limited, args=(action, told))
+        child.start()
+        message = told.get(timeout=30)
+        child.join()
+        assert word in message
+        assert "\n" not in message
+    assert checkpoint.load(tmp_path / "home")[1]["step"] == 100
+    assert tree(tmp_path) == ["home", "home/000.safetensors", "home/state.json", "trips"]

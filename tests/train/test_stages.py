@@ -1,0 +1,174 @@
+"""What each stage promises: the same t and eps for teacher and student, what is the target, and how stages follow one another."""
+
+from __future__ import annotations
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from photographs import make_folder, write_recipe  # noqa: E402
+
+from edgesr import diffusion  # noqa: E402
+from edgesr.errors import UsageError  # noqa: E402
+from edgesr.model.edge import LatentDiffusion  # noqa: E402
+from edgesr.presets import get_preset  # noqa: E402
+from edgesr.train import checkpoint, run  # noqa: E402
+from edgesr.train.batches import Batch, Draws  # noqa: E402
+from edgesr.train.networks import ModelConfig, Networks  # noqa: E402
+from edgesr.train.recipe import LossConfig, Recipe  # noqa: E402
+from edgesr.train.stages import stage_class  # noqa: E402
+
+TINY = get_preset("tiny")
+
+
+@pytest.fixture
+def batch():
+    generator = torch.Generator().manual_seed(0)
+    return Batch(*(torch.rand(4, 3, side, side, generator=generator) for side in (64, 16, 32)))
+
+
+def draws():
+    return Draws(torch.Generator().manual_seed(1), 4)
+
+
+def stage_of(name, **loss):
+    return stage_class(name)(Recipe(stage=name, loss=LossConfig(**loss)), torch.device("cpu"))
+
+
+def networks(config=None, *, with_teacher=True, seed=0):
+    nets = Networks(TINY, seed, config, with_teacher=with_teacher)
+    with torch.no_grad():
+        for parameter in nets.parameters():  # zero-initialised layers would hide what flows through them
+            parameter.add_(0.02 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(parameter.numel())))
+    return nets
+
+
+def test_teacher_and_student_see_the_same_times_and_noise(batch, monkeypatch):
+    """Caught where they meet the networks: z_t less what the LR and the HR put into it is sigma_t s eps, with one t and one eps."""
+    nets, seen = networks(), {}
+    denoise, condition = LatentDiffusion.denoise, LatentDiffusion.condition
+
+    def spy_condition(self, lr, eps):
+        seen.setdefault("eps", []).append(eps)
+        return condition(self, lr, eps)
+
+    def spy_denoise(self, z_t, t, given):
+        seen.setdefault(id(self), []).append((z_t, t, given))
+        return denoise(self, z_t, t, given)
+
+    monkeypatch.setattr(LatentDiffusion, "condition", spy_condition)
+    monkeypatch.setattr(LatentDiffusion, "denoise", spy_denoise)
+    stage_of("student-x4", terminal_start=0.25).loss(nets, batch, 0.0, draws())
+    [(z_student, t_student, student)], [(z_teacher, t_teacher, teacher)] = seen[id(nets.edge)], seen[id(nets.teacher)]
+    assert torch.equal(t_student, t_teacher)
+    assert len(t_student.unique()) > 1
+    assert torch.equal(*seen["eps"])
+    z_h = nets.hr_encoder(batch.hr)
+    alpha, sigma = diffusion.alpha_sigma(t_student, z_h)
+    for z_t, given in ((z_student, student), (z_teacher, teacher)):
+        eps = ((z_t - alpha * z_h) / sigma - given.mu) / given.log_s.exp()
+        assert torch.allclose(eps, seen["eps"][0], atol=1e-3)
+
+
+def test_the_students_target_is_the_teachers_z0(batch):
+    """A student that is the teacher, but for its LR, has no loss when both get an LR that says the same."""
+    nets = networks()
+    with torch.no_grad():
+        for encoder in (nets.edge.encoder, nets.teacher.encoder):  # blind encoders: mu and s are those of the biases
+            encoder.head.weight.zero_()
+            encoder.head.bias.fill_(0.3)
+    stage = stage_of("student-x4", terminal_start=0.5, spread=0.0)
+    before = stage.loss(nets, batch, 0.0, draws()).total
+    stage.prepare(nets)
+    after = stage.loss(nets, batch, 0.0, draws()).total
+    assert before > 1e-5
+    assert after < 1e-12
+
+
+def test_the_truth_as_target_wants_no_teacher(batch):
+    stage = stage_of("student-x4", target="truth", spread=0.0, latent=1.0, terminal_start=1.0)
+    assert not stage.has_teacher
+    nets = networks(with_teacher=False)
+    error = stage.loss(nets, batch, 1.0, draws()).total.detach()
+    condition = nets.edge.condition(batch.lr, draws_after_times(nets, batch))
+    want = (nets.edge.one_step(condition) - nets.hr_encoder(batch.hr)).square().mean().detach()  # at T, v is minus z_h
+    assert float(error) == pytest.approx(float(want), rel=1e-5)
+
+
+def draws_after_times(nets, batch):
+    """The eps of a step whose times were drawn first."""
+    again = draws()
+    again.times(LossConfig(), 0.0)
+    return again.normal(nets.hr_encoder(batch.hr))
+
+
+def test_the_weighting_z0_is_the_error_of_z0(batch):
+    nets = networks()
+    stage = stage_of("teacher-x2", weighting="z0", spread=0.0, latent=1.0, terminal_start=0.25, terminal_end=0.25)
+    got = float(stage.loss(nets, batch, 0.0, draws()).total.detach())
+    again, z_h = draws(), nets.hr_encoder(batch.hr)
+    t = again.times(stage.config, 0.0).t
+    given = nets.teacher.condition(batch.finer, again.normal(z_h))
+    z_t = diffusion.diffuse(z_h, given.noise, t)
+    z0 = diffusion.z0_from_v(z_t, nets.teacher.denoise(z_t, t, given), t)
+    assert got == pytest.approx(float((z0 - z_h).square().mean().detach()), rel=1e-4)
+
+
+def test_timesteps_move_towards_the_end_as_training_goes_on():
+    config = LossConfig(terminal_start=0.25, terminal_end=1.0)
+    shares = [float((Draws(torch.Generator().manual_seed(0), 64).times(config, p).t == 1).float().mean()) for p in (0, 0.5, 1)]
+    assert shares == [pytest.approx(share, abs=0.02) for share in (0.25, 0.625, 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("config", "reads_mu", "reads_eps"),
+    [
+        (ModelConfig(), True, True),
+        (ModelConfig(variance="one"), True, True),
+        (ModelConfig(variance="zero"), True, False),
+        (ModelConfig(conditioning="standard"), False, True),
+    ],
+)
+def test_the_noise_is_what_the_variant_says(batch, config, reads_mu, reads_eps):
+    model = networks(config, with_teacher=False).edge
+    eps = torch.randn(4, 16, 8, 8, generator=torch.Generator().manual_seed(0))
+    given = model.condition(batch.lr, eps)
+    s = {"learned": given.log_s.exp(), "one": 1.0, "zero": 0.0}[config.variance]
+    want = eps if config.conditioning == "standard" else given.mu + s * eps
+    assert torch.allclose(given.noise, want)
+    other = model.condition(1 - batch.lr, eps).noise
+    assert torch.equal(other, given.noise) is not reads_mu
+    assert torch.equal(model.condition(batch.lr, -eps).noise, given.noise) is not reads_eps
+    assert not torch.equal(model.one_step(given), model.one_step(model.condition(1 - batch.lr, eps))), "the LR must count"
+
+
+def test_without_the_skip_the_decoder_sees_the_latent_alone(batch):
+    nets = networks(ModelConfig(lr_skip=False), with_teacher=False)
+    z0 = torch.randn(4, 16, 8, 8, generator=torch.Generator().manual_seed(0))
+    a, b = (nets.edge.decoder(z0, nets.edge.encoder(lr)[2], lr) for lr in (batch.lr, 1 - batch.lr))
+    assert torch.equal(a, b)
+
+
+def test_a_frozen_encoder_is_not_among_what_trains():
+    nets = networks()
+    for name in ("student-x4", "end-to-end"):
+        for kind, trains in (("joint", True), ("frozen", False)):
+            stage = stage_class(name)(Recipe(stage=name, model=ModelConfig(lr_encoder=kind)), torch.device("cpu"))
+            assert (nets.edge.encoder in stage.trained(nets)) is trains
+
+
+def test_scale_distillation_without_a_trained_teacher_is_refused(tmp_path):
+    folder = make_folder(tmp_path)
+    nets = Networks(TINY, 0)
+    tensors = {f"net.{k}": v for k, v in nets.state_dict().items()}
+    checkpoint.save(folder / "stage-0", tensors, {"preset": "tiny", "stage": "autoencoder", "step": 1, "seconds": 0.0})
+    for init in (folder / "stage-0", ""):
+        with pytest.raises(UsageError, match="teacher-x2"):
+            run.train(write_recipe(folder, "student-x4", init), tmp_path / "out")
+
+
+def test_the_checkpoint_of_another_preset_is_refused(tmp_path):
+    folder = make_folder(tmp_path)
+    checkpoint.save(folder / "other", {}, {"preset": "small", "stage": "autoencoder", "step": 1, "seconds": 0.0})
+    with pytest.raises(UsageError, match="'small'"):
+        run.train(write_recipe(folder, "decoder", folder / "other"), tmp_path / "out")
