@@ -1,8 +1,12 @@
-"""PSNR-Y and SSIM-Y of a shipped model against bicubic: `python benchmarks/quality.py SUITE_DIR... [--model tiny]`."""
+"""PSNR-Y, SSIM-Y and EPD of a shipped model against bicubic: `python benchmarks/quality.py SUITE_DIR... [--model tiny]`.
+
+EPD, a perceptual distance (lower is better), is there with the extra `evaluate`.
+"""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +14,7 @@ from PIL import Image
 
 from edgesr import Upscaler
 from edgesr.data.suites import load_suite
+from edgesr.errors import UsageError
 from edgesr.evaluate.metrics import psnr_y, ssim_y
 
 
@@ -18,22 +23,38 @@ def bicubic(lr: np.ndarray) -> np.ndarray:
     return np.asarray(Image.fromarray(lr).resize((4 * width, 4 * height), Image.Resampling.BICUBIC))
 
 
+def measures() -> dict[str, tuple[str, Callable[[np.ndarray, np.ndarray], float]]]:
+    """Head of the column -> format and metric."""
+    columns = {"PSNR-Y, dB": (".2f", psnr_y), "SSIM-Y": (".3f", ssim_y)}
+    try:
+        from edgesr.evaluate.epd import EPD  # noqa: PLC0415 -- wants torch
+
+        return columns | {"EPD": (".3f", EPD())}
+    except (ImportError, UsageError):
+        print("EPD is left out: it wants pip install 'edgesr[evaluate]'")
+        return columns
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("suites", nargs="+", type=Path, help="folders with HR/ and LR/")
     parser.add_argument("--model", default="tiny")
     arguments = parser.parse_args()
     systems = {"bicubic": bicubic, arguments.model: Upscaler(arguments.model)}
-    print("| suite | system | PSNR-Y, dB | SSIM-Y | better than bicubic |\n|---|---|---|---|---|")
+    columns = measures()
+    print("|".join(["", " suite ", " system ", *(f" {name} " for name in columns), " better than bicubic ", ""]))
+    print("|---" * (3 + len(columns)) + "|")
     for suite in arguments.suites:
         pairs = [pair for pair in load_suite(suite) if pair.hr is not None]
         scores = {}
         for name, system in systems.items():
             outputs = [system(pair.lr) for pair in pairs]
-            scores[name] = np.array([(psnr_y(out, p.hr), ssim_y(out, p.hr)) for out, p in zip(outputs, pairs, strict=True)])
+            rows = [[metric(out, p.hr) for _, metric in columns.values()] for out, p in zip(outputs, pairs, strict=True)]
+            scores[name] = np.array(rows)
             wins = int((scores[name][:, 0] > scores["bicubic"][:, 0]).sum())
-            psnr, ssim = scores[name].mean(axis=0)
-            print(f"| {suite.name} | {name} | {psnr:.2f} | {ssim:.3f} | {wins} of {len(pairs)} |")
+            means = zip(columns.values(), scores[name].mean(axis=0), strict=True)
+            cells = [suite.name, name, *(format(mean, form) for (form, _), mean in means), f"{wins} of {len(pairs)}"]
+            print(f"| {' | '.join(cells)} |")
 
 
 if __name__ == "__main__":

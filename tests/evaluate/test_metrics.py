@@ -13,7 +13,7 @@ from skimage import color, data
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from edgesr.data.suites import load_suite
-from edgesr.evaluate.metrics import luma, psnr_rgb, psnr_y, ssim_y
+from edgesr.evaluate.metrics import colour_shift, consistency, luma, psnr_rgb, psnr_y, ssim_rgb, ssim_y
 
 SHARED = Path(os.environ.get("EDGESR_SHARED", Path(__file__).parents[3] / "shared"))
 
@@ -65,12 +65,54 @@ def test_ssim_is_scikit_images(photo, noisy):
     assert ssim_y(noisy, photo) == pytest.approx(expected, abs=1e-9)
 
 
+def test_ssim_rgb_is_scikit_images(photo, noisy):
+    expected = structural_similarity(
+        photo[4:-4, 4:-4],
+        noisy[4:-4, 4:-4],
+        data_range=255,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+        channel_axis=2,
+    )
+    assert ssim_rgb(noisy, photo) == pytest.approx(expected, abs=1e-9)
+
+
+def enlarged(lr: np.ndarray) -> np.ndarray:
+    return np.asarray(Image.fromarray(lr).resize((4 * lr.shape[1], 4 * lr.shape[0]), Image.Resampling.BICUBIC))
+
+
+def test_consistency_is_the_psnr_of_the_reduced_result(photo):
+    hr = enlarged(photo)
+    reduced = np.asarray(Image.fromarray(hr).resize(photo.shape[1::-1], Image.Resampling.BICUBIC))
+    assert consistency(hr, photo) == pytest.approx(peak_signal_noise_ratio(photo, reduced))
+    assert consistency(np.repeat(np.repeat(flat(9, 90, 200), 4, 0), 4, 1), flat(9, 90, 200)) == math.inf
+    assert consistency(255 - hr, photo) < 15 < consistency(hr, photo)
+
+
+def test_colour_shift_is_the_colour_difference_of_flat_pictures():
+    first, second = flat(120, 90, 60), flat(100, 100, 70)
+    expected = color.deltaE_ciede2000(*(color.rgb2lab(pixels[0, 0] / 255) for pixels in (first, second)))
+    assert colour_shift(enlarged(second), first) == pytest.approx(expected)
+    assert colour_shift(enlarged(first), first) == 0
+
+
+def test_colour_shift_hears_a_cast_and_not_texture(photo):
+    hr = enlarged(photo)
+    noise = np.random.default_rng(0).normal(0, 12, hr.shape)
+    textured = np.clip(hr + noise, 0, 255).round().astype(np.uint8)
+    cast = np.clip(hr + np.array([6.0, 0, -6.0]), 0, 255).round().astype(np.uint8)
+    assert colour_shift(textured, photo) < 0.3
+    assert colour_shift(cast, photo) > 2
+
+
 def test_equal_pictures_are_perfect(photo):
     assert psnr_y(photo, photo) == psnr_rgb(photo, photo) == math.inf
     assert ssim_y(photo, photo) == pytest.approx(1)
+    assert ssim_rgb(photo, photo) == pytest.approx(1)
 
 
-@pytest.mark.parametrize("metric", [psnr_y, psnr_rgb, ssim_y])
+@pytest.mark.parametrize("metric", [psnr_y, psnr_rgb, ssim_y, ssim_rgb])
 def test_the_border_does_not_count(metric, photo, noisy):
     framed = noisy.copy()
     framed[:4] = framed[-4:] = framed[:, :4] = framed[:, -4:] = 0
@@ -78,7 +120,7 @@ def test_the_border_does_not_count(metric, photo, noisy):
     assert metric(framed, photo, border=3) < metric(noisy, photo, border=3)
 
 
-@pytest.mark.parametrize("metric", [psnr_y, psnr_rgb, ssim_y])
+@pytest.mark.parametrize("metric", [psnr_y, psnr_rgb, ssim_y, ssim_rgb])
 def test_pictures_that_cannot_be_compared_are_refused(metric, photo):
     with pytest.raises(ValueError, match="shape"):
         metric(photo[1:], photo)

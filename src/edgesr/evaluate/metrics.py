@@ -1,13 +1,18 @@
-"""Full-reference fidelity metrics on 8-bit pictures, by the conventions of the super-resolution literature: PSNR and
-SSIM on the luma that MATLAB's rgb2ycbcr gives, after cropping the border."""
+"""Fidelity metrics on 8-bit pictures: PSNR and SSIM by the conventions of the super-resolution literature, on the luma that
+MATLAB's rgb2ycbcr gives or on RGB, after cropping the border; and two that need the input alone, consistency and colour shift
+(ours)."""
 
 from __future__ import annotations
 
 import math
 
 import numpy as np
+from PIL import Image
+
+from edgesr.evaluate.colour import ciede2000, to_lab
 
 BORDER = 4  # px cropped from each side: the scale, as published tables do
+SHIFT_SIGMA = 4.0  # LR px: wider than noise, JPEG blocks and what sharpening changes
 
 
 def luma(pixels: np.ndarray) -> np.ndarray:
@@ -42,17 +47,31 @@ def ssim_y(result: np.ndarray, reference: np.ndarray, *, border: int = BORDER) -
     fit.
     """
     _check(result, reference)
-    x, y = _crop(luma(result), border), _crop(luma(reference), border)
-    if min(x.shape) < 11:
-        raise ValueError(f"pictures of {result.shape[:2]} px are too small for SSIM with a border of {border} px")
-    mean_x, mean_y = _window(x), _window(y)
-    variance_x = _window(x * x) - mean_x**2
-    variance_y = _window(y * y) - mean_y**2
-    covariance = _window(x * y) - mean_x * mean_y
-    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-    numerator = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
-    denominator = (mean_x**2 + mean_y**2 + c1) * (variance_x + variance_y + c2)
-    return float((numerator / denominator).mean())
+    return _ssim(_crop(luma(result), border), _crop(luma(reference), border))
+
+
+def ssim_rgb(result: np.ndarray, reference: np.ndarray, *, border: int = BORDER) -> float:
+    """Structural similarity as `ssim_y`, the mean of that of the three channels. Raises what `ssim_y` raises."""
+    _check(result, reference)
+    pairs = (_crop(pixels.astype(np.float64), border) for pixels in (result, reference))
+    return float(np.mean([_ssim(x, y) for x, y in zip(*(np.moveaxis(pair, 2, 0) for pair in pairs), strict=True)]))
+
+
+def consistency(result: np.ndarray, lr: np.ndarray) -> float:
+    """PSNR in dB, over RGB without a border, of `result` (H, W, 3), reduced to the size of its input by antialiased bicubic,
+    against that input, `lr` (h, w, 3), both uint8; infinite if equal.
+
+    High is faithful where the input is clean; where it is degraded, restoring it costs consistency (ours).
+    """
+    return psnr_rgb(_reduced(result, lr), lr, border=0)
+
+
+def colour_shift(result: np.ndarray, lr: np.ndarray) -> float:
+    """Mean CIEDE2000 between `result` (H, W, 3), reduced to the size of its input, and that input, `lr` (h, w, 3), both uint8 sRGB
+    and both blurred first by a Gaussian of SHIFT_SIGMA LR px; 0 if the colours of no region have moved (ours).
+    """
+    blurred = (to_lab(_blurred(pixels.astype(np.float64) / 255)) for pixels in (_reduced(result, lr), lr))
+    return float(ciede2000(*blurred).mean())
 
 
 def _check(result: np.ndarray, reference: np.ndarray) -> None:
@@ -75,9 +94,43 @@ def _psnr(result: np.ndarray, reference: np.ndarray) -> float:
     return 10 * math.log10(255**2 / error) if error else math.inf
 
 
+def _ssim(x: np.ndarray, y: np.ndarray) -> float:
+    """Mean structural similarity of two planes (h, w) in 0..255."""
+    if min(x.shape) < 11:
+        raise ValueError(f"pictures of {x.shape} px, without their border, are too small for the window of SSIM")
+    mean_x, mean_y = _window(x), _window(y)
+    variance_x = _window(x * x) - mean_x**2
+    variance_y = _window(y * y) - mean_y**2
+    covariance = _window(x * y) - mean_x * mean_y
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    numerator = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
+    denominator = (mean_x**2 + mean_y**2 + c1) * (variance_x + variance_y + c2)
+    return float((numerator / denominator).mean())
+
+
 def _window(plane: np.ndarray) -> np.ndarray:
     """Gaussian window mean at every position where the 11x11 window fits: (h, w) -> (h - 10, w - 10)."""
-    weights = np.exp(-(np.arange(-5, 6) ** 2) / (2 * 1.5**2))
-    weights /= weights.sum()
-    rows = sum(weight * plane[i : plane.shape[0] - 10 + i] for i, weight in enumerate(weights))
-    return sum(weight * rows[:, i : plane.shape[1] - 10 + i] for i, weight in enumerate(weights))
+    return _filtered(plane, _gaussian(1.5, 5))
+
+
+def _blurred(pixels: np.ndarray) -> np.ndarray:
+    """Gaussian blur of (h, w, 3) by SHIFT_SIGMA, the border repeated."""
+    radius = round(3 * SHIFT_SIGMA)
+    padded = np.pad(pixels, [(radius, radius), (radius, radius), (0, 0)], mode="edge")
+    return _filtered(padded, _gaussian(SHIFT_SIGMA, radius))
+
+
+def _gaussian(sigma: float, radius: int) -> np.ndarray:
+    weights = np.exp(-(np.arange(-radius, radius + 1) ** 2) / (2 * sigma**2))
+    return weights / weights.sum()
+
+
+def _filtered(plane: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Separable filter of the first two axes, wherever all of it fits."""
+    margin = len(weights) - 1
+    rows = sum(weight * plane[i : plane.shape[0] - margin + i] for i, weight in enumerate(weights))
+    return sum(weight * rows[:, i : plane.shape[1] - margin + i] for i, weight in enumerate(weights))
+
+
+def _reduced(result: np.ndarray, lr: np.ndarray) -> np.ndarray:
+    return np.asarray(Image.fromarray(result).resize(lr.shape[1::-1], Image.Resampling.BICUBIC))

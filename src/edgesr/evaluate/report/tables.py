@@ -1,0 +1,187 @@
+"""The report's tables as HTML, every text of the result escaped; the script makes them sortable (ours)."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from datetime import datetime, timezone
+from html import escape
+
+from edgesr.evaluate.report.figures import count, figure, share, significant
+
+FEW = 5  # lines that need no folding
+COSTS = {  # field of a system -> title, unit
+    "seconds_per_megapixel": ("Time", "s/MP"),
+    "peak_rss_mb": ("Memory", "MB"),
+    "parameters": ("Parameters", ""),
+    "gflops": ("Work", "GFLOPs"),
+}
+
+
+def contents(result: dict) -> str:
+    """Links to the tables of the suites."""
+    return "".join(f'<li><a href="#suite-{i}">{escape(name)}</a></li>' for i, name in enumerate(result["suites"], 1))
+
+
+def moment(iso: str) -> str:
+    """A time as people write it: "2026-01-31 12:00 UTC"; whatever else is given, as it is."""
+    try:
+        return f"{datetime.fromisoformat(iso).astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC"
+    except ValueError:
+        return iso
+
+
+def machine(machine: dict) -> str:
+    """The machine in one line."""
+    threads, cores = machine["threads"], machine["cores"]
+    return f"{machine['cpu']}, {threads} of {cores} cores used, {machine['os']}, Python {machine['python']}"
+
+
+def suite(result: dict, name: str) -> str:
+    """One suite's section: measured quality and cost of every system that ran, and what could not be measured."""
+    scored, number = result["suites"][name], list(result["suites"]).index(name) + 1
+    metrics = {key: info for key, info in result["metrics"].items() if any(row.get(key) is not None for row in scored.values())}
+    head = [_head("System")]
+    head += [_head(info["title"], info["unit"], info["better"]) for info in metrics.values()]
+    head += [_head(title, unit, "lower") for title, unit in COSTS.values()]
+    head += [_head("Pictures", better="higher", arrow=False)]
+    rows = [_row(result, name, system, metrics) for system in scored]
+    table = _table(f"{name}: measured on this machine, {_pictures(result, name)}", head, rows, f"table-{number}")
+    left_out = result["problems"].get(name, {})
+    out = [f"Left out: {reason if image in reason else f'{image}: {reason}'}" for image, reason in left_out.items()]
+    notes = _list([*out, *_missing(result["metrics"], scored)]) + _failures(scored)
+    return f'<section class="suite" id="suite-{number}"><h3>{escape(name)}</h3>{table}{notes}</section>'
+
+
+def systems(result: dict) -> str:
+    """What was compared, and what was left out and why."""
+    rows = []
+    for name, system in result["systems"].items():
+        state = f"skipped: {system['skipped']}" if system.get("skipped") else "measured"
+        cells = [_name(name), _text(system["description"]), _text(state), _text(system.get("fingerprint") or "n/a", "code")]
+        rows.append("".join(cells))
+    head = [_head(title, text=True) for title in ("System", "What it is", "State", "Fingerprint")]
+    return _table("The systems compared", head, rows, "table-systems")
+
+
+def published(result: dict) -> str:
+    """Figures that others published, in a table of their own."""
+    entries = result["published"]
+    if not entries:
+        return "<p>None.</p>"
+    known = result["metrics"]
+    names = list(dict.fromkeys(metric for entry in entries for metric in entry["figures"]))
+    head = [_head("System"), _head("Suite", text=True)]
+    directions = {name: known[name]["better"] for name in names if name in known}
+    head += [_head(name.upper(), better=directions.get(name, "")) for name in names]  # papers rarely say which variant
+    head += [_head("Protocol", text=True), _head("Source", text=True)]
+    rows = []
+    for entry in entries:
+        cells = [_name(entry["system"]), _text(entry["suite"])]
+        cells += [_number(entry["figures"].get(name), figure(entry["figures"].get(name))) for name in names]
+        rows.append("".join([*cells, _text(entry["protocol"]), _text(entry["source"])]))
+    return _table("Published by others, not measured here", head, rows, "table-published")
+
+
+def metrics(metrics: dict) -> str:
+    """What each metric is."""
+    rows = []
+    for info in metrics.values():
+        unit = f" ({info['unit']})" if info["unit"] else ""
+        needs = "a reference" if info["needs_reference"] else "no reference"
+        cells = (f"{info['better']} is better", needs, info["source"], info["note"])
+        rows.append(_name(info["title"] + unit) + "".join(_text(cell) for cell in cells))
+    head = [_head(title, text=True) for title in ("Metric", "Direction", "Needs", "Source", "Note")]
+    return _table("The metrics", head, rows, "table-metrics")
+
+
+def _pictures(result: dict, suite: str) -> str:
+    """How many pictures the means are over, and whether they are those that the suite is known for."""
+    scored, info = len(result["images"][suite]), result["suite_info"][suite]
+    known = {True: "; the pictures of the known suite", False: "; not the pictures of the known suite of this name"}
+    return f"mean over {scored} of {info['pictures']} pictures{known.get(info['as_known'], '')}"
+
+
+def _row(result: dict, suite: str, system: str, metrics: dict) -> str:
+    scored, costs = result["suites"][suite], result["systems"][system]
+    cells = [_name(system)]
+    for metric, info in metrics.items():
+        value = scored[system].get(metric)
+        values = [row[metric] for row in scored.values() if row.get(metric) is not None]
+        best = value is not None and len(values) > 1 and value == (max if info["better"] == "higher" else min)(values)
+        low_high = scored[system]["intervals"].get(metric)
+        wins = result["win_rates"].get(suite, {}).get(metric, {}).get(system, {}).values()
+        extra = f'<small class="interval">{figure(low_high[0])} to {figure(low_high[1])}</small>' if low_high else ""
+        if wins:
+            extra += f'<small class="wins">wins {share(sum(wins) / len(wins))}</small>'
+        cells.append(_number(value, figure(value), extra, best=best))
+    for field in COSTS:
+        shown = count(costs[field]) if field == "parameters" else significant(costs[field])
+        cells.append(_number(costs[field], shown))
+    failed = len(scored[system]["failed"])
+    extra = f'<small class="bad">{failed} failed</small>' if failed else ""
+    return "".join([*cells, _number(scored[system]["n"], str(scored[system]["n"]), extra)])
+
+
+def _missing(metrics: dict, scored: dict[str, dict]) -> list[str]:
+    """One line a reason why there is no figure, with its metrics, and with its systems if it is not all of them."""
+    without: dict[tuple[str, str], list[str]] = {}
+    for system, row in scored.items():
+        for metric, reason in row["unavailable"].items():
+            without.setdefault((metric, reason), []).append(system)
+    lines: dict[tuple[str, ...], list[str]] = {}
+    for (metric, reason), systems in without.items():
+        lines.setdefault((reason, *([] if len(systems) == len(scored) else systems)), []).append(metrics[metric]["title"])
+    told = []
+    for (reason, *systems), titles in lines.items():
+        whose = f" by {', '.join(systems)}" if systems else ""
+        told.append(f"No figure for {', '.join(titles)}{whose}: {reason}")
+    return told
+
+
+def _failures(scored: dict[str, dict]) -> str:
+    """What systems failed on; folded where it is much."""
+    lines = [f"{system} failed on {image}: {why}" for system, row in scored.items() for image, why in row["failed"].items()]
+    listed = _list(lines)
+    return listed if len(lines) <= FEW else f"<details><summary>{len(lines)} failures</summary>{listed}</details>"
+
+
+def _list(lines: Iterable[str]) -> str:
+    items = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    return f'<ul class="notes">{items}</ul>' if items else ""
+
+
+def _table(caption: str, head: list[str], rows: list[str], identity: str) -> str:
+    body = "".join(f"<tr>{row}</tr>" for row in rows)
+    return (
+        f'<div class="scroll" role="region" tabindex="0" aria-labelledby="{identity}"><table class="sortable">'
+        f'<caption id="{identity}">{escape(caption)}</caption>'
+        f"<thead><tr>{''.join(head)}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def _head(title: str, unit: str = "", better: str = "", *, arrow: bool = True, text: bool = False) -> str:
+    sign = {"higher": " ↑", "lower": " ↓"}.get(better, "") if arrow else ""
+    under = f"<small>{escape(unit)}{sign}</small>" if unit or sign else ""
+    kind = ' class="text"' if text else ""
+    return f'<th scope="col"{kind} data-better="{escape(better)}">{escape(title)}{under}</th>'
+
+
+def _name(text: str) -> str:
+    """The head of a row; long names of systems may break after their punctuation."""
+    breakable = re.sub("([-_:/@])", r"\1<wbr>", escape(text))
+    return f'<th scope="row">{breakable}</th>'
+
+
+def _text(text: str, kind: str = "text") -> str:
+    return f'<td class="{kind}">{escape(text)}</td>'
+
+
+def _number(value: float | None, shown: str, extra: str = "", *, best: bool = False) -> str:
+    sort, kind = "", "missing"
+    if value is not None and not math.isnan(value):
+        sort = f' data-value="{float(value)}"'.replace("inf", "Infinity")  # as JavaScript's Number reads it
+        kind = "best" if best else "number"
+    mark = '<span class="hidden"> (best)</span>' if best else ""
+    return f'<td class="{kind}"{sort}><span>{escape(shown)}</span>{mark}{extra}</td>'

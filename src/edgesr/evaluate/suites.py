@@ -1,0 +1,152 @@
+"""The suites that are scored: any folder with HR/ and LR/, or LR/ alone, and known benchmarks by name (ours).
+
+Unlike `edgesr.data.suites`, which training trusts, this takes what is good of a suite and names what is not.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from edgesr.data.files import BROKEN, picture_paths, read_rgb
+from edgesr.errors import InputError, UsageError
+from edgesr.evaluate.systems.base import digest
+from edgesr.evaluate.unavailable import brief
+from edgesr.presets import SCALE
+
+# Folders of LR and HR, as the packs of the benchmarks have them.
+LAYOUTS = (
+    ("LR", "HR"),
+    ("LR_bicubic/X4", "HR"),
+    ("LRbicx4", "GTmod12"),
+    ("test_LR", "test_HR"),
+    ("lq", "gt"),
+)
+MARKS = re.compile(r"[_-]?(LR4?|HR|x[14])$", re.IGNORECASE)  # by which packs tell the two names of a pair
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A suite known by name."""
+
+    name: str
+    pictures: int
+    where: str  # to get it
+    folder: str = ""  # its name in the pack, if another
+    flat: bool = False  # pictures without a folder LR
+    fingerprint: str = ""  # of the pictures that this project's figures come from, where there are any
+
+
+_CLASSIC = "the file benchmark.tar that the README of github.com/sanghyun-son/EDSR-PyTorch names"
+_STABLESR = "huggingface.co/datasets/Iceclear/StableSR-TestSets"
+_UNPUBLISHED = "this project's authors, for it is not published (`edgesr data degrade` makes such suites)"
+BENCHMARKS = {
+    benchmark.name.lower(): benchmark
+    for benchmark in (
+        Benchmark("Set5", 5, _CLASSIC, fingerprint="0ba85d5b1662bca5"),
+        Benchmark("Set14", 14, _CLASSIC, fingerprint="9f77ad2e13fb5765"),
+        Benchmark("BSD100", 100, _CLASSIC, folder="B100"),
+        Benchmark("Urban100", 100, _CLASSIC),
+        Benchmark("Manga109", 109, "www.manga109.org, after asking there; make LR by MATLAB's imresize"),
+        Benchmark("div2k-val", 3000, _STABLESR, folder="DIV2K_V2_val"),
+        Benchmark("realsr", 100, _STABLESR, folder="RealSRVal_crop128"),
+        Benchmark("drealsr", 93, _STABLESR, folder="DrealSRVal_crop128"),
+        Benchmark("RealSRSet", 20, "testsets/RealSRSet in github.com/cszn/BSRGAN", flat=True, fingerprint="870800bc49da2f94"),
+        Benchmark("Set14-blind", 14, _UNPUBLISHED, fingerprint="fef4bb3f442fbd39"),
+        Benchmark("BSD50-blind", 50, _UNPUBLISHED, fingerprint="30ee1c8728263140"),
+    )
+}
+
+
+class Picture(NamedTuple):
+    """One test picture; nothing is read yet."""
+
+    name: str  # file name of the LR
+    lr: Path
+    hr: Path | None
+
+
+@dataclass
+class Suite:
+    """Pictures to score, and those that cannot be."""
+
+    name: str
+    pictures: list[Picture]
+    benchmark: Benchmark | None = None
+    problems: dict[str, str] = field(default_factory=dict)  # picture -> reason
+
+    def read(self, picture: Picture) -> tuple[np.ndarray, np.ndarray | None]:
+        """LR (h, w, 3) and HR (4h, 4w, 3) or None, uint8; raises InputError that says what is wrong with the picture.
+
+        Of a known benchmark an HR may be up to 3 px larger, which are cut off at the right and below: so the field does it.
+        """
+        lr = _read(picture.lr)
+        if picture.hr is None:
+            return lr, None
+        hr = _read(picture.hr)
+        height, width = (SCALE * side for side in lr.shape[:2])
+        spare = (hr.shape[0] - height, hr.shape[1] - width)
+        if spare != (0, 0) and not (self.benchmark and all(0 <= rest < SCALE for rest in spare)):
+            raise InputError(
+                f"{picture.hr}: is {hr.shape[1]}x{hr.shape[0]} px, but its LR asks for {width}x{height} px; crop or replace it"
+            )
+        return lr, np.ascontiguousarray(hr[:height, :width])
+
+
+def find_suite(text: str, folder: Path | None) -> Suite:
+    """Return the suite in the folder `text`, or of that name in `folder`.
+
+    Raises UsageError if there is none, with where to get it if it is a known one, or if it holds no pictures.
+    """
+    benchmark = BENCHMARKS.get(Path(text).name.lower())
+    places = [Path(text)]
+    if folder is not None:
+        places += [folder / name for name in (text, *((benchmark.name, benchmark.folder) if benchmark else ())) if name]
+    found = next((place for place in places if place.is_dir()), None)
+    if found is None:
+        raise UsageError(_nowhere(text, folder, BENCHMARKS.get(text.lower())))
+    name = benchmark.name if benchmark else found.resolve().name
+    for lr, hr in LAYOUTS:
+        if (found / lr).is_dir() and (found / hr).is_dir():
+            return _paired(Suite(name, [], benchmark), found / lr, found / hr, exact=(lr, hr) == LAYOUTS[0])
+    flat = benchmark is not None and benchmark.flat and not (found / "LR").is_dir()
+    if not flat and not (found / "LR").is_dir():
+        raise UsageError(f"{found}: no LR folder in it; a suite holds LR/, and HR/ with the same file names")
+    alone = picture_paths(found if flat else found / "LR")
+    return Suite(name, [Picture(path.name, path, None) for path in alone], benchmark)
+
+
+def fingerprint(hashes: Iterable[str]) -> str:
+    """Checksum of a suite from the hashes of its pictures' pixels, in any order and whatever the files are called."""
+    return digest("\n".join(sorted(hashes)))
+
+
+def _paired(suite: Suite, low: Path, high: Path, *, exact: bool) -> Suite:
+    key = (lambda path: path.name) if exact else (lambda path: MARKS.sub("", path.stem))
+    lr, hr = ({key(path): path for path in picture_paths(folder)} for folder in (low, high))
+    for name in sorted(lr.keys() | hr.keys()):
+        if name in lr and name in hr:
+            suite.pictures.append(Picture(lr[name].name, lr[name], hr[name]))
+        else:
+            there, missing = (lr[name], high) if name in lr else (hr[name], low)
+            suite.problems[there.name] = f"{there}: no picture of this name in {missing}; add it or remove this one"
+    return suite
+
+
+def _nowhere(text: str, folder: Path | None, benchmark: Benchmark | None) -> str:
+    if benchmark is None:
+        return f"{text}: no such folder, and no known suite; known: {', '.join(each.name for each in BENCHMARKS.values())}"
+    place = f"{folder} (--suites-dir)" if folder else "a folder that --suites-dir names"
+    return f"{benchmark.name} is not here: get it from {benchmark.where} and put it as {benchmark.folder or benchmark.name} into {place}"
+
+
+def _read(path: Path) -> np.ndarray:
+    try:
+        return read_rgb(path)
+    except BROKEN as error:
+        raise InputError(f"{path}: cannot be decoded ({brief(error)}); replace it") from None

@@ -1,0 +1,75 @@
+"""`command:TEMPLATE`: any program that reads one picture file and writes another, as in "command:mytool -i {input} -o {output}"."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from edgesr.data.files import BROKEN, read_rgb
+from edgesr.errors import EdgesrError, UsageError
+from edgesr.evaluate.memory import peak_rss_of_children_mb
+from edgesr.evaluate.systems.base import Facts, Loaded, Pixels, Place, digest
+from edgesr.evaluate.unavailable import Unavailable, brief
+
+
+@dataclass(frozen=True)
+class Command:
+    """A program, started anew for each picture, without a shell. {input} is an RGB PNG file, {output} the PNG it must write."""
+
+    template: str
+
+    @classmethod
+    def parse(cls, text: str) -> Command:
+        """Check what follows "command:"; raises UsageError that says what is missing."""
+        try:
+            words = shlex.split(text)
+        except ValueError as error:
+            raise UsageError(f"system 'command:{text}': {error}") from None
+        for part in ("{input}", "{output}"):
+            if not any(part in word for word in words):
+                raise UsageError(f"system 'command:{text}': must hold {part}, in whose place the file's name is put")
+        return cls(text)
+
+    def facts(self) -> Facts:
+        """See System. Files that the template names, the program first, are part of its fingerprint; what they load is not."""
+        words = shlex.split(self.template)
+        program = shutil.which(words[0])
+        if program is None:
+            raise Unavailable(f"the program '{words[0]}' is not found")
+        files = [Path(program), *(Path(word) for word in words[1:] if Path(word).is_file())]
+        return Facts(f"{Path(program).name}, a program of its own; time with its start", digest(self.template, *files))
+
+    def load(self, threads: int) -> Loaded:  # noqa: ARG002 (it runs on the worker's cores)
+        """See System."""
+        return _Loaded(shlex.split(self.template))
+
+
+class _Loaded:
+    def __init__(self, words: list[str]) -> None:
+        self._words = words
+
+    def __call__(self, lr: Pixels, place: Place) -> Pixels:  # noqa: ARG002 (see Loaded)
+        with tempfile.TemporaryDirectory(prefix="edgesr-") as folder:
+            source, target = Path(folder, "input.png"), Path(folder, "output.png")
+            Image.fromarray(lr).save(source)
+            words = [word.replace("{input}", str(source)).replace("{output}", str(target)) for word in self._words]
+            done = subprocess.run(words, capture_output=True, stdin=subprocess.DEVNULL, check=False)
+            if done.returncode:
+                last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
+                said = f": {last[0][:200]}" if last else ""
+                raise EdgesrError(f"{self._words[0]} ended with code {done.returncode}{said}")
+            try:
+                return read_rgb(target)
+            except FileNotFoundError:
+                raise EdgesrError(f"{self._words[0]} wrote no output") from None
+            except BROKEN as error:
+                raise EdgesrError(f"{self._words[0]} wrote what is no picture ({brief(error)})") from None
+
+    def peak_rss_mb(self) -> float | None:
+        return peak_rss_of_children_mb()

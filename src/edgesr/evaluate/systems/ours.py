@@ -1,0 +1,76 @@
+"""`edgesr:PRESET[@ENGINE][:fidelity=F]`: this package's own models."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import edgesr
+from edgesr.errors import UsageError
+from edgesr.evaluate.systems.base import Facts, InProcess, Loaded, Pixels, Place, digest
+from edgesr.evaluate.unavailable import Unavailable
+from edgesr.presets import difference_path, get_preset, weights_path
+from edgesr.upscaler import Upscaler
+
+# What decides the pixels beside the weights.
+_CODE = [
+    Path(edgesr.__file__).with_name(f"{name}.py") for name in ("forms", "noise", "planes", "runtime", "tiling", "upscaler")
+]
+
+
+@dataclass(frozen=True)
+class Ours:
+    """A preset with an engine and a fidelity, as `edgesr upscale` would use it."""
+
+    preset: str
+    engine: str = "onnxruntime"
+    fidelity: float = 0.0
+
+    @classmethod
+    def parse(cls, text: str) -> Ours:
+        """Parse what follows "edgesr:"; raises UsageError that shows the form."""
+        match = re.fullmatch(r"(\w+)(?:@(\w+))?(?::fidelity=([\d.]+))?", text)
+        try:
+            if match is None:
+                raise ValueError
+            fidelity = float(match[3] or 0)
+        except ValueError:
+            raise UsageError(
+                f"system 'edgesr:{text}': write edgesr:PRESET[@ENGINE][:fidelity=F], as in edgesr:tiny@openvino:fidelity=1"
+            ) from None
+        return cls(get_preset(match[1]).name, match[2] or "onnxruntime", fidelity)
+
+    def facts(self) -> Facts:
+        """See System."""
+        preset = get_preset(self.preset)
+        sources = [weights_path(self.preset), *([difference_path(self.preset)] if self.fidelity else [])]
+        try:
+            parts = [source.read_bytes() for source in sources]
+            version = metadata.version(self.engine)
+        except OSError:
+            what = f"fidelity {self.fidelity:g}" if weights_path(self.preset).is_file() else "released weights"
+            raise Unavailable(f"the model '{self.preset}' has no {what} yet") from None
+        except metadata.PackageNotFoundError:
+            raise Unavailable(f"the engine '{self.engine}' is not installed") from None
+        form = f", fidelity {self.fidelity:g}" if difference_path(self.preset).is_file() else ""
+        return Facts(
+            f"edgesr {edgesr.__version__} {self.preset}{form} ({self.engine} {version})",
+            digest(f"{self.engine} {version} {self.fidelity}", *parts, *_CODE),
+            parameters=int(preset.parameters.total),
+            gflops=round(preset.gflops.total, 3),
+        )
+
+    def load(self, threads: int) -> Loaded:
+        """See System."""
+        return _Loaded(Upscaler(self.preset, engine=self.engine, fidelity=self.fidelity, threads=threads))
+
+
+class _Loaded(InProcess):
+    def __init__(self, upscaler: Upscaler) -> None:
+        self._upscaler = upscaler
+
+    def __call__(self, lr: Pixels, place: Place) -> Pixels:  # noqa: ARG002 (see Loaded)
+        out: Pixels = self._upscaler(lr)
+        return out

@@ -1,0 +1,31 @@
+"""Why a metric or a system cannot be used here: a reason to show in the table, in place of a figure (ours)."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from types import ModuleType
+
+from edgesr.errors import EdgesrError
+
+
+class Unavailable(EdgesrError):  # noqa: N818 (a state, shown in a table, more than an error)
+    """A metric or a system that cannot be used here; the message is the reason and what to do, one line without a full stop."""
+
+
+def need(module: str, extra: str) -> ModuleType:
+    """Import `module`, from the extra called `extra`; raises Unavailable if it is missing or fails, however it fails."""
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        package = error.name or module
+        if package.partition(".")[0] == "edgesr":
+            raise
+        raise Unavailable(f"the package '{package}' is missing: pip install 'edgesr[{extra}]'") from error
+    except Exception as error:  # a package whose compiled part does not fit raises nearly anything
+        raise Unavailable(f"the package '{module}' cannot be imported: {brief(error)}") from error
+
+
+def brief(error: BaseException) -> str:
+    """The kind and message of `error` on one short line."""
+    text = " ".join(str(error).split())[:200]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,0 +1,78 @@
+"""One system of the benchmark in a process of its own: `python -m edgesr.evaluate.worker SYSTEM THREADS`, driven by `workers`.
+
+Its memory is then its own, and when it crashes or hangs the others go on. One JSON line in for each picture, {"lr", "suite",
+"picture", "out"}, and one out: {"seconds", "peak_rss_mb"}, or {"error"}; before the first picture {} or {"error"}.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+from PIL import Image
+
+from edgesr.data.files import read_rgb
+from edgesr.errors import EdgesrError
+from edgesr.evaluate.systems import Loaded, Place, parse
+from edgesr.evaluate.unavailable import brief
+from edgesr.images import atomic_write
+
+WARM_UP = 32  # LR px a side: what is built at the first call is not the time of a picture
+
+
+def main() -> None:
+    """Load the system, then answer until standard input ends."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # whatever a library prints must not get among the answers
+    spec, threads = sys.argv[1], int(sys.argv[2])
+    _keep_to(threads)
+    try:
+        system = parse(spec).system.load(threads)
+    except Exception as error:  # what a library raises for its own files can be anything
+        _answer(answers, {"error": _reason(error)})
+        return
+    _answer(answers, {})
+    for number, line in enumerate(sys.stdin):
+        try:
+            result = _upscale(system, json.loads(line), warm_up=number == 0)
+        except Exception as error:
+            result = {"error": _reason(error)}
+        _answer(answers, result)
+
+
+def _keep_to(threads: int) -> None:
+    """Hold this process and those that it starts to so many cores, however many threads they like to have."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+
+
+def _upscale(system: Loaded, task: dict[str, Any], *, warm_up: bool) -> dict[str, Any]:
+    """Make one picture and write it as PNG; returns seconds, without files, and the memory so far."""
+    lr, place = read_rgb(Path(task["lr"])), Place(task["suite"], task["picture"])
+    if warm_up:
+        system(np.ascontiguousarray(lr[:WARM_UP, :WARM_UP]), place)
+    start = time.perf_counter()
+    out = system(lr, place)
+    seconds = time.perf_counter() - start
+    peak = system.peak_rss_mb()
+    with atomic_write(Path(task["out"]), overwrite=True) as stream:
+        Image.fromarray(out).save(stream, "PNG", compress_level=3)
+    return {"seconds": seconds, "peak_rss_mb": peak}
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, EdgesrError) else brief(error)
+
+
+def _answer(answers: TextIO, message: dict[str, Any]) -> None:
+    answers.write(json.dumps(message) + "\n")
+    answers.flush()
+
+
+if __name__ == "__main__":
+    main()

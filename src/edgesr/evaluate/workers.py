@@ -1,0 +1,131 @@
+"""The benchmark's side of `worker`: starts a system's process, gives it pictures, and survives its crash or its silence (ours)."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import IO, Any
+
+from edgesr.errors import EdgesrError
+
+START_SECONDS = 600  # to import and load: disks can be slow
+GIVE_UP = 3  # crashes or silences one after the other
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
+
+
+class WorkerError(EdgesrError):
+    """One picture failed; the message is the reason."""
+
+
+class Worker:
+    """A system's process, started when the first picture comes and again after a crash."""
+
+    def __init__(self, spec: str, threads: int, timeout: float) -> None:
+        self._command = [sys.executable, "-m", "edgesr.evaluate.worker", spec, str(threads)]
+        self._environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(threads))}
+        self._timeout = timeout
+        self._process: subprocess.Popen[str] | None = None
+        self._answers: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._stderr: IO[bytes] | None = None
+        self._broken = 0  # times in a row
+        self._refusal = ""  # why there is no point in going on
+
+    def upscale(self, lr: Path, suite: str, picture: str, out: Path) -> dict[str, Any]:
+        """Have `out` written; returns {"seconds", "peak_rss_mb"}. Raises WorkerError that says what went wrong."""
+        if self._refusal:
+            raise WorkerError(self._refusal)
+        process = self._process or self._start()
+        assert process.stdin is not None
+        task = {"lr": str(lr), "suite": suite, "picture": picture, "out": str(out)}
+        with contextlib.suppress(OSError):  # if it is gone, the end of its answers will tell why
+            process.stdin.write(json.dumps(task) + "\n")
+            process.stdin.flush()
+        result = self._answer(self._timeout, f"no result after {self._timeout:g} s (--timeout)")
+        self._broken = 0
+        if "error" in result:
+            raise WorkerError(result["error"])
+        return result
+
+    def _start(self) -> subprocess.Popen[str]:
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (it lives as long as the process)
+        process = self._process = subprocess.Popen(
+            self._command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._stderr,
+            env=self._environment,
+            text=True,
+            encoding="utf-8",
+            start_new_session=True,  # so that what it started can be ended with it
+        )
+        self._answers = queue.SimpleQueue()
+        threading.Thread(target=_pass_on, args=(process.stdout, self._answers), daemon=True).start()
+        result = self._answer(START_SECONDS, f"did not start within {START_SECONDS} s")
+        if "error" in result:
+            self.close()
+            self._refusal = f"cannot be loaded: {result['error']}"
+            raise WorkerError(self._refusal)
+        return process
+
+    def _answer(self, seconds: float, silence: str) -> dict[str, Any]:
+        """The next answer; ends the process if none comes in time, or it is no more."""
+        try:
+            line = self._answers.get(timeout=seconds)
+        except queue.Empty:
+            raise self._broke(silence) from None
+        if not line:
+            raise self._broke(self._obituary())
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def _broke(self, how: str) -> WorkerError:
+        self.close()
+        self._broken += 1
+        if self._broken == GIVE_UP:
+            self._refusal = f"not tried: {GIVE_UP} pictures in a row ended in a crash or without a result"
+        return WorkerError(how)
+
+    def _obituary(self) -> str:
+        assert self._process is not None
+        assert self._stderr is not None
+        code = self._process.wait()
+        self._stderr.seek(0)
+        last = self._stderr.read().decode(errors="replace").strip().splitlines()[-1:]
+        how = f"signal {-code}, {signal.strsignal(-code)}" if code < 0 else f"code {code}"
+        return f"crashed ({how})" + (f": {last[0][:200]}" if last else "")
+
+    def close(self) -> None:
+        """End the process and all that it started; the next picture starts it again."""
+        process, self._process = self._process, None
+        if process is not None:
+            _end(process)
+        if self._stderr is not None:
+            self._stderr.close()
+            self._stderr = None
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # all gone already
+        if hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGKILL)  # the group lives on when its first process is gone
+        else:
+            process.kill()
+    process.wait()
+    assert process.stdin is not None
+    with contextlib.suppress(OSError):  # what was still to be written has no reader
+        process.stdin.close()
+
+
+def _pass_on(lines: IO[str], answers: queue.SimpleQueue[str]) -> None:
+    for line in lines:
+        answers.put(line)
+    answers.put("")  # the end
+    lines.close()

