@@ -137,3 +137,16 @@ def test_a_package_that_is_missing_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "lpips", None)
     with pytest.raises(UsageError, match=r"LPIPS with vgg.*loss\.perceptual_network"):
         perceptual_distance("lpips-vgg")
+
+
+def test_vgg_without_a_file_is_torchs_hub_cache_and_else_fetched(tmp_path, monkeypatch):
+    def no_network(*_, **__):
+        raise OSError("Name or service not\nknown")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", no_network)
+    with pytest.raises(UsageError, match=r"cannot be fetched \(Name or service not known\).*vgg16:FILE.*efficientnet-lite0"):
+        perceptual_distance("vgg16")
+    (tmp_path / "hub" / "checkpoints" / "vgg16-397923af.pth").write_bytes(b"not weights")
+    with pytest.raises(UsageError, match=r"checkpoints.vgg16-397923af\.pth: cannot be read"):
+        perceptual_distance("vgg16")

@@ -32,7 +32,20 @@ def free_port():
 
 
 def launch(recipe, out, *arguments):
-    command = [*LAUNCH, "--master_port", str(free_port()), "-m", "edgesr", "train", str(recipe), "--out", str(out), "--device", "cpu", *arguments]
+    command = [
+        *LAUNCH,
+        "--master_port",
+        str(free_port()),
+        "-m",
+        "edgesr",
+        "train",
+        str(recipe),
+        "--out",
+        str(out),
+        "--device",
+        "cpu",
+        *arguments,
+    ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, check=False)
 

@@ -70,7 +70,7 @@ class _UnitDistance(torch.autograd.Function):
         return difference.square().sum() / ctx.positions
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         unit, difference, norm = ctx.saved_tensors
         along = (unit * difference).sum(dim=1, keepdim=True)
         gradient = torch.addcmul(difference, unit, along, value=-1) * (2 * grad / ctx.positions) / norm
@@ -128,16 +128,16 @@ class _StridedDepthwise(nn.Conv2d):
 
 
 @torch.no_grad()
-def _folded(convolution: Any, norm: nn.BatchNorm2d) -> nn.Conv2d:
+def _folded(convolution: Any, norm: Any) -> nn.Conv2d:
     """One convolution for a convolution with the package's "same" padding, which is not symmetric at stride 2, and its norm."""
     left, right = getattr(convolution.static_padding, "padding", (0, 0))[:2]
     kernel, stride, groups = convolution.kernel_size[0] + right - left, convolution.stride[0], convolution.groups
     kind = _StridedDepthwise if groups > 1 and stride == 2 else nn.Conv2d
     folded = kind(convolution.in_channels, convolution.out_channels, kernel, stride, right, groups=groups)
-    scale = norm.weight / (norm.running_var + norm.eps).sqrt()  # type: ignore[operator]
+    scale = norm.weight / (norm.running_var + norm.eps).sqrt()
     # Zeros in the kernel, where the padding is missing, cost less than a padded copy of the picture.
     folded.weight.copy_(F.pad(convolution.weight * scale[:, None, None, None], (right - left, 0, right - left, 0)))
-    folded.bias.copy_(norm.bias - norm.running_mean * scale)  # type: ignore[union-attr, operator]
+    folded.bias.copy_(norm.bias - norm.running_mean * scale)  # type: ignore[union-attr]
     return folded
 
 

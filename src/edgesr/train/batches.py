@@ -108,10 +108,8 @@ class Batches:
         """The block, from the thread if it was made ahead, whose next task is the block after it."""
         if self._pool is None:
             return self._make(block)
-        if self._next is not None and self._next[0] == block:
-            made = self._next[1].result()
-        else:
-            made = self._make(block)
+        ready = self._next[1] if self._next is not None and self._next[0] == block else None
+        made = ready.result() if ready else self._make(block)
         self._next = block + 1, self._pool.submit(self._make, block + 1)
         return made
 

@@ -1,74 +1,100 @@
-"""What a run leaves to look at: scalars as CSV lines and for TensorBoard, and grids of sample pictures."""
+"""What a run leaves to look at (ours): scalars as lines of JSON and for TensorBoard, and grids of sample pictures."""
 
 from __future__ import annotations
 
 import json
 import logging
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from edgesr.errors import EdgesrError
+from edgesr.errors import EdgesrError, UsageError
 
 logger = logging.getLogger("edgesr.train")
 
-CAPTION = 16  # px
+CAPTION = 16  # px above the columns of a grid
 
 
 class Journal:
-    """Writes to `folder`: scalars.jsonl, an events file for TensorBoard where that is installed, and samples/*.png.
+    """Writes to `folder`: scalars.jsonl, samples/*.png and, where TensorBoard is installed, tensorboard/.
 
-    `step` is where the run goes on: lines of later steps, of a part of the run that was lost, are dropped, so that no step appears
-    twice. Raises EdgesrError, here and in every method, when the system refuses a write.
+    `step` is where the run goes on: what an earlier part of it wrote for later steps, which the checkpoint does not hold, is
+    dropped, so that no step appears twice. Raises UsageError when scalars.jsonl is another program's; EdgesrError, here and in
+    every method, when the system refuses a write.
     """
 
     def __init__(self, folder: Path, step: int = 0) -> None:
         self.folder, self.file = folder, folder / "scalars.jsonl"
+        kept = [line for line in _lines(self.file) if _step(self.file, line) <= step]
         with _writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            kept = [line for line in _lines(self.file) if json.loads(line)["step"] <= step]
             partial = self.file.with_suffix(".partial")
-            partial.write_text("".join(f"{line}\n" for line in kept))
+            partial.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
             partial.replace(self.file)
             self._board = _tensorboard(folder / "tensorboard", step)
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """Add one line: the step and its figures by name."""
-        with _writing(self.folder), self.file.open("a") as file:
-            file.write(json.dumps({"step": step, **values}) + "\n")
-        if self._board is not None:
-            for name, value in values.items():
-                self._board.add_scalar(name.replace(" ", "_"), value, step)
-            self._board.flush()
+        with _writing(self.folder):
+            with self.file.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"step": step, **values}) + "\n")
+            if self._board is not None:
+                for name, value in values.items():
+                    self._board.add_scalar(name.replace(" ", "_"), value, step)
+                self._board.flush()
 
     def grid(self, step: int, columns: dict[str, Tensor]) -> Path:
-        """Write a picture whose columns are `columns`, (N, 3, H, W) in [0, 1] each, under their names; return its path."""
-        count, _, height, width = next(iter(columns.values())).shape
-        sheet = Image.new("RGB", (len(columns) * width, CAPTION + count * height), "white")
-        draw = ImageDraw.Draw(sheet)
-        for column, (name, pictures) in enumerate(columns.items()):
-            draw.text((column * width + 4, 2), name, fill="black")
-            levels = (pictures * 255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
-            for row, picture in enumerate(levels):
-                sheet.paste(Image.fromarray(picture), (column * width, CAPTION + row * height))
+        """Write a PNG whose columns are `columns`, (N, 3, H, W) in [0, 1] each, under their names; return its path.
+
+        TensorBoard shows it among the images.
+        """
+        sheet = _sheet(columns)
         path = self.folder / "samples" / f"step-{step:07d}.png"
         partial = path.with_suffix(".partial")
         with _writing(self.folder):
             path.parent.mkdir(exist_ok=True)
             sheet.save(partial, format="PNG")
             partial.replace(path)
+            if self._board is not None:
+                self._board.add_image("samples", np.asarray(sheet), step, dataformats="HWC")
+                self._board.flush()
         return path
 
 
 def _lines(file: Path) -> list[str]:
     """The whole lines of the file; a last one that broke off in a crash is none."""
-    if not file.exists():
+    try:
+        return file.read_text(encoding="utf-8").split("\n")[:-1]
+    except FileNotFoundError:
         return []
-    return [line for line in file.read_text().split("\n")[:-1] if line]
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file}: cannot be read ({error}); move it away, or choose another folder for the run") from None
+
+
+def _step(file: Path, line: str) -> int:
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, TypeError, KeyError):
+        raise UsageError(
+            f"{file}: holds a line that no run wrote, {line[:40]!r}; move the file away, or choose another folder for the run"
+        ) from None
+
+
+def _sheet(columns: dict[str, Tensor]) -> Image.Image:
+    count, _, height, width = next(iter(columns.values())).shape
+    sheet = Image.new("RGB", (len(columns) * width, CAPTION + count * height), "white")
+    draw = ImageDraw.Draw(sheet)
+    for column, (name, pictures) in enumerate(columns.items()):
+        draw.text((column * width + 4, 2), name, fill="black")
+        levels = (pictures.detach().float() * 255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
+        for row, picture in enumerate(levels):
+            sheet.paste(Image.fromarray(picture), (column * width, CAPTION + row * height))
+    return sheet
 
 
 def _tensorboard(folder: Path, step: int) -> Any:
@@ -76,9 +102,9 @@ def _tensorboard(folder: Path, step: int) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 -- an extra
     except ImportError:
-        logger.info("TensorBoard is not installed: figures go to scalars.jsonl alone")
+        logger.info("TensorBoard is not installed (pip install 'edgesr[train]'): the figures go to scalars.jsonl alone")
         return None
-    return SummaryWriter(str(folder), purge_step=step + 1 if step else None)  # type: ignore[no-untyped-call]
+    return SummaryWriter(str(folder), purge_step=step + 1)
 
 
 @contextmanager
@@ -86,4 +112,6 @@ def _writing(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise EdgesrError(f"{folder}: cannot write the figures there ({error.strerror or error}); make room and --resume") from None
+        raise EdgesrError(
+            f"{folder}: cannot write the figures there ({error.strerror or error}); make room and --resume"
+        ) from None

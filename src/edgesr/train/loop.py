@@ -86,8 +86,19 @@ class Loop:
                 rate, share = throughput.rates()
                 rate *= self.processes.world
                 left = (config.steps - self.step) * meter.seconds() / meter.steps / 60
-                logger.info("step %d  %s  %.0f samples/s, %.0f%% of the peak  %.0f min left", self.step, meter.line(), rate, 100 * share, left)
-                speed = {"samples a second": rate, "share of the peak": share, "learning rate": learning_rate(config, self.step)}
+                logger.info(
+                    "step %d  %s  %.0f samples/s, %.0f%% of the peak  %.0f min left",
+                    self.step,
+                    meter.line(),
+                    rate,
+                    100 * share,
+                    left,
+                )
+                speed = {
+                    "samples a second": rate,
+                    "share of the peak": share,
+                    "learning rate": learning_rate(config, self.step),
+                }
                 journal.scalars(self.step, meter.means() | speed)
                 meter.restart()
                 throughput.start()
@@ -123,9 +134,15 @@ class Loop:
         torch._foreach_lerp_(self._means, [values[name] for name in self._moving], 1 - decay)
         figures = {"loss": terms[0], **dict(zip(loss.scalars, terms[2:], strict=True)), "gradient": terms[1]}
         pixels = self.stage.pixels
-        if pixels is not None and pixels.adversary is not None and loss.out is not None and pixels.adversary_acts(self.progress):
+        if (
+            pixels is not None
+            and pixels.adversary is not None
+            and loss.out is not None
+            and pixels.adversary_acts(self.progress)
+        ):
             hr = batch.hr[: len(loss.out)].to(self.device)
-            figures |= pixels.adversary.update(loss.out.detach(), hr, self.step, self.processes.mean_gradients)
+            with self.autocast():
+                figures |= pixels.adversary.update(loss.out.detach(), hr, self.step, self.processes.mean_gradients)
         return figures
 
     def _throughput(self, batch: Batch) -> Throughput:
@@ -173,7 +190,12 @@ class Loop:
         text = "  ".join(f"{k} {v:.3f}" for k, v in figures.items())
         logger.info("step %d  held out: %s  (%.0f min)", self.step, text, self.seconds / 60)
         journal.scalars(self.step, {f"held out/{name}": value for name, value in figures.items()})
-        columns = {"lr": nn.functional.interpolate(batch.lr, scale_factor=SCALE), "bicubic": bicubic, "ours": full, "hr": batch.hr}
+        columns = {
+            "lr": nn.functional.interpolate(batch.lr, scale_factor=SCALE),
+            "bicubic": bicubic,
+            "ours": full,
+            "hr": batch.hr,
+        }
         journal.grid(self.step, {name: pictures[:GRID_ROWS].clamp(0, 1).cpu() for name, pictures in columns.items()})
         return figures
 

@@ -38,11 +38,12 @@ def _hub_vgg16() -> Path:
     url = "https://download.pytorch.org/models/vgg16-397923af.pth"
     path = Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             torch.hub.download_url_to_file(url, str(path), hash_prefix="397923af", progress=False)
         except Exception as error:  # no network, a full disk, a proxy's page
-            raise UsageError(f"VGG16's weights cannot be fetched ({error}); name a file as vgg16:FILE, or {INSTEAD}") from None
+            reason = " ".join(str(error).split())[:200]
+            raise UsageError(f"VGG16's weights cannot be fetched ({reason}); name a file as vgg16:FILE, or {INSTEAD}") from None
     return path
 
 

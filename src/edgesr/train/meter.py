@@ -39,7 +39,9 @@ class Meter:
 
     def means(self) -> dict[str, float]:
         """Return the mean of each scalar over the steps that had it, and of the waiting."""
-        return {name: total / self.counts[name] for name, total in self.sums.items()} | {"waiting": self.waited / self.seconds()}
+        return {name: total / self.counts[name] for name, total in self.sums.items()} | {
+            "waiting": self.waited / self.seconds()
+        }
 
     def line(self) -> str:
         """Return the means, the share of waiting and the seconds a step."""

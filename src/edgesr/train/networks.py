@@ -45,7 +45,9 @@ class Networks(nn.Module):
             torch.manual_seed(seed)
             self.edge = EdgeSR(preset, config.variant)
             torch.manual_seed(seed)
-            self.hr_encoder = _foreign_encoder(config.hr_encoder, preset) if config.hr_encoder else HREncoder(preset.latent_channels)
+            self.hr_encoder = (
+                _foreign_encoder(config.hr_encoder, preset) if config.hr_encoder else HREncoder(preset.latent_channels)
+            )
             self.teacher = LatentDiffusion(preset, config.variant, TEACHER_SCALE) if with_teacher else None
         if config.unet:
             self._start_unet(config.unet)
@@ -99,4 +101,3 @@ def _foreign_encoder(source: str, preset: Preset) -> nn.Module:
             "choose a preset or an autoencoder that fits"
         )
     return encoder
-

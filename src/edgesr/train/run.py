@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import math
 import time
@@ -46,6 +47,7 @@ def train(
     deadline = math.inf if minutes is None else time.monotonic() + 60 * minutes
     recipe = load_recipe(recipe_path, overrides)
     processes = join_processes(device)
+    _keep_freed_memory()
     if checkpoint.exists(out / "checkpoint") and not resume:
         raise UsageError(f"{out}: holds a run already; add --resume to go on with it, or choose another folder")
     where = processes.device or _device(device)
@@ -77,7 +79,9 @@ def _begin(recipe: Recipe, stage: Stage, where: torch.device, processes: Process
         init = Path(recipe.init)
         tensors, state = checkpoint.load(init)
         if state.get("preset", recipe.preset) != recipe.preset:
-            raise UsageError(f"{init}: the checkpoint is of the preset '{state['preset']}', and the recipe of '{recipe.preset}'")
+            raise UsageError(
+                f"{init}: the checkpoint is of the preset '{state['preset']}', and the recipe of '{recipe.preset}'"
+            )
         nets.load(checkpoint.averaged(tensors), init, needs_teacher=stage.starts_from_teacher)
     elif resumed is None and stage.starts_from_teacher:
         raise UsageError("recipe: the field 'init' must name a checkpoint of the stage 'teacher-x2'")
@@ -124,6 +128,17 @@ def _device(name: str) -> torch.device:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:  # torch says so when it was built without
         raise UsageError(f"--device {name}: cannot be used: {str(error).splitlines()[0]}") from None
+
+
+def _keep_freed_memory() -> None:
+    """Ask glibc not to give freed blocks back to the system: taking them anew, page by page, is a fifth of a step on a CPU."""
+    mmap_max, trim_threshold = -4, -1  # M_MMAP_MAX and M_TRIM_THRESHOLD of malloc.h
+    try:
+        libc = ctypes.CDLL(None)
+        libc.mallopt(mmap_max, 0)
+        libc.mallopt(trim_threshold, 2**31 - 1)
+    except (OSError, TypeError, AttributeError):  # another C library
+        return
 
 
 def _log_to(out: Path) -> None:
