@@ -143,7 +143,7 @@ def test_vgg_without_a_file_is_torchs_hub_cache_and_else_fetched(tmp_path, monke
     def no_network(*_, **__):
         raise OSError("Name or service not\nknown")
 
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
     monkeypatch.setattr(torch.hub, "download_url_to_file", no_network)
     with pytest.raises(UsageError, match=r"cannot be fetched \(Name or service not known\).*vgg16:FILE.*efficientnet-lite0"):
         perceptual_distance("vgg16")
