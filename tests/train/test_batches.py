@@ -147,3 +147,10 @@ def test_processes_together_see_the_one_batch(bank, world):
         weights.append(weight)
         assert weight == pytest.approx(terminal * world / times.terminal)
     assert sum(weights) / world == pytest.approx(1)
+
+
+def test_features_are_looked_at_from_everywhere():
+    """Every shift below the features' stride comes, whatever the step's other draws, and is the step's own."""
+    shifts = [Draws(torch.Generator().manual_seed(step), 4).shift() for step in range(400)]
+    assert {down for down, _ in shifts} == {right for _, right in shifts} == set(range(8))
+    assert shifts == [Draws(torch.Generator().manual_seed(step), 4).shift() for step in range(400)]

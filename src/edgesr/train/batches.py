@@ -64,6 +64,11 @@ class Draws:
         terminal = int(self.processes.rows(torch.arange(self.total) < count).sum())
         return Times(self.processes.rows(t), terminal, terminal * self.processes.world / count)
 
+    def shift(self) -> tuple[int, int]:
+        """Rows and columns, each below 8, by which a step's features are shifted."""
+        down, right = torch.randint(8, (2,), generator=self.generator).tolist()
+        return down, right
+
     def gather(self, tensor: Tensor) -> Tensor:
         """The rows of all processes."""
         return self.processes.gather(tensor)

@@ -97,7 +97,7 @@ class Autoencoder(Stage):
         mu, _, features = nets.edge.encoder(batch.lr)
         out = nets.edge.decoder(z, features, batch.lr).float()
         guess = (mu.float() - z_h.detach().float()).square().mean()
-        pixels, scalars = _pixel_terms(self.pixels)(out, batch.hr, progress)
+        pixels, scalars = _pixel_terms(self.pixels)(out, batch.hr, progress, draws.shift())
         scalars |= {"std z_h": z_h.detach().std(), "guess": guess}
         return Loss(pixels + self.config.guess * guess, _detached(scalars), out)
 
@@ -196,7 +196,7 @@ class Decoder(Stage):
         with torch.no_grad():
             z0, condition = self.latent(nets, batch, draws)
         out = nets.edge.decoder(z0, condition.features, batch.lr).float()
-        pixels, scalars = _pixel_terms(self.pixels)(out, batch.hr, progress)
+        pixels, scalars = _pixel_terms(self.pixels)(out, batch.hr, progress, draws.shift())
         return Loss(pixels, _detached(scalars | _condition_scalars(condition)), out)
 
 
@@ -220,7 +220,7 @@ class EndToEnd(Stage):
         latent = _latent_loss(self.config, _v_error(self.config, step, z_h, t), step)
         z0 = -step.v[:terminal]  # z0_hat of one step, at T
         out = nets.edge.decoder(z0, step.condition.features[:terminal], batch.lr[:terminal]).float()
-        pixels, scalars = _pixel_terms(self.pixels)(out, batch.hr[:terminal], progress)
+        pixels, scalars = _pixel_terms(self.pixels)(out, batch.hr[:terminal], progress, draws.shift())
         return Loss(latent.total + weight * pixels, _detached(scalars) | latent.scalars, out)
 
 

@@ -26,8 +26,14 @@ class PixelTerms:
         """Whether the adversary has begun, at this share of the steps."""
         return self.adversary is not None and progress >= self.config.adversarial.start
 
-    def __call__(self, out: Tensor, hr: Tensor, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the sum and its terms for out and hr (B, 3, H, W) in [0, 1]."""
+    def __call__(
+        self, out: Tensor, hr: Tensor, progress: float, shift: tuple[int, int] = (0, 0)
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the sum and its terms for out and hr (B, 3, H, W) in [0, 1].
+
+        Features are those of the pictures without their first `shift` rows and columns. Another shift every step keeps the features'
+        strides from locking in with the decoder's pixel shuffle: without it a faint lattice grows on flat areas (ours).
+        """
         config = self.config
         scalars = {"pixel": (out - hr).abs().mean()}
         total = config.pixel * scalars["pixel"]
@@ -36,7 +42,8 @@ class PixelTerms:
             scalars["psnr"] = -10 * (error + LEVEL).log10().mean()
             total = total - config.psnr * scalars["psnr"]
         if self.features is not None:
-            scalars["perceptual"] = self.features(out, hr)
+            down, right = shift
+            scalars["perceptual"] = self.features(out[..., down:, right:], hr[..., down:, right:])
             total = total + config.perceptual * scalars["perceptual"]
         if self.adversary is not None and self.adversary_acts(progress):
             scalars["adversarial"] = self.adversary.generator_term(out)
