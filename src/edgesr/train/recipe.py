@@ -63,6 +63,7 @@ class LossConfig:
     psnr: float = 0.0  # minus the PSNR in dB of a crop, of the same; levels off at 30 dB
     perceptual: float = 0.0  # distance of features, of the same; 0 leaves the network out
     perceptual_network: str = "efficientnet-lite0"  # or vgg16, lpips-vgg, lpips-alex, where their weights can be loaded
+    lattice: float = 0.0  # faint patterns that repeat with the pixel shuffle, which a perceptual term likes to grow
     adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
     latent: float = 0.02  # mean squared error of v, or of z0_hat against the teacher's
     weighting: Literal["v", "z0"] = "v"  # of the former over t: as it is, or times sigma_t^2, the squared error of z0_hat

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from edgesr.presets import SCALE
 from edgesr.train.discriminator import Adversary
 from edgesr.train.losses import perceptual_distance
 from edgesr.train.recipe import LossConfig
@@ -45,7 +46,21 @@ class PixelTerms:
             down, right = shift
             scalars["perceptual"] = self.features(out[..., down:, right:], hr[..., down:, right:])
             total = total + config.perceptual * scalars["perceptual"]
+        if config.lattice:
+            scalars["lattice"] = lattice(out - hr)
+            total = total + config.lattice * scalars["lattice"]
         if self.adversary is not None and self.adversary_acts(progress):
             scalars["adversarial"] = self.adversary.generator_term(out)
             total = total + config.adversarial.weight * scalars["adversarial"]
         return total, scalars
+
+
+def lattice(error: Tensor) -> Tensor:
+    """Root mean square over the phases of the decoder's pixel shuffle of the mean error at a phase, less the mean of all (ours).
+
+    A pattern that repeats with the shuffle is too faint for the L1, and flat areas look more like photographs to features with it.
+    error is (B, 3, H, W), H and W multiples of the scale.
+    """
+    batch, channels, height, width = error.shape
+    phases = error.reshape(batch, channels, height // SCALE, SCALE, width // SCALE, SCALE).mean(dim=(0, 2, 4))  # (3, 4, 4)
+    return ((phases - phases.mean(dim=(1, 2), keepdim=True)).square().mean() + 1e-12).sqrt()
