@@ -15,7 +15,7 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
         help="run one training stage from a recipe (needs the extra: pip install 'edgesr[train]')",
         description="Runs one training stage: reads a TOML recipe, writes checkpoints into a folder, stops when done\n"
         "or after --minutes, and can then go on with --resume.",
-        epilog="example:\n  edgesr train recipes/tiny-0-autoencoder.toml --out runs/stage-0 --set optimizer.steps=5000",
+        epilog="example:\n  edgesr train recipes/tiny/0-autoencoder.toml --out runs/tiny/0-autoencoder --set optimizer.steps=5000",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verb.add_argument("recipe", metavar="RECIPE.toml", help="what to train, on which pictures, for how long")

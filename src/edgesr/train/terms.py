@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from edgesr.presets import SCALE
@@ -10,6 +11,7 @@ from edgesr.train.discriminator import Adversary
 from edgesr.train.losses import perceptual_distance
 from edgesr.train.recipe import LossConfig
 
+FLAT_CELL, FLAT_DEVIATION = 8, 4 / 255  # px a side; standard deviation of HR values in it that is no longer flat
 LEVEL = 1e-3  # mean squared error, 30 dB, where the logarithmic term levels off: flat crops are not worth more
 
 
@@ -47,7 +49,7 @@ class PixelTerms:
             scalars["perceptual"] = self.features(out[..., down:, right:], hr[..., down:, right:])
             total = total + config.perceptual * scalars["perceptual"]
         if config.lattice:
-            scalars["lattice"] = lattice(out - hr)
+            scalars["lattice"] = lattice(out, hr)
             total = total + config.lattice * scalars["lattice"]
         if self.adversary is not None and self.adversary_acts(progress):
             scalars["adversarial"] = self.adversary.generator_term(out)
@@ -55,12 +57,17 @@ class PixelTerms:
         return total, scalars
 
 
-def lattice(error: Tensor) -> Tensor:
+def lattice(out: Tensor, hr: Tensor) -> Tensor:
     """Root mean square over the phases of the decoder's pixel shuffle of the mean error at a phase, less the mean of all (ours).
 
-    A pattern that repeats with the shuffle is too faint for the L1, and flat areas look more like photographs to features with it.
-    error is (B, 3, H, W), H and W multiples of the scale.
+    Over flat areas, where the eye would find it: a pattern that repeats with the shuffle is too faint for the L1, and to features a
+    flat area with one looks more like a photograph. out and hr are (B, 3, H, W) in [0, 1], H and W multiples of 8.
     """
-    batch, channels, height, width = error.shape
-    phases = error.reshape(batch, channels, height // SCALE, SCALE, width // SCALE, SCALE).mean(dim=(0, 2, 4))  # (3, 4, 4)
+    with torch.no_grad():
+        mean, square = (F.avg_pool2d(x, FLAT_CELL) for x in (hr, hr.square()))
+        deviation = (square - mean.square()).mean(dim=1, keepdim=True)
+        flat = F.interpolate((-deviation / FLAT_DEVIATION**2).exp(), scale_factor=FLAT_CELL)  # (B, 1, H, W), 1 where flat
+    batch, channels, height, width = out.shape
+    shape = (batch, channels, height // SCALE, SCALE, width // SCALE, SCALE)
+    phases = ((out - hr) * flat).reshape(shape).mean(dim=(0, 2, 4)) / (flat.mean() + 1e-3)  # (3, 4, 4)
     return ((phases - phases.mean(dim=(1, 2), keepdim=True)).square().mean() + 1e-12).sqrt()
