@@ -68,7 +68,9 @@ def release(source: Path, target: Path, beside: Path | None) -> str | None:
 def main() -> int:
     """Release one checkpoint; for a file print its size and how closely it follows torch."""
     parser = argparse.ArgumentParser(prog="python -m edgesr.export", description=__doc__)
-    parser.add_argument("checkpoint", type=Path, help="folder that `edgesr train` wrote, for example runs/tiny/4-end-to-end/checkpoint")
+    parser.add_argument(
+        "checkpoint", type=Path, help="folder that `edgesr train` wrote, for example runs/tiny/4-end-to-end/checkpoint"
+    )
     parser.add_argument("file", type=Path, help="ONNX file, .npz file, or folder to write")
     parser.add_argument("--beside", type=Path, metavar="FILE.onnx", help="the default form, for an .npz file")
     arguments = parser.parse_args()
