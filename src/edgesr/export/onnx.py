@@ -64,6 +64,9 @@ def export_onnx(model: EdgeSR, path: Path, metadata: dict[str, str] | None = Non
 
 def _drop_debug_text(proto: onnx.ModelProto) -> None:
     """Stack traces of the exporting machine have no place in a released file."""
+    del proto.graph.metadata_props[
+        :
+    ]  # it names its symbols anew in every process: two forms could not be told to be one network
     for node in proto.graph.node:
         del node.metadata_props[:]
         node.doc_string = ""
