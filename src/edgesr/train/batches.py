@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from edgesr.data.bank import ImageBank
-from edgesr.data.degradation import degrade
+from edgesr.data.degradation import DegradationConfig, degrade
 from edgesr.data.rendered import rendered_crops
 from edgesr.diffusion import T
 from edgesr.presets import SCALE
+from edgesr.train.networks import TEACHER_SCALE
 from edgesr.train.processes import Processes
 from edgesr.train.recipe import DataConfig, LossConfig
 
@@ -134,14 +135,18 @@ class Batches:
         rendered = int((torch.rand(count, generator=generator) < config.rendered.probability).sum())
         if rendered:  # in place of the first ones; the block is shuffled anyway
             hr[:rendered] = rendered_crops(rendered, config.hr_size, generator, config.rendered).to(hr.device)
-        drawn = generator.get_state()
-        lr = degrade(hr, scale=SCALE, generator=generator, config=config.degradation)
-        finer = lr.new_empty(count, 3, 0, 0)
-        if self.finer:  # the same draws: the same blurs, noises and qualities, at twice the size
-            again = torch.Generator()
-            again.set_state(drawn)
-            finer = degrade(hr, scale=SCALE // 2, generator=again, config=config.degradation)
-        return Batch(*((part * 255).round().byte() for part in (hr, lr, finer)))
+        return Batch(*((part * 255).round().byte() for part in degraded(hr, generator, config.degradation, finer=self.finer)))
+
+
+def degraded(hr: Tensor, generator: torch.Generator, config: DegradationConfig, *, finer: bool) -> Batch:
+    """hr (B, 3, S, S) in [0, 1] with its LR and, where `finer`, that of x2: the same blurs, noises and qualities at twice the size."""
+    drawn = generator.get_state()
+    lr = degrade(hr, scale=SCALE, generator=generator, config=config)
+    if not finer:
+        return Batch(hr, lr, lr.new_empty(len(hr), 3, 0, 0))
+    again = torch.Generator()
+    again.set_state(drawn)
+    return Batch(hr, lr, degrade(hr, scale=TEACHER_SCALE, generator=again, config=config))
 
 
 def _turned(images: Tensor, turns: Tensor) -> Tensor:

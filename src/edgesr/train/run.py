@@ -11,13 +11,12 @@ from pathlib import Path
 import torch
 
 from edgesr.data.bank import ImageBank
-from edgesr.data.degradation import degrade
 from edgesr.errors import EdgesrError, UsageError
 from edgesr.presets import SCALE, get_preset
 from edgesr.train import checkpoint
-from edgesr.train.batches import Batch, Batches, step_generator
+from edgesr.train.batches import Batch, Batches, degraded, step_generator
 from edgesr.train.loop import Loop
-from edgesr.train.networks import TEACHER_SCALE, Networks
+from edgesr.train.networks import Networks
 from edgesr.train.processes import Processes, join_processes
 from edgesr.train.recipe import Recipe, load_recipe
 from edgesr.train.stages import Stage, stage_class
@@ -62,7 +61,7 @@ def train(
     on_gpu = where.type == "cuda"
     bank = training.to(where) if on_gpu else training
     batches = Batches(bank, recipe.data, recipe.seed, finer=stage.has_teacher, processes=processes, ahead=on_gpu)
-    figures = loop.run(batches, _validation_batch(held_out, recipe), out, deadline)
+    figures = loop.run(batches, _validation_batch(held_out, recipe, finer=stage.has_teacher), out, deadline)
     dead = processes.main and not figures["latent dB"] >= recipe.log.least_latent_db  # not a number fails as well
     if loop.step >= recipe.optimizer.steps and dead:
         raise EdgesrError(
@@ -112,13 +111,10 @@ def _banks(recipe: Recipe) -> tuple[ImageBank, ImageBank]:
     return ImageBank(bank.pixels, bank.photos[:split]), ImageBank(bank.pixels, bank.photos[split:])
 
 
-def _validation_batch(bank: ImageBank, recipe: Recipe) -> Batch:
+def _validation_batch(bank: ImageBank, recipe: Recipe, *, finer: bool) -> Batch:
     generator = step_generator(0, "validation", 0)
     hr = bank.crops(VALIDATION_CROPS, recipe.data.hr_size, generator, recipe.data.crop)
-    drawn = generator.get_state()
-    lr = degrade(hr, scale=SCALE, generator=generator, config=recipe.data.degradation)
-    finer = degrade(hr, scale=TEACHER_SCALE, generator=generator.set_state(drawn), config=recipe.data.degradation)
-    return Batch(hr, lr, finer)
+    return degraded(hr, generator, recipe.data.degradation, finer=finer)
 
 
 def _device(name: str) -> torch.device:
