@@ -9,7 +9,7 @@ import pytest
 
 from edgesr.errors import EdgesrError
 from edgesr.forms import interpolate
-from edgesr.runtime import ENGINES, load_engine
+from edgesr.runtime import load_engine
 
 onnx = pytest.importorskip("onnx")
 from two_forms import half_precision, make, weights  # noqa: E402
@@ -41,7 +41,7 @@ def test_the_way_between_the_forms_is_straight(forms, fidelity):
         assert (np.abs(got[name] - (before + fidelity * change)) <= half_precision(fidelity * change)).all(), name
 
 
-@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
 def test_the_fidelity_form_computes_what_its_own_file_does(forms, name):
     pytest.importorskip(name)
     rng = np.random.default_rng(0)
@@ -52,7 +52,7 @@ def test_the_fidelity_form_computes_what_its_own_file_does(forms, name):
     assert np.abs(got - own).max() <= 1e-3
 
 
-@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
 def test_damaged_bytes_are_one_line(forms, name):
     pytest.importorskip(name)
     for data in (forms.crisp.read_bytes()[:100_000], b"not a model", b""):

@@ -8,11 +8,14 @@ import sys
 import numpy as np
 import pytest
 
+from edgesr import runtime
 from edgesr.errors import EdgesrError, UsageError
 from edgesr.presets import get_preset, weights_path
-from edgesr.runtime import ENGINES, available_cores, load_engine
+from edgesr.runtime import available_cores, load_engine
 
 WEIGHTS = weights_path("tiny")
+ENGINES = ["onnxruntime", "openvino"]  # those that a processor alone can run
+DEVICES = [name for name, kind in runtime.ENGINES.items() if kind.provider not in (None, "CPUExecutionProvider")]
 
 
 def tile(height=24, width=40):
@@ -31,10 +34,10 @@ def refusal(kind, *arguments):
 def test_an_unknown_engine_is_refused_with_the_known_ones():
     message = refusal(UsageError, "tensorrt", WEIGHTS, 1)
     assert "'tensorrt'" in message
-    assert all(name in message for name in ("auto", *ENGINES))
+    assert all(name in message for name in ("auto", *runtime.ENGINES))
 
 
-@pytest.mark.parametrize(("name", "install"), [("openvino", "'edgesr[openvino]'"), ("onnxruntime", "'onnxruntime'")])
+@pytest.mark.parametrize(("name", "install"), [("openvino", "'edgesr[openvino]'"), ("onnxruntime", "onnxruntime")])
 def test_a_missing_engine_says_what_to_install(monkeypatch, name, install):
     monkeypatch.setitem(sys.modules, name, None)  # as if it were not installed
     assert f"pip install {install}" in refusal(UsageError, name, WEIGHTS, 1)
@@ -63,7 +66,8 @@ def test_the_description_says_what_is_in_use(name):
     assert load_engine(name, WEIGHTS, 2).description.endswith("2 threads)")
 
 
-def test_auto_is_onnxruntime_on_every_core():
+def test_auto_is_onnxruntime_on_every_core(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))  # nothing was measured
     description = load_engine("auto", WEIGHTS, None).description
     assert description.startswith("onnxruntime (CPUExecutionProvider, ")
     assert f" {available_cores()} thread" in description
@@ -90,6 +94,30 @@ def test_a_result_is_not_overwritten_by_the_next(name):
     kept = first.copy()
     engine(1 - lr, eps)
     assert np.array_equal(first, kept)
+
+
+@pytest.mark.parametrize("name", DEVICES)
+@pytest.mark.parametrize("fallback", ["", "+cpu"])
+def test_a_device_that_is_not_there_is_refused_and_never_the_cpu_in_silence(name, fallback):
+    if name in runtime.installed():
+        pytest.skip(f"{name} is there")
+    message = refusal(UsageError, name + fallback, WEIGHTS, 1)
+    assert f"the engine '{name}' needs an onnxruntime with" in message
+    assert f"pip install {runtime.ENGINES[name].packages[0]}" in message
+
+
+@pytest.mark.parametrize("fallback", [False, True])
+def test_a_provider_that_falls_back_is_refused_unless_that_is_allowed(monkeypatch, fallback):
+    """onnxruntime drops a device that it knows but cannot open, and computes on the CPU."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    providers = [*onnxruntime.get_available_providers(), "CUDAExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: providers)
+    if fallback:
+        engine = load_engine("cuda+cpu", WEIGHTS, 1)
+        assert engine.description.startswith("onnxruntime (CPUExecutionProvider")  # what is really in use
+        assert engine(*tile()).shape == (1, 3, 96, 160)
+    else:
+        assert "add +cpu to the engine's name" in refusal(UsageError, "cuda", WEIGHTS, 1)
 
 
 def test_openvino_agrees_with_onnxruntime():

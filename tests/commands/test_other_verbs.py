@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from command_line import ENVIRONMENT, edgesr_
+from command_line import COMMAND, ENVIRONMENT, edgesr_
 
 import edgesr.cli
 import edgesr.presets
@@ -54,8 +54,67 @@ def test_bench() -> None:
     assert report["peak_rss_mb"] is None or 20 < report["peak_rss_mb"] < 5000
     assert report["gflops"] > 0
     assert report["gflops_per_second"] == pytest.approx(report["gflops"] / report["milliseconds"]["median"] * 1e3, 0.05)
+    assert report["peak_rss_mb"] == report["systems"][0]["peak_rss_mb"]
     assert set(report["machine"]) == {"cpu", "cores", "system", "python", "onnxruntime"}
     assert "ms" in edgesr_("bench", "--size", "16x16", "--repeat", "1").stdout.decode()
+
+
+def test_bench_measures_engines_threads_and_peers_in_turns() -> None:
+    pytest.importorskip("openvino")
+    words = ["--engine", "onnxruntime", "openvino", "--threads", "1", "2", "--against", "bicubic"]
+    report = json.loads(edgesr_("bench", "--size", "16x16", "--repeat", "1", *words, "--json").stdout)
+    names = ["edgesr:tiny@onnxruntime", "edgesr:tiny@openvino", "bicubic"]
+    assert [(each["system"], each["threads"]) for each in report["systems"]] == [(n, t) for t in (1, 2) for n in names]
+    assert report["systems"][0]["times_the_first"] == 1
+    assert report["systems"][2]["times_the_first"] < 1  # bicubic is faster than any network
+    assert report["systems"][2]["share_of_limit"] is None  # nobody counts its operations
+    limit = report["limit_gflops_per_second"]["1"]
+    if limit is not None:
+        ours = report["systems"][0]
+        assert ours["share_of_limit"] == pytest.approx(ours["gflops_per_second"] / limit, 0.05)
+
+
+def test_bench_without_torch_has_no_limit_and_says_so() -> None:
+    script = "import sys; sys.modules['torch'] = None; import importlib.util as u; f = u.find_spec\n"
+    script += (
+        "u.find_spec = lambda name, *a: None if name == 'torch' else f(name, *a)\nfrom edgesr.cli import main; sys.exit(main())"
+    )
+    words = [sys.executable, "-c", script, "bench", "--size", "16x16", "--repeat", "1"]
+    done = subprocess.run(words, env=ENVIRONMENT, capture_output=True, text=True, check=True)
+    assert "not measured, it wants torch" in done.stdout
+
+
+def test_the_fastest_engine_becomes_auto(tmp_path) -> None:
+    pytest.importorskip("openvino")
+    environment = {**ENVIRONMENT, "XDG_CACHE_HOME": str(tmp_path)}
+    command = [*COMMAND, "bench", "--size", "16x16", "--repeat", "1"]
+    chosen = subprocess.run(
+        [*command, "--engine", "openvino", "--choose"], env=environment, capture_output=True, text=True, check=True
+    )
+    assert "--engine auto is openvino from now on" in chosen.stderr
+    auto = subprocess.run([*command, "--json"], env=environment, capture_output=True, text=True, check=True)
+    assert json.loads(auto.stdout)["engine"] == "openvino"
+    # Another version than the one that was measured, or a broken file: the default again.
+    for text in ('{"engine": "openvino", "version": "openvino 0"}', "[]", "{"):
+        (tmp_path / "edgesr" / "engine.json").write_text(text)
+        auto = subprocess.run([*command, "--json"], env=environment, capture_output=True, text=True, check=True)
+        assert json.loads(auto.stdout)["engine"] == "onnxruntime"
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["--engine", "abacus"], "unknown engine 'abacus'"),
+        (["--against", "ncnn:nowhere"], "nowhere.param: no such file"),
+        (["--against", "folder:."], "nothing to time"),
+        (["--model", "small"], "no released weights"),
+    ],
+)
+def test_bench_says_what_cannot_be_measured(words, hint) -> None:
+    done = edgesr_("bench", *words)
+    assert done.returncode == 2
+    assert hint in done.stderr.decode()
+    assert done.stderr.count(b"\n") == 1
 
 
 def test_training_without_torch_names_the_extra() -> None:

@@ -1,52 +1,106 @@
-"""`edgesr bench`: how fast a model is on this machine, and how much memory it takes."""
+"""`edgesr bench`: how fast models, engines and peers are on this machine, and how much memory they take."""
 
 from __future__ import annotations
 
 import argparse
 import json
+from typing import Any
 
-from edgesr.commands.console import size, whole
+from edgesr.commands.console import say, size, whole
+
+EXAMPLES = """\
+examples:
+  edgesr bench --size 640x480 --threads 2           the default engine, on a picture of this size
+  edgesr bench --engine all --threads 1 2           every engine that is installed, on one thread and on two
+  edgesr bench --engine all --choose                and let --engine auto mean the fastest one from now on
+  edgesr bench --against realesrgan-x4plus          beside another upscaler ('.[peers]'; systems as in edgesr evaluate)
+"""
 
 
 def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
     """Define the verb's arguments."""
     verb = verbs.add_parser(
         "bench",
-        help="measure the speed and memory of a model on this machine",
+        help="measure the speed and memory of models and engines on this machine",
         description="Upscales a synthetic picture in memory, 4 times, and reports the time of the whole call (tiles,\n"
-        "noise, network, rounding) in milliseconds and the peak memory of the process in MB.",
-        epilog="example:\n  edgesr bench --size 640x480 --threads 2",
+        "noise, network, rounding) in milliseconds, the peak memory of the process in MB, and the share of the\n"
+        "GFLOP/s that a plain convolution reaches on the same threads. Engines and peers take turns.",
+        epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verb.add_argument("--model", default="tiny", help="see `edgesr models` (default: %(default)s)")
-    verb.add_argument("--engine", default="auto", help="what runs the network (default: %(default)s)")
-    verb.add_argument("--size", type=size, default="128x128", metavar="WxH", help="of the input, px (default: %(default)s)")
-    verb.add_argument("--threads", type=whole(1), metavar="N", help="CPU threads (default: the engine's choice)")
     verb.add_argument(
-        "--repeat", type=whole(1), default=5, metavar="N", help="timed calls, after a warm-up (default: %(default)s)"
+        "--engine", nargs="+", default=["auto"], help="what runs the network, or 'all' that are installed (default: auto)"
     )
-    verb.add_argument("--json", action="store_true", help="print a JSON document instead of lines")
+    verb.add_argument("--size", type=size, default="128x128", metavar="WxH", help="of the input, px (default: %(default)s)")
+    verb.add_argument(
+        "--threads",
+        type=whole(1),
+        nargs="+",
+        default=[None],
+        metavar="N",
+        help="CPU threads, one or more (default: every core)",
+    )
+    verb.add_argument("--repeat", type=whole(1), default=5, metavar="N", help="rounds, after a warm-up (default: %(default)s)")
+    verb.add_argument("--against", nargs="+", default=[], metavar="SYSTEM", help="upscalers to measure beside it")
+    verb.add_argument("--choose", action="store_true", help="let --engine auto be the fastest of the engines from now on")
+    verb.add_argument("--json", action="store_true", help="print a JSON document instead of a table")
     return verb
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure, then print the figures."""
-    from edgesr.bench import bench  # noqa: PLC0415 (so that --help stays fast)
+    from edgesr import runtime  # noqa: PLC0415 (so that --help stays fast)
+    from edgesr.bench import bench, fastest  # noqa: PLC0415
 
     report = bench(
         arguments.model,
-        engine=arguments.engine,
+        engines=arguments.engine,
         size=arguments.size,
         threads=arguments.threads,
         repeat=arguments.repeat,
+        against=arguments.against,
     )
-    if arguments.json:
-        print(json.dumps(report, indent=2))
-        return 0
-    times, memory = report["milliseconds"], report["peak_rss_mb"]
-    print(f"model {report['model']}, engine {report['engine']}")
-    print(f"{report['size']} px, {report['scale']}x: median {times['median']:.1f} ms, best {times['min']:.1f} ms")
-    print(f"{report['gflops']:.1f} GFLOPs, {report['gflops_per_second']:.1f} GFLOP/s")
-    print("peak memory unknown" if memory is None else f"peak memory {memory:.0f} MB")
-    print(", ".join(f"{key} {value}" for key, value in report["machine"].items()))
+    if arguments.choose:
+        best = fastest(report)
+        say(f"--engine auto is {best} from now on ({runtime.choose(best)})")
+    print(json.dumps(report, indent=2) if arguments.json else _table(report))
     return 0
+
+
+def _table(report: dict[str, Any]) -> str:
+    head = ["system", "threads", "median ms", "best ms", "times the first", "peak MB", "GFLOP/s", "of the limit"]
+    rows = [head, *(_row(each) for each in report["systems"])]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
+    lines = [
+        "  ".join(
+            cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]
+    limits = [
+        f"{value} GFLOP/s on {count} thread{'s' * (count != '1')}"
+        for count, value in report["limit_gflops_per_second"].items()
+        if value is not None
+    ]
+    notes = [
+        f"{report['size']} px, {report['scale']}x; all take turns",
+        *(f"{each['system']}: {each['description']}" for each in report["systems"]),
+        "limit, a plain 3x3 convolution of 64 channels: " + (", ".join(limits) or "not measured, it wants torch"),
+        ", ".join(f"{key} {value}" for key, value in report["machine"].items()),
+    ]
+    return "\n".join([*lines, "", *dict.fromkeys(notes)])
+
+
+def _row(each: dict[str, Any]) -> list[str]:
+    times, memory, speed, share = (each[key] for key in ("milliseconds", "peak_rss_mb", "gflops_per_second", "share_of_limit"))
+    return [
+        each["system"],
+        str(each["threads"]),
+        f"{times['median']:.1f}",
+        f"{times['min']:.1f}",
+        f"{each['times_the_first']:.2f}",
+        "?" if memory is None else f"{memory:.0f}",
+        "?" if speed is None else f"{speed:.1f}",
+        "?" if share is None else f"{share:.0%}",
+    ]

@@ -12,6 +12,7 @@ from edgesr.train.losses import perceptual_distance
 from edgesr.train.recipe import LossConfig
 
 FLAT_CELL, FLAT_DEVIATION = 8, 4 / 255  # px a side; standard deviation of HR values in it that is no longer flat
+COLOUR_CELL = 16  # HR px a side: coarser than what features weigh, finer than what the eye takes for one colour
 LEVEL = 1e-3  # mean squared error, 30 dB, where the logarithmic term levels off: flat crops are not worth more
 
 
@@ -51,6 +52,9 @@ class PixelTerms:
         if config.lattice:
             scalars["lattice"] = lattice(out, hr)
             total = total + config.lattice * scalars["lattice"]
+        if config.colour:
+            scalars["colour"] = F.avg_pool2d(out - hr, COLOUR_CELL).abs().mean()
+            total = total + config.colour * scalars["colour"]
         if self.adversary is not None and self.adversary_acts(progress):
             scalars["adversarial"] = self.adversary.generator_term(out)
             total = total + config.adversarial.weight * scalars["adversarial"]

@@ -89,7 +89,7 @@ def test_our_own_model_is_what_upscale_uses():
     for spec in ("edgesr:paper", *(["edgesr:tiny:fidelity=1"] if not tiny["fidelity"] else [])):
         with pytest.raises(Unavailable, match="has no"):
             facts(spec)
-    with pytest.raises(Unavailable, match="'nosuch' is not installed"):
+    with pytest.raises(Unavailable, match="unknown engine 'nosuch'"):
         facts("edgesr:tiny@nosuch")
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 
 import edgesr
+from edgesr import runtime
 from edgesr.errors import UsageError
 from edgesr.evaluate.systems.base import Facts, InProcess, Loaded, Pixels, Place, digest
 from edgesr.evaluate.unavailable import Unavailable
@@ -31,7 +31,7 @@ class Ours:
     @classmethod
     def parse(cls, text: str) -> Ours:
         """Parse what follows "edgesr:"; raises UsageError that shows the form."""
-        match = re.fullmatch(r"(\w+)(?:@(\w+))?(?::fidelity=([\d.]+))?", text)
+        match = re.fullmatch(r"(\w+)(?:@([\w+]+))?(?::fidelity=([\d.]+))?", text)
         try:
             if match is None:
                 raise ValueError
@@ -48,16 +48,17 @@ class Ours:
         sources = [weights_path(self.preset), *([difference_path(self.preset)] if self.fidelity else [])]
         try:
             parts = [source.read_bytes() for source in sources]
-            version = metadata.version(self.engine)
         except OSError:
             what = f"fidelity {self.fidelity:g}" if weights_path(self.preset).is_file() else "released weights"
             raise Unavailable(f"the model '{self.preset}' has no {what} yet") from None
-        except metadata.PackageNotFoundError:
-            raise Unavailable(f"the engine '{self.engine}' is not installed") from None
+        try:
+            engine = runtime.version(self.engine)
+        except UsageError as error:
+            raise Unavailable(str(error)) from None
         form = f", fidelity {self.fidelity:g}" if difference_path(self.preset).is_file() else ""
         return Facts(
-            f"edgesr {edgesr.__version__} {self.preset}{form} ({self.engine} {version})",
-            digest(f"{self.engine} {version} {self.fidelity}", *parts, *_CODE),
+            f"edgesr {edgesr.__version__} {self.preset}{form} ({engine})",
+            digest(f"{self.engine} {engine} {self.fidelity}", *parts, *_CODE),
             parameters=int(preset.parameters.total),
             gflops=round(preset.gflops.total, 3),
         )
