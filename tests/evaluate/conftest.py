@@ -44,9 +44,13 @@ PUBLISHED = {
 }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
-    """Headless Chromium; the tests are skipped where there is none."""
+    """Headless Chromium; the tests are skipped where there is none.
+
+    Of a module, not of the session: were it open while tests elsewhere start processes, one that inherits its pipes could keep it
+    from ever closing.
+    """
     playwright = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
     if CHROMIUM is None:
         pytest.skip("no Chromium here: install Debian's package chromium, or set CHROMIUM to its path")
