@@ -63,6 +63,22 @@ def test_the_memory_of_the_benchmark_is_not_the_systems(lr, tmp_path):
     assert ballast.sum() > 0
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is told by Linux alone")
+@pytest.mark.parametrize(
+    ("program", "least", "most"),
+    [
+        ("sleep 0.3; cp {input} {output}", 0.5, 15),  # less than the process that starts it
+        ("cp {input} {output}; exec python -c 'import time; ballast = bytearray(150_000_000); time.sleep(0.1)'", 150, 200),
+        ("cp {input} {output}; python -c 'ballast = bytes(80_000_000) * 2; print()'; true", 160, 280),
+    ],
+)
+def test_the_memory_of_a_program_is_its_own(lr, tmp_path, program, least, most):
+    text = shlex.quote(program.replace("python", shlex.quote(sys.executable)))
+    tool = Worker(f"command:sh -c {text}", 1, 60)
+    assert least < tool.upscale(lr, "suite", "a.png", tmp_path / "out.png")["peak_rss_mb"] < most
+    tool.close()
+
+
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="cores cannot be chosen here")
 def test_a_program_with_many_threads_gets_the_cores_that_all_get(lr, tmp_path):
     tool = worker(tmp_path, f"{COPY}; open(sys.argv[0] + '.cores', 'w').write(str(len(os.sched_getaffinity(0))))")
