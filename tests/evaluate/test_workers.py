@@ -97,6 +97,14 @@ def test_an_error_is_told_and_the_next_picture_is_made(lr, tmp_path):
     tool.close()
 
 
+def test_a_system_that_takes_no_small_pictures_makes_the_first_as_any_other(lr, tmp_path):
+    Image.fromarray(photograph(40, 40)).save(lr)
+    tool = worker(tmp_path, f"from PIL import Image\nif Image.open(sys.argv[1]).width < 40: sys.exit('too small')\n{COPY}")
+    assert tool.upscale(lr, "suite", "a.png", tmp_path / "out.png")["seconds"] > 0
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "out.png")), photograph(40, 40))
+    tool.close()
+
+
 @pytest.mark.skipif(os.name == "nt", reason="signals are for Unix")
 def test_a_crash_is_told_and_the_next_picture_is_made(lr, tmp_path):
     tool = worker(tmp_path, f"if not os.path.exists('{tmp_path}/second'): os.kill(os.getppid(), signal.SIGSEGV)\n{COPY}")

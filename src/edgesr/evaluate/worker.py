@@ -55,7 +55,7 @@ def _upscale(system: Loaded, task: dict[str, Any], *, warm_up: bool) -> dict[str
     """Make one picture and write it as PNG; returns seconds, without files, and the memory so far."""
     lr, place = read_rgb(Path(task["lr"])), Place(task["suite"], task["picture"])
     if warm_up:
-        system(np.ascontiguousarray(lr[:WARM_UP, :WARM_UP]), place)
+        _warm_up(system, lr, place)
     start = time.perf_counter()
     out = system(lr, place)
     seconds = time.perf_counter() - start
@@ -63,6 +63,14 @@ def _upscale(system: Loaded, task: dict[str, Any], *, warm_up: bool) -> dict[str
     with atomic_write(Path(task["out"]), overwrite=True) as stream:
         Image.fromarray(out).save(stream, "PNG", compress_level=3)
     return {"seconds": seconds, "peak_rss_mb": peak}
+
+
+def _warm_up(system: Loaded, lr: np.ndarray, place: Place) -> None:
+    """Work once on a part of the picture; on the whole of it if the system takes no picture so small."""
+    try:
+        system(np.ascontiguousarray(lr[:WARM_UP, :WARM_UP]), place)
+    except Exception:  # the picture itself shows what is wrong, if anything is
+        system(lr, place)
 
 
 def _reason(error: Exception) -> str:
