@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -163,6 +164,19 @@ def test_a_system_that_cannot_run_is_skipped_with_its_reason(suite):
     done = edgesr_("evaluate", "suite", "--system", "gone=folder:nowhere")
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == b"edgesr: none of the systems can run here"
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="Node is not installed")
+def test_a_system_whose_files_are_damaged_leaves_the_others(suite):
+    Path("node_modules/@upscalerjs/esrgan-slim/models/x4").mkdir(parents=True)
+    damaged = {"weightsManifest": [{"weights": [{"name": 5, "shape": []}]}]}
+    Path("node_modules/@upscalerjs/esrgan-slim/models/x4/model.json").write_text(json.dumps(damaged))
+    Path("node_modules/@tensorflow/tfjs-node").mkdir(parents=True)
+    result, _, said = evaluated("suite", "--system", "bicubic", "upscalerjs-slim", *OFFLINE)
+    assert result["suites"]["suite"]["bicubic"]["n"] == 3
+    assert result["systems"]["upscalerjs-slim"]["skipped"]
+    assert "upscalerjs-slim is skipped" in said
+    assert "Traceback" not in said
 
 
 def test_what_was_made_is_not_made_again_and_what_changed_is(suite):

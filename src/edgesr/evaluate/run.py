@@ -20,6 +20,7 @@ from edgesr.evaluate.scoring import Compared, Reasons, Scores, Scoring
 from edgesr.evaluate.suites import Picture, Suite
 from edgesr.evaluate.systems import Facts, Named
 from edgesr.evaluate.systems.base import digest
+from edgesr.evaluate.unavailable import brief
 from edgesr.evaluate.workers import Worker, WorkerError
 from edgesr.presets import SCALE
 
@@ -131,9 +132,9 @@ def _contestants(systems: list[Named], threads: int, timeout: float, report: Rep
     for named in systems:
         try:
             contestants.append(Contestant(named, named.system.facts(), threads, timeout))
-        except EdgesrError as reason:  # noqa: PERF203 (each on its own)
-            skipped[named.name] = str(reason)
-            report(f"{named.name} is skipped: {reason}")
+        except Exception as error:  # noqa: PERF203 (each on its own: what a system's damaged files raise must not end the others)
+            skipped[named.name] = str(error) if isinstance(error, EdgesrError) else brief(error)
+            report(f"{named.name} is skipped: {skipped[named.name]}")
     if not contestants:
         raise EdgesrError("none of the systems can run here")
     return contestants, skipped
