@@ -90,12 +90,12 @@ class Suite:
             return lr, None
         hr = _read(picture.hr)
         height, width = (SCALE * side for side in lr.shape[:2])
-        spare = (hr.shape[0] - height, hr.shape[1] - width)
-        if spare != (0, 0) and not (self.benchmark and all(0 <= rest < SCALE for rest in spare)):
+        cropped = without_spare(hr, width, height)
+        if cropped is None or (cropped.shape != hr.shape and not self.benchmark):
             raise InputError(
                 f"{picture.hr}: is {hr.shape[1]}x{hr.shape[0]} px, but its LR asks for {width}x{height} px; crop or replace it"
             )
-        return lr, np.ascontiguousarray(hr[:height, :width])
+        return lr, np.ascontiguousarray(cropped)
 
 
 def find_suite(text: str, folder: Path | None) -> Suite:
@@ -119,6 +119,12 @@ def find_suite(text: str, folder: Path | None) -> Suite:
         raise UsageError(f"{found}: no LR folder in it; a suite holds LR/, and HR/ with the same file names")
     alone = picture_paths(found if flat else found / "LR")
     return Suite(name, [Picture(path.name, path, None) for path in alone], benchmark)
+
+
+def without_spare(hr: np.ndarray, width: int, height: int) -> np.ndarray | None:
+    """Cut `hr` (h, w, 3) to width x height px where packs left up to 3 px more, at the right and below; None for any other size."""
+    spare = (hr.shape[0] - height, hr.shape[1] - width)
+    return hr[:height, :width] if all(0 <= rest < SCALE for rest in spare) else None
 
 
 def fingerprint(hashes: Iterable[str]) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import copy
+import io
 import json
 import re
 
@@ -134,6 +136,23 @@ def test_a_picture_that_is_gone_or_broken_leaves_the_others(benchmark, tmp_path)
     assert picture["outputs"]["bicubic"] is None
     assert picture["outputs"]["nearest"] is None
     assert picture["outputs"]["edgesr:tiny"] is not None
+
+
+def test_a_reference_with_the_spare_pixels_that_packs_leave_is_shown_as_it_was_scored(benchmark, tmp_path) -> None:
+    result = copy.deepcopy(benchmark)
+    image = result["images"]["photos"]["img_0.png"]
+    with Image.open(image["hr"]) as hr:
+        for spare, shown in ((3, True), (4, False)):
+            wider = Image.new("RGB", (hr.width + spare, hr.height + 1))
+            wider.paste(hr)
+            wider.save(tmp_path / "wider.png")
+            image["hr"] = str(tmp_path / "wider.png")
+            page = page_of(result, tmp_path)
+            name = data_of(page)["shown"]["photos"]["pictures"]["img_0.png"]["hr"]
+            assert (name is not None) == shown
+            if shown:
+                encoded = re.search(rf'id="{name}">data:image/jpeg;base64,(.*?)</script>', page)[1]
+                assert Image.open(io.BytesIO(base64.b64decode(encoded))).size == hr.size
 
 
 def test_an_infinite_figure_is_shown_and_does_not_break_the_data(benchmark, tmp_path) -> None:
