@@ -6,7 +6,7 @@ Unlike `edgesr.data.suites`, which training trusts, this takes what is good of a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -134,7 +134,7 @@ def fingerprint(hashes: Iterable[str]) -> str:
 
 def _paired(suite: Suite, low: Path, high: Path, *, exact: bool) -> Suite:
     key = (lambda path: path.name) if exact else (lambda path: MARKS.sub("", path.stem))
-    lr, hr = ({key(path): path for path in picture_paths(folder)} for folder in (low, high))
+    lr, hr = (_by_key(suite, picture_paths(folder), key) for folder in (low, high))
     for name in sorted(lr.keys() | hr.keys()):
         if name in lr and name in hr:
             suite.pictures.append(Picture(lr[name].name, lr[name], hr[name]))
@@ -142,6 +142,16 @@ def _paired(suite: Suite, low: Path, high: Path, *, exact: bool) -> Suite:
             there, missing = (lr[name], high) if name in lr else (hr[name], low)
             suite.problems[there.name] = f"{there}: no picture of this name in {missing}; add it or remove this one"
     return suite
+
+
+def _by_key(suite: Suite, paths: list[Path], key: Callable[[Path], str]) -> dict[str, Path]:
+    """Return the pictures by `key`; of those that share one, the first, the others are problems of the suite."""
+    found: dict[str, Path] = {}
+    for path in paths:
+        first = found.setdefault(key(path), path)
+        if first is not path:
+            suite.problems[path.name] = f"{path}: pairs like {first.name}, which is taken; rename or remove one of them"
+    return found
 
 
 def _nowhere(text: str, folder: Path | None, benchmark: Benchmark | None) -> str:
