@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -115,16 +116,24 @@ def test_a_crash_is_told_and_the_next_picture_is_made(lr, tmp_path):
     tool.close()
 
 
-def test_a_hang_is_ended_with_all_that_it_started(lr, tmp_path, started):
-    tool = worker(tmp_path, "time.sleep(600)", timeout=1)
+def test_a_hang_is_ended_with_all_that_it_started(lr, tmp_path, started, monkeypatch):
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    note = f"import tempfile; open({str(tmp_path / 'note')!r}, 'w').write(tempfile.mkdtemp() + ' ' + sys.argv[1])"
+    tool = worker(tmp_path, f"{note}; time.sleep(600)", timeout=3)
     start = time.monotonic()
-    with pytest.raises(WorkerError, match=r"no result after 1 s \(--timeout\)"):
+    with pytest.raises(WorkerError, match=r"no result after 3 s \(--timeout\)"):
         tool.upscale(lr, "suite", "a.png", tmp_path / "out.png")
     assert time.monotonic() - start < 30
     deadline = time.monotonic() + 5
     while started() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert started() == []
+    own, given = map(Path, (tmp_path / "note").read_text().split())
+    assert temporary in own.parents
+    assert temporary in given.parents
+    assert list(temporary.iterdir()) == []  # of the program's files, and of those that it was given
 
 
 def test_a_system_that_always_hangs_is_given_up(lr, tmp_path):
