@@ -192,6 +192,25 @@ def test_what_was_made_is_not_made_again_and_what_changed_is(suite):
     assert Path("log").read_text().count("made") == 4 + 3 * warm_up
 
 
+def test_times_of_different_runs_are_told_apart_and_again_times_all_in_one(suite):
+    words, sentence = ["suite", "--limit", "2", *OFFLINE], "The times are of different runs"
+    first, printed, _ = evaluated(*words, "--system", logging())
+    assert (first["times_mixed"], sentence in printed) == (False, False)
+    mixed, printed, _ = evaluated(*words, "--system", logging(), "bicubic", "--html", "report.html")
+    assert (mixed["times_mixed"], sentence in printed, sentence in Path("report.html").read_text()) == (True, True, True)
+    (tool,), (bicubic,) = (mixed["systems"][name]["timed_in"] for name in ("tool", "bicubic"))
+    assert first["systems"]["tool"]["timed_in"] == [tool]
+    assert tool < bicubic
+    again, printed, _ = evaluated(*words, "--system", logging(), "bicubic", "--again")
+    assert (again["times_mixed"], sentence in printed) == (False, False)
+    assert again["systems"]["tool"]["timed_in"] == again["systems"]["bicubic"]["timed_in"] > [bicubic]
+    assert Path("log").read_text().count("made") == 2 * (2 + 1)  # with the warm-up; the second run made nothing
+    assert again["suites"]["suite"]["tool"]["psnr"] == first["suites"]["suite"]["tool"]["psnr"]
+    more = evaluated("suite", "--system", logging(), "bicubic", *OFFLINE)[0]  # as a run that goes on
+    assert more["times_mixed"] is False
+    assert len(more["systems"]["tool"]["timed_in"]) == 2
+
+
 @pytest.mark.skipif(os.name == "nt", reason="signals are for Unix")
 @pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
 def test_a_run_that_was_stopped_goes_on_where_it_was(suite, how, code):

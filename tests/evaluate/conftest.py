@@ -109,6 +109,7 @@ def benchmark_of(tmp_path_factory):
                 }
                 for number, (name, (seconds, parameters, gflops, memory)) in enumerate(costs.items())
             },
+            "times_mixed": False,
             "problems": {},
             "published": [PUBLISHED],
             "suite_info": {name: {"pictures": len(images), "as_known": None} for name, (images, _) in suites.items()},

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from edgesr.evaluate.results import TIMES_MIXED
+
 Json = dict[str, Any]
 NAME_WIDTH = 34
 
@@ -41,6 +43,8 @@ def _costs(result: Json) -> Iterator[str]:
             figures = ((facts["seconds_per_megapixel"], 3), (facts["peak_rss_mb"], 0), (millions, 2), (facts["gflops"], 1))
             rows.append([_short(system), *(_number(*figure) for figure in figures)])
     yield from _aligned(rows)
+    if result["times_mixed"]:
+        yield TIMES_MIXED
     yield ""
 
 

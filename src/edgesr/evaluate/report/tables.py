@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 from html import escape
 
 from edgesr.evaluate.report.figures import count, figure, share, significant
+from edgesr.evaluate.results import TIMES_MIXED
 
 FEW = 5  # lines that need no folding
 COSTS = {  # field of a system -> title, unit
@@ -50,7 +51,8 @@ def suite(result: dict, name: str) -> str:
     table = _table(f"{name}: measured on this machine, {_pictures(result, name)}", head, rows, f"table-{number}")
     left_out = result["problems"].get(name, {})
     out = [f"Left out: {reason if image in reason else f'{image}: {reason}'}" for image, reason in left_out.items()]
-    notes = _list([*out, *_missing(result["metrics"], scored)]) + _failures(scored)
+    mixed = [TIMES_MIXED] if result["times_mixed"] else []
+    notes = _list([*mixed, *out, *_missing(result["metrics"], scored)]) + _failures(scored)
     return f'<section class="suite" id="suite-{number}"><h3>{escape(name)}</h3>{table}{notes}</section>'
 
 
