@@ -152,7 +152,21 @@ def test_an_output_of_the_wrong_size_is_no_result(suite):
     assert rows["tool"]["failed"]["0.png"] == "the output is 48x128 px, not 96x128"
     assert "psnr" not in rows["tool"]
     assert "0.png: tool: the output is 48x128 px, not 96x128" in said
-    assert "failed: tool on 3 pictures of suite" in printed
+    assert "failed: tool on all 3 pictures of suite" in printed
+
+
+def test_figures_over_fewer_pictures_are_marked(suite):
+    Image.fromarray(photograph(32, 40)).save(suite / "LR" / "2.png")
+    Image.fromarray(photograph(128, 160)).save(suite / "HR" / "2.png")
+    Path("theirs").mkdir()
+    for index in range(3):
+        Image.open(suite / "HR" / "0.png").save(f"theirs/{index}.png")  # too narrow for the last
+    result, printed, _ = evaluated("suite", "--system", "bicubic", "theirs=folder:theirs", *OFFLINE, code=1)
+    assert result["suites"]["suite"]["theirs"]["n"] == 2
+    lines = printed.splitlines()
+    assert next(line for line in lines if line.startswith("theirs")).endswith("2 of 3")
+    assert next(line for line in lines if line.startswith("bicubic")).split()[-1] == "3"
+    assert "failed: theirs on 1 of 3 pictures (its figures, over the other 2, are not to be compared" in printed
 
 
 def test_a_system_that_cannot_run_is_skipped_with_its_reason(suite):

@@ -90,6 +90,32 @@ def test_a_failure_a_skipped_system_and_a_picture_left_out_are_named_with_their_
     assert "skipped: no weights were found" in page
 
 
+def test_the_best_figure_is_sought_among_those_over_every_picture(benchmark, tmp_path) -> None:
+    result = copy.deepcopy(benchmark)
+    rows = result["suites"]["photos"]
+    rows["nearest"] |= {"psnr": 99.0, "n": 6, "failed": {"img_3.png": "took longer than 60 s"}}
+    rows["bicubic"]["psnr"], rows["edgesr:tiny"]["psnr"] = 30.0, 31.0
+    page = page_of(result, tmp_path)
+    section = re.search(r"<h3>photos</h3>(.*?)</section>", page, re.S)[1]
+    cells = {name: re.search(rf'<th scope="row">{name}</th><td class="(\w+)"', section)[1] for name in ("nearest", "bicubic")}
+    assert cells == {"nearest": "number", "bicubic": "number"}
+    assert '<td class="best" data-value="31.0">' in section
+    assert "The figures of nearest are over 6 of 7 pictures: not to be compared with the others" in section
+    assert "measured; failed on 1 of 9 pictures" in page
+
+
+def test_a_system_that_failed_on_everything_is_not_said_to_be_measured(benchmark, tmp_path) -> None:
+    result = copy.deepcopy(benchmark)
+    for suite, rows in result["suites"].items():
+        failed = dict.fromkeys(result["images"][suite], "no memory")
+        rows["nearest"] = {"seconds": None, "n": 0, "intervals": {}, "unavailable": {}, "failed": failed}
+    row = re.search(
+        r'<table class="sortable"><caption id="table-systems">.*?nearest</th>(.*?)</tr>', page_of(result, tmp_path)
+    )[1]
+    assert "failed on all 9 pictures" in row
+    assert "measured" not in row
+
+
 def test_many_failures_are_folded_and_all_there(benchmark, tmp_path) -> None:
     result = copy.deepcopy(benchmark)
     result["suites"]["photos"]["bicubic"]["failed"] = dict.fromkeys(benchmark["images"]["photos"], "no memory")
