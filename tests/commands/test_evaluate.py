@@ -92,7 +92,11 @@ def test_one_command_gives_quality_and_cost_of_all_systems(suite):
     lines = printed.splitlines()
     assert f"{bicubic['psnr']:.2f}" in next(line for line in lines if line.startswith("bicubic"))
     published = printed[printed.index("PUBLISHED by others, NOT measured here") :]
-    assert "StableSR" in published
+    (line,) = (line for line in published.splitlines() if line.startswith("StableSR"))
+    assert line.endswith("arXiv 2503.13358v5, table 17")
+    for entry in result["published"]:  # a figure that nobody can look up is none
+        assert entry["reported_in"].startswith("arXiv ")
+        assert entry["source"].startswith("arXiv ")
     assert "edgesr:tiny" not in published
 
 

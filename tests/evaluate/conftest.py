@@ -40,6 +40,7 @@ PUBLISHED = {
     "suite": "DIV2K-Val",
     "protocol": "128 to 512",
     "source": "a paper",
+    "reported_in": "another paper, table 17",
     "figures": {"psnr": 23.72},
 }
 

@@ -75,10 +75,10 @@ def _published(result: Json) -> Iterator[str]:
         return
     yield "PUBLISHED by others, NOT measured here; other suites, other programs: not to be compared with the tables above"
     metrics = list(dict.fromkeys(name for entry in result["published"] for name in entry["figures"]))
-    rows = [["", "suite", *(name.upper() for name in metrics), "source"]]
+    rows = [["", "suite", *(name.upper() for name in metrics), "reported in"]]
     for entry in result["published"]:
         figures = [_number(entry["figures"].get(name), 3 if entry["figures"].get(name, 9) < 1 else 2) for name in metrics]
-        rows.append([entry["system"], entry["suite"], *figures, entry["source"]])
+        rows.append([entry["system"], entry["suite"], *figures, entry["reported_in"]])
     yield from _aligned(rows, left=(0, 1, len(rows[0]) - 1))
 
 

@@ -90,12 +90,12 @@ def published(result: dict) -> str:
     head = [_head("System"), _head("Suite", text=True)]
     directions = {name: known[name]["better"] for name in names if name in known}
     head += [_head(name.upper(), better=directions.get(name, "")) for name in names]  # papers rarely say which variant
-    head += [_head("Protocol", text=True), _head("Source", text=True)]
+    head += [_head("Protocol", text=True), _head("Paper of the system", text=True), _head("Reported in", text=True)]
     rows = []
     for entry in entries:
         cells = [_name(entry["system"]), _text(entry["suite"])]
         cells += [_number(entry["figures"].get(name), figure(entry["figures"].get(name))) for name in names]
-        rows.append("".join([*cells, _text(entry["protocol"]), _text(entry["source"])]))
+        rows.append("".join([*cells, *(_text(entry[key]) for key in ("protocol", "source", "reported_in"))]))
     return _table("Published by others, not measured here", head, rows, "table-published")
 
 
