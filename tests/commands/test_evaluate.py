@@ -100,6 +100,11 @@ def test_one_command_gives_quality_and_cost_of_all_systems(suite):
     assert "edgesr:tiny" not in published
 
 
+def test_the_help_tells_which_weights_no_folder_brings():
+    told = " ".join(edgesr_("evaluate", "--help").stdout.decode().split())
+    assert "not of MUSIQ and CLIP-IQA, for which pyiqa has a cache of its own" in told
+
+
 def test_a_suite_without_reference_has_no_figure_that_needs_one(suite):
     for path in (suite / "HR").iterdir():
         path.unlink()

@@ -65,7 +65,11 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
         "--timeout", type=whole(1), default=600, metavar="S", help="seconds a picture may take (default: %(default)s)"
     )
     verb.add_argument(
-        "--weights", type=Path, metavar="DIR", help="folder with weights of metrics, as their makers name the files"
+        "--weights",
+        type=Path,
+        metavar="DIR",
+        help="folder with weights of metrics, as their makers name the files; not of MUSIQ and CLIP-IQA, for which pyiqa has a "
+        "cache of its own",
     )
     verb.add_argument(
         "--again", action="store_true", help="make and time every picture anew, all systems in this run, whatever is kept"
