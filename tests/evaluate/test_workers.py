@@ -162,4 +162,5 @@ def test_a_worker_ends_with_the_benchmark(lr, tmp_path, started):
     (process,) = started()
     bicubic._process.stdin.close()  # as when the benchmark is killed
     process.wait(10)
+    assert not bicubic._folder.exists()
     bicubic.close()

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-POLL = 0.01  # seconds between two looks at a program that runs
+POLL, SPARING = 0.01, 0.25  # seconds between two looks at a program that runs: at first, and at most
 
 
 def peak_rss_mb(pid: int | None = None) -> float | None:
@@ -25,8 +25,8 @@ def peak_rss_mb(pid: int | None = None) -> float | None:
 class Watch:
     """The most that one process of a program, or of those that it starts, has held; read while the program runs.
 
-    What it takes in its last hundredth of a second may be missed, unless it is more than this process has held itself: then the
-    system tells it exactly.
+    What it takes after the last look may be missed, unless it is more than this process has held itself: then the system tells it
+    exactly. The longer the program runs the rarer the looks, for they take a little of its time.
     """
 
     def __init__(self) -> None:
@@ -38,11 +38,13 @@ class Watch:
         done = threading.Event()
 
         def look() -> None:
+            pause = POLL
             while True:
                 for each in (pid, *_descendants(pid)):
                     self._seen = _larger(self._seen, peak_rss_mb(each))
-                if done.wait(POLL):
+                if done.wait(pause):
                     return
+                pause = min(1.1 * pause, SPARING)
 
         thread = threading.Thread(target=look, daemon=True)
         thread.start()
