@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -91,8 +92,17 @@ def test_one_command_gives_quality_and_cost_of_all_systems(suite):
     lines = printed.splitlines()
     assert f"{bicubic['psnr']:.2f}" in next(line for line in lines if line.startswith("bicubic"))
     published = printed[printed.index("PUBLISHED by others, NOT measured here") :]
-    assert "StableSR" in published
+    (line,) = (line for line in published.splitlines() if line.startswith("StableSR"))
+    assert line.endswith("arXiv 2503.13358v5, table 17")
+    for entry in result["published"]:  # a figure that nobody can look up is none
+        assert entry["reported_in"].startswith("arXiv ")
+        assert entry["source"].startswith("arXiv ")
     assert "edgesr:tiny" not in published
+
+
+def test_the_help_tells_which_weights_no_folder_brings():
+    told = " ".join(edgesr_("evaluate", "--help").stdout.decode().split())
+    assert "not of MUSIQ and CLIP-IQA, for which pyiqa has a cache of its own" in told
 
 
 def test_a_suite_without_reference_has_no_figure_that_needs_one(suite):
@@ -151,7 +161,21 @@ def test_an_output_of_the_wrong_size_is_no_result(suite):
     assert rows["tool"]["failed"]["0.png"] == "the output is 48x128 px, not 96x128"
     assert "psnr" not in rows["tool"]
     assert "0.png: tool: the output is 48x128 px, not 96x128" in said
-    assert "failed: tool on 3 pictures of suite" in printed
+    assert "failed: tool on all 3 pictures of suite" in printed
+
+
+def test_figures_over_fewer_pictures_are_marked(suite):
+    Image.fromarray(photograph(32, 40)).save(suite / "LR" / "2.png")
+    Image.fromarray(photograph(128, 160)).save(suite / "HR" / "2.png")
+    Path("theirs").mkdir()
+    for index in range(3):
+        Image.open(suite / "HR" / "0.png").save(f"theirs/{index}.png")  # too narrow for the last
+    result, printed, _ = evaluated("suite", "--system", "bicubic", "theirs=folder:theirs", *OFFLINE, code=1)
+    assert result["suites"]["suite"]["theirs"]["n"] == 2
+    lines = printed.splitlines()
+    assert next(line for line in lines if line.startswith("theirs")).endswith("2 of 3")
+    assert next(line for line in lines if line.startswith("bicubic")).split()[-1] == "3"
+    assert "failed: theirs on 1 of 3 pictures (its figures, over the other 2, are not to be compared" in printed
 
 
 def test_a_system_that_cannot_run_is_skipped_with_its_reason(suite):
@@ -165,6 +189,19 @@ def test_a_system_that_cannot_run_is_skipped_with_its_reason(suite):
     assert done.stderr.splitlines()[-1] == b"edgesr: none of the systems can run here"
 
 
+@pytest.mark.skipif(not shutil.which("node"), reason="Node is not installed")
+def test_a_system_whose_files_are_damaged_leaves_the_others(suite):
+    Path("node_modules/@upscalerjs/esrgan-slim/models/x4").mkdir(parents=True)
+    damaged = {"weightsManifest": [{"weights": [{"name": 5, "shape": []}]}]}
+    Path("node_modules/@upscalerjs/esrgan-slim/models/x4/model.json").write_text(json.dumps(damaged))
+    Path("node_modules/@tensorflow/tfjs-node").mkdir(parents=True)
+    result, _, said = evaluated("suite", "--system", "bicubic", "upscalerjs-slim", *OFFLINE)
+    assert result["suites"]["suite"]["bicubic"]["n"] == 3
+    assert result["systems"]["upscalerjs-slim"]["skipped"]
+    assert "upscalerjs-slim is skipped" in said
+    assert "Traceback" not in said
+
+
 def test_what_was_made_is_not_made_again_and_what_changed_is(suite):
     first, _, _ = evaluated("suite", "--system", logging(), "--limit", "2", *OFFLINE)
     warm_up = 1
@@ -176,6 +213,25 @@ def test_what_was_made_is_not_made_again_and_what_changed_is(suite):
     Image.fromarray(photograph(32, 24)).save(suite / "LR" / "0.png")
     evaluated("suite", "--system", logging(), *OFFLINE)
     assert Path("log").read_text().count("made") == 4 + 3 * warm_up
+
+
+def test_times_of_different_runs_are_told_apart_and_again_times_all_in_one(suite):
+    words, sentence = ["suite", "--limit", "2", *OFFLINE], "The times are of different runs"
+    first, printed, _ = evaluated(*words, "--system", logging())
+    assert (first["times_mixed"], sentence in printed) == (False, False)
+    mixed, printed, _ = evaluated(*words, "--system", logging(), "bicubic", "--html", "report.html")
+    assert (mixed["times_mixed"], sentence in printed, sentence in Path("report.html").read_text()) == (True, True, True)
+    (tool,), (bicubic,) = (mixed["systems"][name]["timed_in"] for name in ("tool", "bicubic"))
+    assert first["systems"]["tool"]["timed_in"] == [tool]
+    assert tool < bicubic
+    again, printed, _ = evaluated(*words, "--system", logging(), "bicubic", "--again")
+    assert (again["times_mixed"], sentence in printed) == (False, False)
+    assert again["systems"]["tool"]["timed_in"] == again["systems"]["bicubic"]["timed_in"] > [bicubic]
+    assert Path("log").read_text().count("made") == 2 * (2 + 1)  # with the warm-up; the second run made nothing
+    assert again["suites"]["suite"]["tool"]["psnr"] == first["suites"]["suite"]["tool"]["psnr"]
+    more = evaluated("suite", "--system", logging(), "bicubic", *OFFLINE)[0]  # as a run that goes on
+    assert more["times_mixed"] is False
+    assert len(more["systems"]["tool"]["timed_in"]) == 2
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are for Unix")

@@ -40,13 +40,18 @@ PUBLISHED = {
     "suite": "DIV2K-Val",
     "protocol": "128 to 512",
     "source": "a paper",
+    "reported_in": "another paper, table 17",
     "figures": {"psnr": 23.72},
 }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
-    """Headless Chromium; the tests are skipped where there is none."""
+    """Headless Chromium; the tests are skipped where there is none.
+
+    Of a module, not of the session: were it open while tests elsewhere start processes, one that inherits its pipes could keep it
+    from ever closing.
+    """
     playwright = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
     if CHROMIUM is None:
         pytest.skip("no Chromium here: install Debian's package chromium, or set CHROMIUM to its path")
@@ -105,6 +110,7 @@ def benchmark_of(tmp_path_factory):
                 }
                 for number, (name, (seconds, parameters, gflops, memory)) in enumerate(costs.items())
             },
+            "times_mixed": False,
             "problems": {},
             "published": [PUBLISHED],
             "suite_info": {name: {"pictures": len(images), "as_known": None} for name, (images, _) in suites.items()},

@@ -64,6 +64,15 @@ def test_the_partners_that_are_missing_are_named_and_the_others_stay(tmp_path):
     assert suite.problems["only-large.png"].split(";")[0].endswith("LR")
 
 
+def test_pictures_that_claim_the_same_partner_are_named(tmp_path):
+    for name in ("LR_bicubic/X4/babyx4.png", "LR_bicubic/X4/baby_LR4.png"):
+        save(tmp_path / "Set5" / name, 10, 6)
+    save(tmp_path / "Set5" / "HR" / "baby.png", 40, 24)
+    suite = find_suite("Set5", tmp_path)
+    assert [picture.name for picture in suite.pictures] == ["baby_LR4.png"]
+    assert "pairs like baby_LR4.png, which is taken" in suite.problems["babyx4.png"]
+
+
 def test_the_border_that_packs_leave_on_hr_is_cut_off_known_suites_alone(tmp_path):
     for name in ("Set5", "mine"):
         save(tmp_path / name / "LR" / "a.png", 10, 6)

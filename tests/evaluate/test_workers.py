@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -63,6 +64,22 @@ def test_the_memory_of_the_benchmark_is_not_the_systems(lr, tmp_path):
     assert ballast.sum() > 0
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is told by Linux alone")
+@pytest.mark.parametrize(
+    ("program", "least", "most"),
+    [
+        ("sleep 0.3; cp {input} {output}", 0.5, 15),  # less than the process that starts it
+        ("cp {input} {output}; exec python -c 'import time; ballast = bytearray(150_000_000); time.sleep(0.1)'", 150, 200),
+        ("cp {input} {output}; python -c 'ballast = bytes(80_000_000) * 2; print()'; true", 160, 280),
+    ],
+)
+def test_the_memory_of_a_program_is_its_own(lr, tmp_path, program, least, most):
+    text = shlex.quote(program.replace("python", shlex.quote(sys.executable)))
+    tool = Worker(f"command:sh -c {text}", 1, 60)
+    assert least < tool.upscale(lr, "suite", "a.png", tmp_path / "out.png")["peak_rss_mb"] < most
+    tool.close()
+
+
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="cores cannot be chosen here")
 def test_a_program_with_many_threads_gets_the_cores_that_all_get(lr, tmp_path):
     tool = worker(tmp_path, f"{COPY}; open(sys.argv[0] + '.cores', 'w').write(str(len(os.sched_getaffinity(0))))")
@@ -81,6 +98,14 @@ def test_an_error_is_told_and_the_next_picture_is_made(lr, tmp_path):
     tool.close()
 
 
+def test_a_system_that_takes_no_small_pictures_makes_the_first_as_any_other(lr, tmp_path):
+    Image.fromarray(photograph(40, 40)).save(lr)
+    tool = worker(tmp_path, f"from PIL import Image\nif Image.open(sys.argv[1]).width < 40: sys.exit('too small')\n{COPY}")
+    assert tool.upscale(lr, "suite", "a.png", tmp_path / "out.png")["seconds"] > 0
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "out.png")), photograph(40, 40))
+    tool.close()
+
+
 @pytest.mark.skipif(os.name == "nt", reason="signals are for Unix")
 def test_a_crash_is_told_and_the_next_picture_is_made(lr, tmp_path):
     tool = worker(tmp_path, f"if not os.path.exists('{tmp_path}/second'): os.kill(os.getppid(), signal.SIGSEGV)\n{COPY}")
@@ -91,16 +116,24 @@ def test_a_crash_is_told_and_the_next_picture_is_made(lr, tmp_path):
     tool.close()
 
 
-def test_a_hang_is_ended_with_all_that_it_started(lr, tmp_path, started):
-    tool = worker(tmp_path, "time.sleep(600)", timeout=1)
+def test_a_hang_is_ended_with_all_that_it_started(lr, tmp_path, started, monkeypatch):
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    note = f"import tempfile; open({str(tmp_path / 'note')!r}, 'w').write(tempfile.mkdtemp() + ' ' + sys.argv[1])"
+    tool = worker(tmp_path, f"{note}; time.sleep(600)", timeout=3)
     start = time.monotonic()
-    with pytest.raises(WorkerError, match=r"no result after 1 s \(--timeout\)"):
+    with pytest.raises(WorkerError, match=r"no result after 3 s \(--timeout\)"):
         tool.upscale(lr, "suite", "a.png", tmp_path / "out.png")
     assert time.monotonic() - start < 30
     deadline = time.monotonic() + 5
     while started() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert started() == []
+    own, given = map(Path, (tmp_path / "note").read_text().split())
+    assert temporary in own.parents
+    assert temporary in given.parents
+    assert list(temporary.iterdir()) == []  # of the program's files, and of those that it was given
 
 
 def test_a_system_that_always_hangs_is_given_up(lr, tmp_path):
@@ -129,4 +162,5 @@ def test_a_worker_ends_with_the_benchmark(lr, tmp_path, started):
     (process,) = started()
     bicubic._process.stdin.close()  # as when the benchmark is killed
     process.wait(10)
+    assert not bicubic._folder.exists()
     bicubic.close()

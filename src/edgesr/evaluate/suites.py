@@ -6,7 +6,7 @@ Unlike `edgesr.data.suites`, which training trusts, this takes what is good of a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -90,12 +90,12 @@ class Suite:
             return lr, None
         hr = _read(picture.hr)
         height, width = (SCALE * side for side in lr.shape[:2])
-        spare = (hr.shape[0] - height, hr.shape[1] - width)
-        if spare != (0, 0) and not (self.benchmark and all(0 <= rest < SCALE for rest in spare)):
+        cropped = without_spare(hr, width, height)
+        if cropped is None or (cropped.shape != hr.shape and not self.benchmark):
             raise InputError(
                 f"{picture.hr}: is {hr.shape[1]}x{hr.shape[0]} px, but its LR asks for {width}x{height} px; crop or replace it"
             )
-        return lr, np.ascontiguousarray(hr[:height, :width])
+        return lr, np.ascontiguousarray(cropped)
 
 
 def find_suite(text: str, folder: Path | None) -> Suite:
@@ -121,6 +121,12 @@ def find_suite(text: str, folder: Path | None) -> Suite:
     return Suite(name, [Picture(path.name, path, None) for path in alone], benchmark)
 
 
+def without_spare(hr: np.ndarray, width: int, height: int) -> np.ndarray | None:
+    """Cut `hr` (h, w, 3) to width x height px where packs left up to 3 px more, at the right and below; None for any other size."""
+    spare = (hr.shape[0] - height, hr.shape[1] - width)
+    return hr[:height, :width] if all(0 <= rest < SCALE for rest in spare) else None
+
+
 def fingerprint(hashes: Iterable[str]) -> str:
     """Checksum of a suite from the hashes of its pictures' pixels, in any order and whatever the files are called."""
     return digest("\n".join(sorted(hashes)))
@@ -128,7 +134,7 @@ def fingerprint(hashes: Iterable[str]) -> str:
 
 def _paired(suite: Suite, low: Path, high: Path, *, exact: bool) -> Suite:
     key = (lambda path: path.name) if exact else (lambda path: MARKS.sub("", path.stem))
-    lr, hr = ({key(path): path for path in picture_paths(folder)} for folder in (low, high))
+    lr, hr = (_by_key(suite, picture_paths(folder), key) for folder in (low, high))
     for name in sorted(lr.keys() | hr.keys()):
         if name in lr and name in hr:
             suite.pictures.append(Picture(lr[name].name, lr[name], hr[name]))
@@ -136,6 +142,16 @@ def _paired(suite: Suite, low: Path, high: Path, *, exact: bool) -> Suite:
             there, missing = (lr[name], high) if name in lr else (hr[name], low)
             suite.problems[there.name] = f"{there}: no picture of this name in {missing}; add it or remove this one"
     return suite
+
+
+def _by_key(suite: Suite, paths: list[Path], key: Callable[[Path], str]) -> dict[str, Path]:
+    """Return the pictures by `key`; of those that share one, the first, the others are problems of the suite."""
+    found: dict[str, Path] = {}
+    for path in paths:
+        first = found.setdefault(key(path), path)
+        if first is not path:
+            suite.problems[path.name] = f"{path}: pairs like {first.name}, which is taken; rename or remove one of them"
+    return found
 
 
 def _nowhere(text: str, folder: Path | None, benchmark: Benchmark | None) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from edgesr.evaluate.results import TIMES_MIXED
+
 Json = dict[str, Any]
 NAME_WIDTH = 34
 
@@ -26,7 +28,7 @@ def _suites(result: Json) -> Iterator[str]:
         rows = [["", *(_heading(result, name) for name in metrics), "s a picture", "n"]]
         for system, row in systems.items():
             figures = [_figure(row.get(name), result["metrics"][name]["unit"]) for name in metrics]
-            rows.append([_short(system), *figures, _number(row["seconds"], 2), str(row["n"])])
+            rows.append([_short(system), *figures, _number(row["seconds"], 2), _count(row)])
         yield from _aligned(rows)
         yield ""
 
@@ -41,6 +43,8 @@ def _costs(result: Json) -> Iterator[str]:
             figures = ((facts["seconds_per_megapixel"], 3), (facts["peak_rss_mb"], 0), (millions, 2), (facts["gflops"], 1))
             rows.append([_short(system), *(_number(*figure) for figure in figures)])
     yield from _aligned(rows)
+    if result["times_mixed"]:
+        yield TIMES_MIXED
     yield ""
 
 
@@ -60,7 +64,7 @@ def _notes(result: Json) -> Iterator[str]:
     for suite, systems in result["suites"].items():
         for system, row in systems.items():
             if row["failed"]:
-                yield f"failed: {system} on {len(row['failed'])} pictures of {suite}: {', '.join(row['failed'])}"
+                yield f"failed: {system} on {_failed(row)} of {suite}: {', '.join(row['failed'])}"
         for picture, reason in result["problems"].get(suite, {}).items():
             yield f"not scored: {suite}: {picture}: {reason}"
     yield ""
@@ -71,11 +75,22 @@ def _published(result: Json) -> Iterator[str]:
         return
     yield "PUBLISHED by others, NOT measured here; other suites, other programs: not to be compared with the tables above"
     metrics = list(dict.fromkeys(name for entry in result["published"] for name in entry["figures"]))
-    rows = [["", "suite", *(name.upper() for name in metrics), "source"]]
+    rows = [["", "suite", *(name.upper() for name in metrics), "reported in"]]
     for entry in result["published"]:
         figures = [_number(entry["figures"].get(name), 3 if entry["figures"].get(name, 9) < 1 else 2) for name in metrics]
-        rows.append([entry["system"], entry["suite"], *figures, entry["source"]])
+        rows.append([entry["system"], entry["suite"], *figures, entry["reported_in"]])
     yield from _aligned(rows, left=(0, 1, len(rows[0]) - 1))
+
+
+def _count(row: Json) -> str:
+    return f"{row['n']} of {row['n'] + len(row['failed'])}" if row["failed"] else str(row["n"])
+
+
+def _failed(row: Json) -> str:
+    failed, done = len(row["failed"]), row["n"]
+    if not done:
+        return f"all {failed} pictures"
+    return f"{failed} of {failed + done} pictures (its figures, over the other {done}, are not to be compared with those of others)"
 
 
 def _heading(result: Json, name: str) -> str:

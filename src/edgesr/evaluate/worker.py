@@ -1,4 +1,5 @@
-"""One system of the benchmark in a process of its own: `python -m edgesr.evaluate.worker SYSTEM THREADS`, driven by `workers`.
+"""One system of the benchmark in a process of its own: `python -m edgesr.evaluate.worker SYSTEM THREADS FOLDER`, driven by
+`workers`; FOLDER is for temporary files.
 
 Its memory is then its own, and when it crashes or hangs the others go on. One JSON line in for each picture, {"lr", "suite",
 "picture", "out"}, and one out: {"seconds", "peak_rss_mb"}, or {"error"}; before the first picture {} or {"error"}.
@@ -8,7 +9,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any, TextIO
@@ -29,8 +32,18 @@ def main() -> None:
     """Load the system, then answer until standard input ends."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever a library prints must not get among the answers
-    spec, threads = sys.argv[1], int(sys.argv[2])
+    spec, threads, folder = sys.argv[1], int(sys.argv[2]), sys.argv[3]
     _keep_to(threads)
+    # What it starts puts its files there too.
+    os.environ.update(dict.fromkeys(("TMPDIR", "TEMP", "TMP"), folder))
+    tempfile.tempdir = None
+    try:
+        _serve(answers, spec, threads)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)  # if the benchmark was killed, nobody else will
+
+
+def _serve(answers: TextIO, spec: str, threads: int) -> None:
     try:
         system = parse(spec).system.load(threads)
     except Exception as error:  # what a library raises for its own files can be anything
@@ -55,7 +68,7 @@ def _upscale(system: Loaded, task: dict[str, Any], *, warm_up: bool) -> dict[str
     """Make one picture and write it as PNG; returns seconds, without files, and the memory so far."""
     lr, place = read_rgb(Path(task["lr"])), Place(task["suite"], task["picture"])
     if warm_up:
-        system(np.ascontiguousarray(lr[:WARM_UP, :WARM_UP]), place)
+        _warm_up(system, lr, place)
     start = time.perf_counter()
     out = system(lr, place)
     seconds = time.perf_counter() - start
@@ -63,6 +76,14 @@ def _upscale(system: Loaded, task: dict[str, Any], *, warm_up: bool) -> dict[str
     with atomic_write(Path(task["out"]), overwrite=True) as stream:
         Image.fromarray(out).save(stream, "PNG", compress_level=3)
     return {"seconds": seconds, "peak_rss_mb": peak}
+
+
+def _warm_up(system: Loaded, lr: np.ndarray, place: Place) -> None:
+    """Work once on a part of the picture; on the whole of it if the system takes no picture so small."""
+    try:
+        system(np.ascontiguousarray(lr[:WARM_UP, :WARM_UP]), place)
+    except Exception:  # the picture itself shows what is wrong, if anything is
+        system(lr, place)
 
 
 def _reason(error: Exception) -> str:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import queue
+import shutil
 import signal
 import subprocess
 import sys
@@ -30,6 +31,7 @@ class Worker:
 
     def __init__(self, spec: str, threads: int, timeout: float) -> None:
         self._command = [sys.executable, "-m", "edgesr.evaluate.worker", spec, str(threads)]
+        self._folder: Path | None = None  # of its temporary files, which a killed process leaves behind
         self._environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(threads))}
         self._timeout = timeout
         self._process: subprocess.Popen[str] | None = None
@@ -56,8 +58,9 @@ class Worker:
 
     def _start(self) -> subprocess.Popen[str]:
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (it lives as long as the process)
+        self._folder = Path(tempfile.mkdtemp(prefix="edgesr-"))
         process = self._process = subprocess.Popen(
-            self._command,
+            [*self._command, str(self._folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,
@@ -110,6 +113,9 @@ class Worker:
         if self._stderr is not None:
             self._stderr.close()
             self._stderr = None
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
 
 
 def _end(process: subprocess.Popen[str]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import copy
+import io
 import json
 import re
 
@@ -72,7 +74,7 @@ def test_published_figures_stand_in_a_table_of_their_own(benchmark, tmp_path) ->
     measured, published = page.split('<section id="published">')
     assert "OSEDiff" not in measured
     assert "not measured here" in published
-    assert published.index("OSEDiff") < published.index("a paper")
+    assert published.index("OSEDiff") < published.index("a paper") < published.index("another paper, table 17")
 
 
 def test_a_failure_a_skipped_system_and_a_picture_left_out_are_named_with_their_reasons(benchmark, tmp_path) -> None:
@@ -86,6 +88,32 @@ def test_a_failure_a_skipped_system_and_a_picture_left_out_are_named_with_their_
     assert "1 failed" in page
     assert "Left out: odd.png: is 13x13 px" in page
     assert "skipped: no weights were found" in page
+
+
+def test_the_best_figure_is_sought_among_those_over_every_picture(benchmark, tmp_path) -> None:
+    result = copy.deepcopy(benchmark)
+    rows = result["suites"]["photos"]
+    rows["nearest"] |= {"psnr": 99.0, "n": 6, "failed": {"img_3.png": "took longer than 60 s"}}
+    rows["bicubic"]["psnr"], rows["edgesr:tiny"]["psnr"] = 30.0, 31.0
+    page = page_of(result, tmp_path)
+    section = re.search(r"<h3>photos</h3>(.*?)</section>", page, re.S)[1]
+    cells = {name: re.search(rf'<th scope="row">{name}</th><td class="(\w+)"', section)[1] for name in ("nearest", "bicubic")}
+    assert cells == {"nearest": "number", "bicubic": "number"}
+    assert '<td class="best" data-value="31.0">' in section
+    assert "The figures of nearest are over 6 of 7 pictures: not to be compared with the others" in section
+    assert "measured; failed on 1 of 9 pictures" in page
+
+
+def test_a_system_that_failed_on_everything_is_not_said_to_be_measured(benchmark, tmp_path) -> None:
+    result = copy.deepcopy(benchmark)
+    for suite, rows in result["suites"].items():
+        failed = dict.fromkeys(result["images"][suite], "no memory")
+        rows["nearest"] = {"seconds": None, "n": 0, "intervals": {}, "unavailable": {}, "failed": failed}
+    row = re.search(
+        r'<table class="sortable"><caption id="table-systems">.*?nearest</th>(.*?)</tr>', page_of(result, tmp_path)
+    )[1]
+    assert "failed on all 9 pictures" in row
+    assert "measured" not in row
 
 
 def test_many_failures_are_folded_and_all_there(benchmark, tmp_path) -> None:
@@ -134,6 +162,23 @@ def test_a_picture_that_is_gone_or_broken_leaves_the_others(benchmark, tmp_path)
     assert picture["outputs"]["bicubic"] is None
     assert picture["outputs"]["nearest"] is None
     assert picture["outputs"]["edgesr:tiny"] is not None
+
+
+def test_a_reference_with_the_spare_pixels_that_packs_leave_is_shown_as_it_was_scored(benchmark, tmp_path) -> None:
+    result = copy.deepcopy(benchmark)
+    image = result["images"]["photos"]["img_0.png"]
+    with Image.open(image["hr"]) as hr:
+        for spare, shown in ((3, True), (4, False)):
+            wider = Image.new("RGB", (hr.width + spare, hr.height + 1))
+            wider.paste(hr)
+            wider.save(tmp_path / "wider.png")
+            image["hr"] = str(tmp_path / "wider.png")
+            page = page_of(result, tmp_path)
+            name = data_of(page)["shown"]["photos"]["pictures"]["img_0.png"]["hr"]
+            assert (name is not None) == shown
+            if shown:
+                encoded = re.search(rf'id="{name}">data:image/jpeg;base64,(.*?)</script>', page)[1]
+                assert Image.open(io.BytesIO(base64.b64decode(encoded))).size == hr.size
 
 
 def test_an_infinite_figure_is_shown_and_does_not_break_the_data(benchmark, tmp_path) -> None:

@@ -71,6 +71,13 @@ def test_cost_is_counted_layer_by_layer(tmp_path):
     assert cost(layers(network(tmp_path, unknown).with_suffix(".param"))) is None
 
 
+@pytest.mark.parametrize("line", ["Convolution c 1 1 data a 0=8", "Deconvolution d 1 1 b c 3=x 6=9", "PReLU p 1 1 nowhere b"])
+def test_a_layer_that_does_not_tell_its_cost_leaves_the_cost_unknown(tmp_path, line):
+    told = parse(f"ncnn:{network(tmp_path, NEAREST + line)}").system.facts()
+    assert (told.parameters, told.gflops) == (None, None)
+    assert told.fingerprint
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -118,8 +118,6 @@ def test_any_program_reads_the_input_and_writes_the_output(tmp_path):
     spec = f"command:{program(tmp_path)}"
     loaded = parse(spec).system.load(1)
     assert np.array_equal(loaded(lr, HERE), lr.repeat(4, 0).repeat(4, 1))
-    peak = loaded.peak_rss_mb()
-    assert peak is None or peak > 5  # of all children of this process; a worker has no others
     before = facts(spec).fingerprint
     program(tmp_path, DOUBLE + "# changed")
     assert facts(spec).fingerprint != before

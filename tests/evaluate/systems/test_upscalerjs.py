@@ -52,6 +52,10 @@ def test_the_cost_is_that_of_the_convolutions(tmp_path):
     told = parse(f"upscalerjs-slim:{tmp_path}").system.facts()
     assert told.parameters == 216 + 8 + 24 + 3
     assert told.gflops == pytest.approx(2 * (216 + 24 * 16) * 128**2 / 1e9, abs=1e-3)
+    for damaged in ("nonsense", "{}", "[]"):
+        (package / "package.json").write_text(damaged)
+        with pytest.raises(Unavailable, match=r"esrgan-slim: cannot be read .*: install it again"):
+            parse(f"upscalerjs-slim:{tmp_path}").system.facts()
 
 
 @pytest.mark.skipif(not PACKAGES, reason="EDGESR_UPSCALERJS names no folder with node_modules")

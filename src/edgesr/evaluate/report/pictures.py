@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from edgesr.data.files import BROKEN, read_rgb
+from edgesr.evaluate.suites import without_spare
 
 SIDE = 768  # HR px; of larger pictures the page holds a window of this side
 QUALITY = 92  # of JPEG, colour at full resolution
@@ -24,9 +25,9 @@ def embed(image: dict, add: Callable[[str], str]) -> dict:
     system's `outputs`; None for a picture that is not there or cannot be read.
     """
     width, height = image["width"], image["height"]
-    outputs = {system: _read(entry.get("output"), (width, height)) for system, entry in image["systems"].items()}
-    hr = _read(image["hr"], (width, height))
-    lr = _read(image["lr"], None)
+    outputs = {system: _output(entry.get("output"), (width, height)) for system, entry in image["systems"].items()}
+    hr, lr = _decoded(image["hr"]), _decoded(image["lr"])
+    hr = None if hr is None else without_spare(hr, width, height)
     box = window([pixels for pixels in outputs.values() if pixels is not None], width, height)
     left, top, right, bottom = box
     cut = (slice(top, bottom), slice(left, right))
@@ -78,12 +79,17 @@ def _url(pixels: np.ndarray, format: str, **options: int | bool) -> str:
     return f"data:image/{format};base64,{base64.b64encode(stream.getvalue()).decode()}"
 
 
-def _read(path: str | None, size: tuple[int, int] | None) -> np.ndarray | None:
-    """Pixels of a file, or None if there is none, it cannot be read, or it is not of `size` (width, height)."""
+def _output(path: str | None, size: tuple[int, int]) -> np.ndarray | None:
+    """Pixels of a file as `_decoded`, or None if it is not of `size` (width, height)."""
+    pixels = _decoded(path)
+    return pixels if pixels is not None and pixels.shape[1::-1] == size else None
+
+
+def _decoded(path: str | None) -> np.ndarray | None:
+    """Pixels of a file, or None if there is none, or it cannot be read."""
     if path is None:
         return None
     try:
-        pixels = read_rgb(Path(path))
+        return read_rgb(Path(path))
     except BROKEN:
         return None
-    return pixels if size is None or pixels.shape[1::-1] == size else None

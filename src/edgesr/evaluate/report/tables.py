@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 from html import escape
 
 from edgesr.evaluate.report.figures import count, figure, share, significant
+from edgesr.evaluate.results import TIMES_MIXED
 
 FEW = 5  # lines that need no folding
 COSTS = {  # field of a system -> title, unit
@@ -50,7 +51,13 @@ def suite(result: dict, name: str) -> str:
     table = _table(f"{name}: measured on this machine, {_pictures(result, name)}", head, rows, f"table-{number}")
     left_out = result["problems"].get(name, {})
     out = [f"Left out: {reason if image in reason else f'{image}: {reason}'}" for image, reason in left_out.items()]
-    notes = _list([*out, *_missing(result["metrics"], scored)]) + _failures(scored)
+    mixed = [TIMES_MIXED] if result["times_mixed"] else []
+    fewer = [
+        f"The figures of {system} are over {row['n']} of {len(result['images'][name])} pictures: not to be compared with the others"
+        for system, row in scored.items()
+        if row["failed"] and row["n"]
+    ]
+    notes = _list([*mixed, *fewer, *out, *_missing(result["metrics"], scored)]) + _failures(scored)
     return f'<section class="suite" id="suite-{number}"><h3>{escape(name)}</h3>{table}{notes}</section>'
 
 
@@ -58,11 +65,19 @@ def systems(result: dict) -> str:
     """What was compared, and what was left out and why."""
     rows = []
     for name, system in result["systems"].items():
-        state = f"skipped: {system['skipped']}" if system.get("skipped") else "measured"
+        state = f"skipped: {system['skipped']}" if system.get("skipped") else _state(result, name)
         cells = [_name(name), _text(system["description"]), _text(state), _text(system.get("fingerprint") or "n/a", "code")]
         rows.append("".join(cells))
     head = [_head(title, text=True) for title in ("System", "What it is", "State", "Fingerprint")]
     return _table("The systems compared", head, rows, "table-systems")
+
+
+def _state(result: dict, system: str) -> str:
+    rows = [row[system] for row in result["suites"].values() if system in row]
+    failed, done = sum(len(row["failed"]) for row in rows), sum(row["n"] for row in rows)
+    if not failed:
+        return "measured"
+    return f"measured; failed on {failed} of {failed + done} pictures" if done else f"failed on all {failed} pictures"
 
 
 def published(result: dict) -> str:
@@ -75,12 +90,12 @@ def published(result: dict) -> str:
     head = [_head("System"), _head("Suite", text=True)]
     directions = {name: known[name]["better"] for name in names if name in known}
     head += [_head(name.upper(), better=directions.get(name, "")) for name in names]  # papers rarely say which variant
-    head += [_head("Protocol", text=True), _head("Source", text=True)]
+    head += [_head("Protocol", text=True), _head("Paper of the system", text=True), _head("Reported in", text=True)]
     rows = []
     for entry in entries:
         cells = [_name(entry["system"]), _text(entry["suite"])]
         cells += [_number(entry["figures"].get(name), figure(entry["figures"].get(name))) for name in names]
-        rows.append("".join([*cells, _text(entry["protocol"]), _text(entry["source"])]))
+        rows.append("".join([*cells, *(_text(entry[key]) for key in ("protocol", "source", "reported_in"))]))
     return _table("Published by others, not measured here", head, rows, "table-published")
 
 
@@ -105,11 +120,14 @@ def _pictures(result: dict, suite: str) -> str:
 
 def _row(result: dict, suite: str, system: str, metrics: dict) -> str:
     scored, costs = result["suites"][suite], result["systems"][system]
+    pictures = len(result["images"][suite])
+    whole = scored[system]["n"] == pictures
     cells = [_name(system)]
     for metric, info in metrics.items():
         value = scored[system].get(metric)
-        values = [row[metric] for row in scored.values() if row.get(metric) is not None]
-        best = value is not None and len(values) > 1 and value == (max if info["better"] == "higher" else min)(values)
+        # A mean over other pictures is not to be compared.
+        values = [row[metric] for row in scored.values() if row.get(metric) is not None and row["n"] == pictures]
+        best = whole and len(values) > 1 and value == (max if info["better"] == "higher" else min)(values)
         low_high = scored[system]["intervals"].get(metric)
         wins = result["win_rates"].get(suite, {}).get(metric, {}).get(system, {}).values()
         extra = f'<small class="interval">{figure(low_high[0])} to {figure(low_high[1])}</small>' if low_high else ""
@@ -120,7 +138,7 @@ def _row(result: dict, suite: str, system: str, metrics: dict) -> str:
         shown = count(costs[field]) if field == "parameters" else significant(costs[field])
         cells.append(_number(costs[field], shown))
     failed = len(scored[system]["failed"])
-    extra = f'<small class="bad">{failed} failed</small>' if failed else ""
+    extra = f'<small class="bad">of {pictures}: {failed} failed</small>' if failed else ""
     return "".join([*cells, _number(scored[system]["n"], str(scored[system]["n"]), extra)])
 
 

@@ -42,7 +42,7 @@ class Loaded(Protocol):
         ...
 
     def peak_rss_mb(self) -> float | None:
-        """The most memory that the system's processes have held so far, MB; None where it is not known."""
+        """The most memory that one of the system's processes has held so far, MB; None where it is not known."""
         ...
 
 

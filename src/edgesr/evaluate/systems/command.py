@@ -13,7 +13,7 @@ from PIL import Image
 
 from edgesr.data.files import BROKEN, read_rgb
 from edgesr.errors import EdgesrError, UsageError
-from edgesr.evaluate.memory import peak_rss_of_children_mb
+from edgesr.evaluate.memory import Watch
 from edgesr.evaluate.systems.base import Facts, Loaded, Pixels, Place, digest
 from edgesr.evaluate.unavailable import Unavailable, brief
 
@@ -53,17 +53,23 @@ class Command:
 class _Loaded:
     def __init__(self, words: list[str]) -> None:
         self._words = words
+        self._memory = Watch()
 
     def __call__(self, lr: Pixels, place: Place) -> Pixels:  # noqa: ARG002 (see Loaded)
         with tempfile.TemporaryDirectory(prefix="edgesr-") as folder:
             source, target = Path(folder, "input.png"), Path(folder, "output.png")
             Image.fromarray(lr).save(source)
             words = [word.replace("{input}", str(source)).replace("{output}", str(target)) for word in self._words]
-            done = subprocess.run(words, capture_output=True, stdin=subprocess.DEVNULL, check=False)
-            if done.returncode:
-                last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
+            pipe = subprocess.PIPE
+            with (
+                subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe) as program,
+                self._memory.over(program.pid),
+            ):
+                _, errors = program.communicate()
+            if program.returncode:
+                last = errors.decode(errors="replace").strip().splitlines()[-1:]
                 said = f": {last[0][:200]}" if last else ""
-                raise EdgesrError(f"{self._words[0]} ended with code {done.returncode}{said}")
+                raise EdgesrError(f"{self._words[0]} ended with code {program.returncode}{said}")
             try:
                 return read_rgb(target)
             except FileNotFoundError:
@@ -72,4 +78,4 @@ class _Loaded:
                 raise EdgesrError(f"{self._words[0]} wrote what is no picture ({brief(error)})") from None
 
     def peak_rss_mb(self) -> float | None:
-        return peak_rss_of_children_mb()
+        return self._memory.peak_rss_mb()

@@ -49,7 +49,16 @@ def layers(param: Path) -> list[Layer]:
 
 
 def cost(network: list[Layer], pixels: int = 128 * 128) -> tuple[int, float] | None:
-    """Return parameters, and 2 x multiply-accumulates / 1e9 for an input of `pixels`; None if a layer's cost is not known here."""
+    """Return parameters, and 2 x multiply-accumulates / 1e9 for an input of `pixels`; None if a layer's cost is not known here, or
+    it lacks a field that tells it: whether the network runs all the same is for ncnn to say.
+    """
+    try:
+        return _counted(network, pixels)
+    except (KeyError, ValueError, ZeroDivisionError):
+        return None
+
+
+def _counted(network: list[Layer], pixels: int) -> tuple[int, float] | None:
     grid: dict[str, float] = {}  # positions of each blob, along one axis, for each position of the input
     parameters, operations = 0, 0.0
     for layer in network:

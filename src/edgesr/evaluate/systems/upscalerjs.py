@@ -53,9 +53,10 @@ class UpscalerJs:
         try:
             network = json.loads(model.read_text(encoding="utf-8"))
             parameters, gflops = _cost(network)
-        except (OSError, ValueError, KeyError) as error:
-            raise Unavailable(f"{model}: cannot be read ({brief(error)})") from None
-        version = json.loads((packages / self.package / "package.json").read_text(encoding="utf-8"))["version"]
+            manifest = packages / self.package / "package.json"
+            version = json.loads(manifest.read_text(encoding="utf-8"))["version"]
+        except (OSError, ValueError, LookupError, TypeError) as error:  # damaged: any part may be missing or of another kind
+            raise Unavailable(f"{model.parents[2]}: cannot be read ({brief(error)}): install it again") from None
         native = " (tfjs-node)" if tensorflow[0].is_dir() else " (TensorFlow.js in WebAssembly, one thread)"
         weights = sorted(model.parent.glob("*.bin"))
         return Facts(f"{self.package} {version}{native}", digest(native, SCRIPT, model, *weights), parameters, gflops)
