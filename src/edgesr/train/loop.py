@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from edgesr.errors import EdgesrError, UsageError
+from edgesr.errors import DivergedError, UsageError
 from edgesr.presets import SCALE
 from edgesr.train import checkpoint
 from edgesr.train.batches import Batch, Batches, Draws, step_generator
@@ -112,7 +112,7 @@ class Loop:
         return self.validate(validation, journal)
 
     def update(self, batch: Batch) -> dict[str, float]:
-        """One optimizer step; raises EdgesrError, and changes no weight, when the loss or its gradient is not finite."""
+        """One optimizer step; raises DivergedError, and changes no weight, when the loss or its gradient is not finite."""
         config = self.recipe.optimizer
         self.optimizer.zero_grad(set_to_none=True)
         loss = self._loss(batch, self.nets)
@@ -122,7 +122,7 @@ class Loop:
         total = self.processes.sum(loss.total.detach()) / self.processes.world
         terms = torch.stack([total.float(), norm.float(), *(v.float() for v in loss.scalars.values())]).tolist()  # one wait
         if not math.isfinite(terms[0] + terms[1]):  # a finite loss can have a gradient that is not
-            raise EdgesrError(
+            raise DivergedError(
                 f"step {self.step}: the loss is {terms[0]:g} and the norm of its gradient {terms[1]:g}: "
                 "lower optimizer.learning_rate and --resume from the last checkpoint"
             )
@@ -142,7 +142,7 @@ class Loop:
         ):
             hr = batch.hr[: len(loss.out)].to(self.device)
             with self.autocast():
-                figures |= pixels.adversary.update(loss.out.detach(), hr, self.step, self.processes.mean_gradients)
+                figures |= pixels.adversary.update(loss.out.detach(), hr, self.step, self.processes)
         return figures
 
     def _throughput(self, batch: Batch) -> Throughput:

@@ -39,7 +39,8 @@ def train(
 
     With `resume` it goes on from `out`'s checkpoint. `minutes` boxes the time: the run stops after it with a checkpoint.
     Raises UsageError for a wrong recipe, missing data, a checkpoint of another preset, or an `out` that holds a run already;
-    EdgesrError when the loss is not finite (the last good checkpoint stays) or the latent path of a finished run is dead.
+    DivergedError when the loss is not finite (the last good checkpoint stays); EdgesrError when the latent path of a finished run
+    is dead.
     """
     if minutes is not None and not minutes > 0:
         raise UsageError(f"--minutes {minutes:g}: give more than 0")
