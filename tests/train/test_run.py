@@ -170,6 +170,28 @@ def test_resuming_with_the_recipe_of_another_stage_is_refused(finished):
         run.train(finished["end-to-end"][0], finished["autoencoder"][1], resume=True)
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_resuming_with_another_encoder_held_still_is_refused(finished, tmp_path, named):
+    """By a checkpoint that names its encoders, and by an earlier one, which does not."""
+    recipe, out = finished["end-to-end"]
+    tensors, state = checkpoint.load(out / "checkpoint")
+    if not named:
+        state = {name: value for name, value in state.items() if not name.endswith("_encoder")}
+    checkpoint.save(tmp_path / "checkpoint", tensors, state)
+    run.train(recipe, tmp_path, resume=True)
+    with pytest.raises(UsageError, match="lr_encoder"):
+        run.train(recipe, tmp_path, resume=True, overrides=["model.lr_encoder=frozen"])
+
+
+def test_resuming_with_another_latent_space_is_refused(finished, tmp_path):
+    """The frozen encoder is not in the checkpoint where it is of others: its name alone tells that it is another."""
+    recipe, out = finished["end-to-end"]
+    tensors, state = checkpoint.load(out / "checkpoint")
+    checkpoint.save(tmp_path / "checkpoint", tensors, {**state, "hr_encoder": "some/autoencoder"})
+    with pytest.raises(UsageError, match="hr_encoder 'some/autoencoder'"):
+        run.train(recipe, tmp_path, resume=True)
+
+
 @pytest.mark.parametrize(
     ("override", "word"),
     [

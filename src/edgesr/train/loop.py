@@ -62,6 +62,8 @@ class Loop:
             "preset": self.recipe.preset,
             "stage": self.recipe.stage,
             "variant": dataclasses.asdict(self.recipe.model.variant),
+            "lr_encoder": self.recipe.model.lr_encoder,
+            "hr_encoder": self.recipe.model.hr_encoder,
         }
 
     @property
@@ -214,13 +216,19 @@ class Loop:
         checkpoint.save(folder, tensors, {**self.identity, "step": self.step, "seconds": self.seconds})
 
     def restore(self, folder: Path) -> None:
-        """Take up what `save` wrote."""
+        """Take up what `save` wrote; raises UsageError when it is not of this recipe's run."""
         tensors, state = checkpoint.load(folder)
         for field, value in self.identity.items():
             if state.get(field, value) != value:
                 raise UsageError(f"{folder}: the run there has {field} {state.get(field)!r}, and the recipe {value!r}")
         self.nets.load(checkpoint.part(tensors, "net."), folder)
         self.average.load(checkpoint.averaged(tensors), folder)
+        # Earlier checkpoints do not name the encoders; what they hold tells.
+        own_encoder = any(name.startswith("net.hr_encoder.") for name in tensors)
+        if checkpoint.part(tensors, "ema.").keys() != set(self._moving) or own_encoder is not self.nets.owns_hr_encoder:
+            raise UsageError(
+                f"{folder}: the run there trains other networks than the recipe; set model.lr_encoder and model.hr_encoder as they were"
+            )
         moments: dict[int, dict[str, Tensor]] = {}
         for name, tensor in checkpoint.part(tensors, "optimizer.").items():
             index, key = name.split(".")
