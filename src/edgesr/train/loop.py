@@ -104,10 +104,11 @@ class Loop:
                 journal.scalars(self.step, meter.means() | speed)
                 meter.restart()
                 throughput.start()
-            if self.step % log.checkpoint == 0 and main:
-                self.save(folder)
-            if self.step % log.validate == 0 and self.step < config.steps and journal:
-                self.validate(validation, journal)
+            with meter.paused(), throughput.paused():
+                if self.step % log.checkpoint == 0 and main:
+                    self.save(folder)
+                if self.step % log.validate == 0 and self.step < config.steps and journal:
+                    self.validate(validation, journal)
         if journal is None:
             return {}
         self.save(folder)
