@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import time
 
 import pytest
@@ -14,7 +15,7 @@ from photographs import make_folder, write_recipe  # noqa: E402
 from edgesr import cli  # noqa: E402
 from edgesr.errors import EdgesrError, UsageError  # noqa: E402
 from edgesr.presets import get_preset  # noqa: E402
-from edgesr.train import checkpoint, run, stages  # noqa: E402
+from edgesr.train import checkpoint, loop, run, stages  # noqa: E402
 from edgesr.train.loop import learning_rate  # noqa: E402
 from edgesr.train.networks import Networks  # noqa: E402
 from edgesr.train.recipe import OptimizerConfig  # noqa: E402
@@ -147,6 +148,33 @@ def test_the_log_names_step_losses_speed_and_what_is_left(finished):
     for word in ("loss", "pixel", "mean s", "gradient", "s/step", "min left"):
         assert word in line
     assert any("step 4 " in line and "held out" in line and "latent dB" in line for line in lines)
+
+
+def test_pictures_that_cannot_be_read_are_named_in_the_log_as_well(tmp_path, capsys):
+    folder = make_folder(tmp_path)
+    (folder / "photographs" / "broken.png").write_bytes(b"nonsense")
+    run.train(write_recipe(folder, "autoencoder"), tmp_path / "out", overrides=["optimizer.steps=1"])
+    for text in ((tmp_path / "out" / "log.txt").read_text(), capsys.readouterr().err):
+        assert text.count("broken.png") == 1
+
+
+def test_the_time_of_a_validation_is_no_steps(folder, tmp_path, monkeypatch):
+    """The line after one says how fast the training is, not how slow the validation was."""
+    monkeypatch.setattr(loop.Loop, "validate", lambda self, batch, journal: time.sleep(2) or {"latent dB": 0.0})
+    settings = ["optimizer.steps=4", "log.validate=2", "log.every=1", "log.checkpoint=1"]
+    began = time.monotonic()
+    run.train(write_recipe(folder, "autoencoder"), tmp_path, overrides=settings)
+    taken = time.monotonic() - began - 2 * 2
+    lines = [json.loads(line) for line in (tmp_path / "scalars.jsonl").read_text().splitlines()]
+    spent = sum(2 / line["samples a second"] for line in lines)  # a batch of two
+    assert len(lines) == 4
+    assert 0 < spent < taken
+
+
+def test_going_on_where_nothing_was_saved_says_how_to_start(folder, tmp_path):
+    with pytest.raises(UsageError, match="start without --resume"):
+        run.train(write_recipe(folder, "autoencoder"), tmp_path / "out", resume=True)
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_existing_run_is_refused_without_resume(finished):
