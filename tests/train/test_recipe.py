@@ -94,7 +94,8 @@ def test_a_wrong_type_is_refused_with_the_field_and_the_right_one(write, text, f
 
 
 @pytest.mark.parametrize(
-    "field", ["data.batch", "data.uses", "data.block", "optimizer.steps", "log.every", "log.validate", "log.checkpoint"]
+    "field",
+    ["data.batch", "data.uses", "data.block", "optimizer.steps", "log.every", "log.validate", "log.crops", "log.checkpoint"],
 )
 def test_a_count_below_one_is_refused(write, field):
     path = write('stage = "autoencoder"\n')

@@ -84,6 +84,7 @@ class LogConfig:
 
     every: int = 50  # a line of losses
     validate: int = 500  # figures and a sample grid of held-out photographs
+    crops: int = 48  # of held-out photographs, that the figures are the means of
     checkpoint: int = 250
     least_latent_db: float = 0.2  # a finished run whose latent path carries less has failed (DESIGN section 2, traps)
 
@@ -174,7 +175,7 @@ BOUNDS: dict[str, tuple[Callable[[float], bool], str]] = {
     "1 or more": (
         lambda value: value >= 1,
         "data.held_out data.hr_size data.batch data.uses data.block data.degradation.group optimizer.steps "
-        "log.every log.validate log.checkpoint",
+        "log.every log.validate log.crops log.checkpoint",
     ),
     "0 or more": (
         lambda value: value >= 0,

@@ -25,8 +25,6 @@ from edgesr.train.stages import Stage, stage_class
 
 logger = logging.getLogger("edgesr.train")
 
-VALIDATION_CROPS = 48
-
 
 def train(
     recipe_path: Path,
@@ -124,7 +122,7 @@ def _banks(recipe: Recipe) -> tuple[ImageBank, ImageBank]:
 
 def _validation_batch(bank: ImageBank, recipe: Recipe, *, finer: bool) -> Batch:
     generator = step_generator(0, "validation", 0)
-    hr = bank.crops(VALIDATION_CROPS, recipe.data.hr_size, generator, recipe.data.crop)
+    hr = bank.crops(recipe.log.crops, recipe.data.hr_size, generator, recipe.data.crop)
     return degraded(hr, generator, recipe.data.degradation, finer=finer)
 
 
