@@ -120,17 +120,20 @@ def test_the_learning_rate_warms_up_holds_and_ends_near_zero():
 
 
 def test_minutes_stop_the_run_in_time_and_save_between_checkpoints(folder, tmp_path):
-    began = time.monotonic()
     settings = ["optimizer.steps=1000000", "log.checkpoint=1000000", "log.every=1000000", "log.validate=1000000"]
     recipe = write_recipe(folder, "autoencoder")
-    run.train(recipe, tmp_path, minutes=0.06, overrides=settings)
-    taken = time.monotonic() - began
-    _, state = checkpoint.load(tmp_path / "checkpoint")
-    assert 3.6 <= taken < 15
+    for minutes in (0.04, 0.08, 0.16, 0.32, 0.64):  # a busy machine may spend the first of them on reading the recipe
+        out, began = tmp_path / str(minutes), time.monotonic()
+        run.train(recipe, out, minutes=minutes, overrides=settings)
+        taken = time.monotonic() - began
+        assert 60 * minutes <= taken < 60 * minutes + 20
+        _, state = checkpoint.load(out / "checkpoint")
+        if state["step"] > 0:
+            break
     assert state["step"] > 0
     assert 0 < state["seconds"] <= taken  # though no line was logged
-    run.train(recipe, tmp_path, minutes=0.03, resume=True, overrides=settings)
-    _, later = checkpoint.load(tmp_path / "checkpoint")
+    run.train(recipe, out, minutes=minutes, resume=True, overrides=settings)
+    _, later = checkpoint.load(out / "checkpoint")
     assert later["step"] > state["step"]
     assert later["seconds"] > state["seconds"]
 
