@@ -8,27 +8,32 @@ script can be stopped and started again; benchmarks/ablations_report.py makes th
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import hashlib
 import json
 import os
+import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from edgesr.data.suites import load_suite
-from edgesr.errors import EdgesrError
+from edgesr.errors import DivergedError
 from edgesr.evaluate.epd import EPD
 from edgesr.evaluate.metrics import psnr_y
 from edgesr.export.__main__ import load_averaged
 from edgesr.model import EdgeSR
 from edgesr.train import run
+from edgesr.train.checkpoint import exists
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "docs" / "ablations.json"
 SUITES = ("Set14-blind", "BSD50-blind")
+COUNTED_EVERY = 30  # seconds
 BUDGET = 7000  # optimizer steps of every row, all its stages together
 COMMON = (
     "data.hr_size=128",
@@ -93,6 +98,37 @@ def chain(row: Row, seed: int, runs: Path) -> list[Path]:
     return [runs / name for _, _, name in links(row, seed)]
 
 
+@contextlib.contextmanager
+def counted(file: Path) -> Iterator[Callable[[], float]]:
+    """Add to `file` the CPU seconds that this process spends inside, on the way as well: a killed run goes on, and so does its count.
+
+    Yields what returns the sum.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    earlier, began, left = float(file.read_text()) if file.exists() else 0.0, time.process_time(), threading.Event()
+
+    def spent() -> float:
+        return earlier + time.process_time() - began
+
+    def write() -> None:
+        partial = file.with_suffix(".partial")
+        partial.write_text(str(spent()))
+        partial.replace(file)
+
+    def keep() -> None:
+        while not left.wait(COUNTED_EVERY):
+            write()
+
+    thread = threading.Thread(target=keep, daemon=True)
+    thread.start()
+    try:
+        yield spent
+    finally:
+        left.set()
+        thread.join()
+        write()
+
+
 def train_chain(row: Row, seed: int, runs: Path, device: str) -> tuple[Path, dict[str, float], float]:
     """Train the stages that no row before has; return the last checkpoint, its held-out figures, and the seconds of all stages."""
     init, figures, seconds = "", {}, 0.0
@@ -100,15 +136,15 @@ def train_chain(row: Row, seed: int, runs: Path, device: str) -> tuple[Path, dic
         folder = runs / name
         done = folder / "figures.json"
         if not done.exists():
-            began = time.process_time()
-            figures = run.train(
-                ROOT / "recipes" / "tiny" / f"{stage}.toml",
-                folder,
-                resume=(folder / "checkpoint").exists(),
-                device=device,
-                overrides=[*overrides, f"init={init}"],
-            )
-            done.write_text(json.dumps({"figures": figures, "cpu seconds": time.process_time() - began}))
+            with counted(folder / "cpu-seconds.txt") as spent:
+                figures = run.train(
+                    ROOT / "recipes" / "tiny" / f"{stage}.toml",
+                    folder,
+                    resume=exists(folder / "checkpoint"),
+                    device=device,
+                    overrides=[*overrides, f"init={init}"],
+                )
+            done.write_text(json.dumps({"figures": figures, "cpu seconds": spent()}))
         saved = json.loads(done.read_text())
         figures, seconds, init = saved["figures"], seconds + saved["cpu seconds"], str(folder / "checkpoint")
     return Path(init), figures, seconds
@@ -157,9 +193,10 @@ def main() -> None:
                 continue
             try:
                 checkpoint, figures, seconds = train_chain(ROWS[name], seed, arguments.runs, arguments.device)
-                result = {**figures, "cpu minutes": seconds / 60, **score(checkpoint, arguments.suites)}
-            except EdgesrError as error:  # a diverged run is a result too
+            except DivergedError as error:  # a result too; what else may fail, like a full disk, is none
                 result = {"failed": str(error)}
+            else:
+                result = {**figures, "cpu minutes": seconds / 60, **score(checkpoint, arguments.suites)}
             results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}  # another process may have added to it
             results[f"{name}/{seed}"] = result
             RESULTS.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")

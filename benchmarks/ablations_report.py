@@ -52,19 +52,21 @@ def values(results: dict[str, dict[str, object]], row: str, column: str) -> list
     return found
 
 
-def cell(figures: list[float], digits: int) -> str:
-    """Mean and half the distance of the seeds."""
+def cell(figures: list[float], digits: int, diverged: int = 0) -> str:
+    """Mean and half the distance of the seeds, and how many beside them `diverged`."""
     if not figures:
-        return "-"
+        return "diverged" if diverged else "-"
     spread = (max(figures) - min(figures)) / 2
-    return f"{np.mean(figures):.{digits}f}" + (f" ± {spread:.{digits}f}" if len(figures) > 1 and digits else "")
+    text = f"{np.mean(figures):.{digits}f}" + (f" ± {spread:.{digits}f}" if len(figures) > 1 and digits else "")
+    return text + (f" ({diverged} of {diverged + len(figures)} diverged)" if diverged else "")
 
 
 def table(results: dict[str, dict[str, object]]) -> str:
     """Markdown."""
     lines = ["| | " + " | ".join(COLUMNS) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
     for name, row in ROWS.items():
-        cells = [cell(values(results, name, column), COLUMNS[column][2]) for column in COLUMNS]
+        diverged = sum(key.rpartition("/")[0] == name and "failed" in result for key, result in results.items())
+        cells = [cell(values(results, name, column), COLUMNS[column][2], diverged) for column in COLUMNS]
         lines.append(f"| **{name}**: {row.title} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

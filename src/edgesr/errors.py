@@ -12,5 +12,9 @@ class InputError(EdgesrError):
     """One input could not be read, or its output could not be written; the other inputs go on (exit code 1)."""
 
 
+class DivergedError(EdgesrError):
+    """A training whose loss or gradient is not finite: a result of its recipe, unlike a full disk or a wrong path."""
+
+
 class UsageError(EdgesrError):
     """The command line, or an argument of the Python interface, is wrong (exit code 2)."""

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
+import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +16,7 @@ import torch
 from PIL import Image
 
 from edgesr.data.bank import CropConfig, ImageBank
-from edgesr.errors import UsageError
+from edgesr.errors import EdgesrError, UsageError
 
 AS_THEY_ARE = CropConfig(downscale_probability=0)
 
@@ -152,3 +156,61 @@ def test_folders_without_photographs_are_named(tmp_path):
     (empty / "a.png").write_bytes(b"nonsense")
     with pytest.raises(UsageError, match="empty"):
         ImageBank.load(empty, cache=None)
+
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+from edgesr.data.bank import ImageBank
+from edgesr.errors import EdgesrError
+resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
+try:
+    ImageBank.load(Path(sys.argv[1]), cache=Path(sys.argv[2]))
+except EdgesrError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits as POSIX has them")
+def test_a_full_disk_is_one_line_and_leaves_nothing(folder, tmp_path):
+    """A limit on the size of files stands in for the disk: the system refuses the write in the same place."""
+    cache = tmp_path / "cache"
+    done = subprocess.run([sys.executable, "-c", FULL_DISK, folder, cache], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(f"{cache}: cannot hold the decoded photographs (0 MB): ")
+    assert "data.cache" in done.stdout
+    assert done.stdout.count("\n") == 1
+    assert list(cache.iterdir()) == []
+    assert len(ImageBank.load(folder, cache=cache)) == 2
+
+
+def test_too_small_a_disk_is_told_before_anything_is_decoded(folder, tmp_path, monkeypatch):
+    free = 3 * (60 * 80 + 120 * 160) - 1
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=free))
+    monkeypatch.setattr("edgesr.data.bank.read_rgb", lambda path: pytest.fail("decoded"))
+    with pytest.raises(EdgesrError, match=r"cannot hold the decoded photographs .*No space left"):
+        ImageBank.load(folder, cache=tmp_path / "cache")
+
+
+def test_what_a_killed_build_left_is_removed_and_a_running_one_is_not(folder, tmp_path):
+    dead, alive = (tmp_path / "cache" / f".building-{name}" for name in ("dead", "alive"))
+    for scratch in (dead, alive):
+        scratch.mkdir(parents=True)
+        (scratch / "data").write_bytes(bytes(1000))
+    hour_ago = time.time() - 3600
+    for path in (dead / "data", dead, alive):  # a build writes to its file; its folder grows old
+        os.utime(path, (hour_ago, hour_ago))
+    ImageBank.load(folder, cache=tmp_path / "cache")
+    assert not dead.exists()
+    assert (alive / "data").exists()
+
+
+@pytest.mark.parametrize("place", ["file", "below a file", "dangling link"])
+def test_a_cache_that_cannot_be_made_is_one_line_that_names_the_field(folder, tmp_path, place):
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "link").symlink_to(tmp_path / "gone" / "away")
+    cache = tmp_path / {"file": "file", "below a file": "file/cache", "dangling link": "link"}[place]
+    with pytest.raises(UsageError, match=r"data\.cache") as caught:
+        ImageBank.load(folder, cache=cache)
+    assert str(cache) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert (tmp_path / "file").read_text() == "mine"

@@ -28,6 +28,7 @@ ema = 0.5
 [log]
 every = 1
 validate = 4
+crops = 4
 checkpoint = 3
 least_latent_db = -inf # a handful of steps leaves the latent path dead
 """

@@ -27,17 +27,25 @@ MB = 1_000_000
 CHANGES = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir"}  # audit events of a process that changes the disk
 
 
+SMALL = 4096  # bytes
+
+
 @pytest.fixture
 def small_shards(monkeypatch):
-    monkeypatch.setattr(checkpoint, "SHARD_BYTES", 4096)
+    monkeypatch.setattr(checkpoint, "SHARD_BYTES", SMALL)
 
 
-@pytest.fixture
-def fork():
-    """Processes that share the imports made here: a fresh interpreter takes seconds to import torch."""
-    if "fork" not in multiprocessing.get_all_start_methods():
+@pytest.fixture(scope="module")
+def server():
+    """Processes forked from one that has done nothing but import: a fresh interpreter takes seconds to import torch.
+
+    A fork of this process could wait for ever for threads that torch has here alone, and would hold open what other tests use.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
         pytest.skip("this system cannot fork")
-    return multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["pytest", "edgesr.model", "edgesr.train.checkpoint"])
+    return context
 
 
 def save_number(folder, n):
@@ -46,10 +54,19 @@ def save_number(folder, n):
 
 
 def save_for_ever(folder, n, written):
+    checkpoint.SHARD_BYTES = SMALL
     while True:
         n += 1
         save_number(folder, n)
         written.value = n
+
+
+def assert_begins(written, last):
+    """Wait for a `save_for_ever` to have written something newer than `last`."""
+    deadline = time.monotonic() + 20
+    while written.value == last and time.monotonic() < deadline:
+        time.sleep(0.001)
+    assert written.value > last
 
 
 def save_and_die(folder, n, left):
@@ -62,6 +79,7 @@ def save_and_die(folder, n, left):
                 os.kill(os.getpid(), signal.SIGKILL)
             left -= 1
 
+    checkpoint.SHARD_BYTES = SMALL
     sys.addaudithook(count)
     save_number(folder, n)
 
@@ -120,28 +138,25 @@ def test_a_new_checkpoint_replaces_all_of_the_old_one(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"], "left-overs beside it"
 
 
-def test_a_writer_killed_at_random_leaves_a_whole_checkpoint_old_or_new(tmp_path, small_shards, fork):
+def test_a_writer_killed_at_random_leaves_a_whole_checkpoint_old_or_new(tmp_path, small_shards, server):
     folder, chance, last = tmp_path / "checkpoint", random.Random(0), 0
     for _ in range(20):
-        written = fork.Value("q", last)
-        writer = fork.Process(target=save_for_ever, args=(folder, last, written))
+        written = server.Value("q", last)
+        writer = server.Process(target=save_for_ever, args=(folder, last, written))
         writer.start()
-        deadline = time.monotonic() + 20
-        while written.value == last and time.monotonic() < deadline:
-            time.sleep(0.001)
+        assert_begins(written, last)
         time.sleep(chance.uniform(0.0, 0.03))
         writer.kill()
         writer.join()
-        assert written.value > last
         last = assert_whole(folder, written.value)
 
 
-def test_a_writer_killed_before_any_change_to_the_disk_leaves_a_whole_checkpoint(tmp_path, small_shards, fork):
+def test_a_writer_killed_before_any_change_to_the_disk_leaves_a_whole_checkpoint(tmp_path, small_shards, server):
     """Random kills rarely hit the instant between two renames; this one dies before each change by turns, and resumes."""
     folder, last = tmp_path / "checkpoint", 1
     save_number(folder, last)
     for left in itertools.count():
-        writer = fork.Process(target=save_and_die, args=(folder, last + 1, left))
+        writer = server.Process(target=save_and_die, args=(folder, last + 1, left))
         writer.start()
         writer.join()
         last = assert_whole(folder, last)
@@ -151,12 +166,14 @@ def test_a_writer_killed_before_any_change_to_the_disk_leaves_a_whole_checkpoint
     assert left > 10, "the kills did not reach the writing"
 
 
-def test_a_reader_meets_a_whole_checkpoint_while_another_process_writes(tmp_path, small_shards, fork):
+def test_a_reader_meets_a_whole_checkpoint_while_another_process_writes(tmp_path, small_shards, server):
     folder = tmp_path / "checkpoint"
     save_number(folder, 0)
-    writer = fork.Process(target=save_for_ever, args=(folder, 0, fork.Value("q", 0)))
+    written = server.Value("q", 0)
+    writer = server.Process(target=save_for_ever, args=(folder, 0, written))
     writer.start()
     try:
+        assert_begins(written, 0)
         seen = set()
         for _ in range(200):
             try:

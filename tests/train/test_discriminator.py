@@ -12,7 +12,7 @@ import torch.nn.functional as F  # noqa: E402
 from skimage import data  # noqa: E402
 from torch import nn  # noqa: E402
 
-from edgesr.errors import EdgesrError, UsageError  # noqa: E402
+from edgesr.errors import DivergedError, UsageError  # noqa: E402
 from edgesr.train.discriminator import (  # noqa: E402
     AdversarialConfig,
     Adversary,
@@ -20,6 +20,7 @@ from edgesr.train.discriminator import (  # noqa: E402
     adversarial_losses,
     r1_penalty,
 )
+from edgesr.train.processes import Processes  # noqa: E402
 
 CPU = torch.device("cpu")
 
@@ -176,8 +177,53 @@ def test_counts_below_one_are_refused():
 def test_a_loss_that_is_not_finite_stops_it_with_its_weights_as_they_were(sharp, blurred):
     adversary = Adversary(config(), seed=0, device=CPU)
     before = [parameter.clone() for parameter in adversary.net.parameters()]
-    with pytest.raises(EdgesrError, match=r"step 7: .*loss\.adversarial\.learning_rate"):
+    with pytest.raises(DivergedError, match=r"step 7: .*loss\.adversarial\.learning_rate"):
         adversary.update(blurred * math.nan, sharp, 7)
+    assert all(torch.equal(a, b) for a, b in zip(before, adversary.net.parameters(), strict=True))
+
+
+class Noted(Processes):
+    """One process alone, whose gradients are written down."""
+
+    def __init__(self, gradients):
+        super().__init__()
+        self.gradients = gradients
+
+    def mean_gradients(self, parameters):
+        self.gradients.extend(p.grad.clone() for p in parameters)
+
+
+class Pair(Processes):
+    """This process beside another one, with these gradients and this loss."""
+
+    def __init__(self, gradients, loss=0.0):
+        super().__init__()
+        self.world, self.gradients, self.loss = 2, gradients, loss
+
+    def mean_gradients(self, parameters):
+        for parameter, gradient in zip(parameters, self.gradients, strict=True):
+            parameter.grad.add_(gradient).div_(2)
+
+    def sum(self, tensor):
+        return tensor + self.loss
+
+
+def test_a_loss_that_is_not_finite_in_another_process_stops_this_one_as_well(sharp, blurred):
+    """Else the others would wait for it for ever, or go on with what it sent."""
+    adversary = Adversary(config(), seed=0, device=CPU)
+    before = [parameter.clone() for parameter in adversary.net.parameters()]
+    still = [torch.zeros_like(parameter) for parameter in before]
+    with pytest.raises(DivergedError, match="loss is inf"):
+        adversary.update(blurred, sharp, 7, Pair(still, loss=math.inf))
+    assert all(torch.equal(a, b) for a, b in zip(before, adversary.net.parameters(), strict=True))
+
+
+def test_a_gradient_that_is_not_finite_is_not_applied(sharp, blurred):
+    """Its own loss is a number; what another process sends is none."""
+    adversary = Adversary(config(), seed=0, device=CPU)
+    before = [parameter.clone() for parameter in adversary.net.parameters()]
+    with pytest.raises(DivergedError, match="gradient nan"):
+        adversary.update(blurred, sharp, 7, Pair([torch.full_like(parameter, math.nan) for parameter in before]))
     assert all(torch.equal(a, b) for a, b in zip(before, adversary.net.parameters(), strict=True))
 
 
@@ -186,13 +232,8 @@ def test_gradients_can_be_shared_between_processes(sharp, blurred):
     whole, half = Adversary(config(), 0, CPU), Adversary(config(), 0, CPU)
     other = Adversary(config(), 0, CPU)
     gradients = []
-    other.update(blurred[4:], sharp[4:], 0, lambda parameters: gradients.extend(p.grad.clone() for p in parameters))
-
-    def mean(parameters):
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter.grad.add_(gradient).div_(2)
-
-    half.update(blurred[:4], sharp[:4], 0, mean)
+    other.update(blurred[4:], sharp[4:], 0, Noted(gradients))
+    half.update(blurred[:4], sharp[:4], 0, Pair(gradients))
     whole.update(blurred, sharp, 0)
     for parameter, shared in zip(whole.net.parameters(), half.net.parameters(), strict=True):
         assert torch.allclose(parameter.grad, shared.grad, atol=1e-6)

@@ -94,12 +94,50 @@ def test_a_wrong_type_is_refused_with_the_field_and_the_right_one(write, text, f
 
 
 @pytest.mark.parametrize(
-    "field", ["data.batch", "data.uses", "data.block", "optimizer.steps", "log.every", "log.validate", "log.checkpoint"]
+    "field",
+    ["data.batch", "data.uses", "data.block", "optimizer.steps", "log.every", "log.validate", "log.crops", "log.checkpoint"],
 )
 def test_a_count_below_one_is_refused(write, field):
     path = write('stage = "autoencoder"\n')
     load_recipe(path, [f"{field}=1"])
     assert f"'{field}' wants 1 or more" in refusal(path, [f"{field}=0"])
+
+
+@pytest.mark.parametrize(
+    ("setting", "wanted"),
+    [
+        ("data.held_out=0", "1 or more"),
+        ("data.hr_size=-128", "1 or more"),
+        ("optimizer.learning_rate=0", "more than 0"),
+        ("optimizer.learning_rate=-1e-3", "more than 0"),
+        ("optimizer.clip=0", "more than 0"),
+        ("optimizer.ema=1", "0 to less than 1"),
+        ("optimizer.ema=-0.1", "0 to less than 1"),
+        ("optimizer.decay=1.5", "0 to 1"),
+        ("data.degradation.light_probability=25", "0 to 1"),
+        ("data.degradation.second.blur_probability=1.1", "0 to 1"),
+        ("data.rendered.probability=-0.1", "0 to 1"),
+        ("loss.terminal_start=75", "0 to 1"),
+        ("loss.terminal_end=-1", "0 to 1"),
+        ("loss.adversarial.start=85", "0 to 1"),
+        ("loss.perceptual=-0.05", "0 or more"),
+        ("optimizer.learning_rate=inf", "a finite number"),
+        ("loss.latent=nan", "a finite number"),
+        ("log.least_latent_db=nan", "a finite number"),
+        ("log.least_latent_db=inf", "a finite number"),
+        ("data.degradation.first.sigma=[0.2, inf]", "a finite number"),
+    ],
+)
+def test_a_number_that_means_nothing_is_refused_with_what_its_field_wants(write, setting, wanted):
+    name = setting.partition("=")[0]
+    assert f"'{name}' wants {wanted}, not " in refusal(write('stage = "autoencoder"\n'), [setting])
+
+
+@pytest.mark.parametrize("share", [0, 1])
+def test_both_ends_of_a_share_are_allowed(write, share):
+    names = ("data.rendered.probability", "optimizer.decay", "loss.terminal_start", "loss.adversarial.start")
+    load_recipe(write('stage = "autoencoder"\n'), [f"{name}={share}" for name in names])
+    load_recipe(write('stage = "autoencoder"\n'), ["log.least_latent_db=-inf", f"optimizer.warmup={share}"])
 
 
 def test_a_missing_stage_is_named(write):

@@ -15,6 +15,7 @@ from edgesr.presets import get_preset  # noqa: E402
 from edgesr.train import checkpoint, run  # noqa: E402
 from edgesr.train.batches import Batch, Draws  # noqa: E402
 from edgesr.train.networks import ModelConfig, Networks  # noqa: E402
+from edgesr.train.processes import Processes  # noqa: E402
 from edgesr.train.recipe import LossConfig, Recipe  # noqa: E402
 from edgesr.train.stages import stage_class  # noqa: E402
 
@@ -112,6 +113,30 @@ def test_the_weighting_z0_is_the_error_of_z0(batch):
     z_t = diffusion.diffuse(z_h, given.noise, t)
     z0 = diffusion.z0_from_v(z_t, nets.teacher.denoise(z_t, t, given), t)
     assert got == pytest.approx(float((z0 - z_h).square().mean().detach()), rel=1e-4)
+
+
+class OneOfTwo(Processes):
+    """A process that takes its rows of the batch."""
+
+    def __init__(self, rank):
+        super().__init__()
+        self.rank, self.world = rank, 2
+
+
+def test_two_processes_of_which_one_has_no_row_at_the_end_are_one(batch):
+    """The mean of their gradients is that of the whole batch, in every weight that trains."""
+    stage = stage_of("end-to-end", terminal_start=0.25, terminal_end=0.25, latent=1.0)  # one row of four
+    gradients = []
+    for processes in (Processes(), OneOfTwo(0), OneOfTwo(1)):
+        nets = networks(with_teacher=False)
+        drawn = Draws(torch.Generator().manual_seed(1), 4, processes)
+        loss = stage.loss(nets, Batch(*(processes.rows(part) for part in batch)), 0.0, drawn)
+        assert loss.total.isfinite()
+        loss.total.backward()
+        gradients.append({name: p.grad for name, p in nets.edge.named_parameters()})
+    whole, first, second = gradients
+    for name, gradient in whole.items():
+        assert torch.allclose((first[name] + second[name]) / 2, gradient, rtol=1e-3, atol=1e-6), name
 
 
 def test_timesteps_move_towards_the_end_as_training_goes_on():

@@ -6,11 +6,14 @@ file, so a bank larger than the memory still works, and the next start takes no 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
 import os
+import shutil
 import tempfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,11 +24,13 @@ import torch.nn.functional as F
 from PIL import Image
 
 from edgesr.data.files import BROKEN, picture_paths, read_rgb
-from edgesr.errors import UsageError
+from edgesr.errors import EdgesrError, UsageError
 
 logger = logging.getLogger(__name__)
 
 CACHE_VERSION = 1  # part of the fingerprint: raise it when the layout of the cached bytes changes
+BUILDING = ".building-"  # how the folders begin in which caches are being made
+STALE_SECONDS = 600  # since the last write to one of them, after which whoever made it is dead
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,8 @@ class ImageBank:
         """Decode the photographs of `folder`, or map them from `cache` if they were decoded before.
 
         `limit` keeps the first so many files by name. Files that cannot be decoded are left out and named in one
-        warning. Raises UsageError if the folder is missing, or holds no picture that can be read.
+        warning. Raises UsageError if the folder is missing, or holds no picture that can be read, or if `cache` cannot be
+        made; EdgesrError if the disk has no room for the decoded photographs.
         """
         paths = picture_paths(folder)[:limit]
         if cache is None:
@@ -132,7 +138,12 @@ def _fingerprint(paths: list[Path]) -> str:
 
 def _cached(paths: list[Path], cache: Path, folder: Path) -> tuple[list[Photo], Path]:
     """The index and the data file of `paths` in `cache`, decoded now if they are not there."""
-    cache.mkdir(parents=True, exist_ok=True)
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"{cache}: cannot make this folder for the decoded photographs: {error.strerror}; name another one in data.cache"
+        ) from None
     stem = _fingerprint(paths)
     data, index = cache / f"{stem}.u8", cache / f"{stem}.json"
     if not (data.is_file() and index.is_file()):
@@ -147,20 +158,43 @@ def _build(paths: list[Path], data: Path, index: Path) -> None:
     """Decode `paths` into `data`, then write `index`, each by a rename: a broken-off build leaves no valid cache."""
     sizes = [_byte_size(path) for path in paths]
     offsets = [0, *np.cumsum(sizes).tolist()]
-    with tempfile.TemporaryDirectory(dir=data.parent, prefix=".building-") as scratch:
+    _remove_stale(data.parent)
+    try:
+        decoded = _write(paths, offsets, data, index)
+    except OSError as error:
+        raise EdgesrError(
+            f"{data.parent}: cannot hold the decoded photographs ({offsets[-1] / 1e6:.0f} MB): {error.strerror or error}; "
+            "make room there, or name another folder in data.cache"
+        ) from None
+    skipped = [path.name for path, photo in zip(paths, decoded, strict=True) if photo is None]
+    if skipped:
+        logger.warning("%d photographs could not be decoded and were left out: %s", len(skipped), ", ".join(skipped))
+
+
+def _write(paths: list[Path], offsets: list[int], data: Path, index: Path) -> list[Photo | None]:
+    """The work of `_build`; raises OSError when the disk refuses."""
+    with tempfile.TemporaryDirectory(dir=data.parent, prefix=BUILDING) as scratch:
+        if shutil.disk_usage(scratch).free < offsets[-1]:  # said now, not after all the decoding
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         partial = Path(scratch) / "data"
-        memory = np.memmap(partial, dtype=np.uint8, mode="w+", shape=(max(offsets[-1], 1),))
+        partial.touch()
+        os.truncate(partial, max(offsets[-1], 1))
         # Threads suffice: Pillow's decoders release the interpreter's lock.
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            decoded = list(pool.map(lambda path, offset: _decode_into(memory, path, offset), paths, offsets[:-1]))
-        memory.flush()
+            decoded = list(pool.map(lambda path, offset: _decode_into(partial, path, offset), paths, offsets[:-1]))
         partial.replace(data)
         entries = Path(scratch) / "index"
         entries.write_text(json.dumps([asdict(photo) for photo in decoded if photo is not None]))
         entries.replace(index)
-    skipped = [path.name for path, photo in zip(paths, decoded, strict=True) if photo is None]
-    if skipped:
-        logger.warning("%d photographs could not be decoded and were left out: %s", len(skipped), ", ".join(skipped))
+    return decoded
+
+
+def _remove_stale(cache: Path) -> None:
+    """Remove what killed builds left, which may be as large as the bank; a build that goes on writes all the time."""
+    for scratch in cache.glob(f"{BUILDING}*"):
+        written = [path.stat().st_mtime for path in (scratch, *scratch.glob("*")) if path.exists()]
+        if time.time() - max(written, default=0) > STALE_SECONDS:
+            shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _byte_size(path: Path) -> int:
@@ -172,12 +206,17 @@ def _byte_size(path: Path) -> int:
         return 0
 
 
-def _decode_into(memory: np.ndarray, path: Path, offset: int) -> Photo | None:
-    """Write the upright RGB pixels of `path` at `offset`; None if it cannot be decoded."""
+def _decode_into(file: Path, path: Path, offset: int) -> Photo | None:
+    """Write the upright RGB pixels of `path` at `offset` of `file`; None if it cannot be decoded.
+
+    Not through a memory map: there a full disk is no error but a signal that kills the process.
+    """
     try:
         pixels = read_rgb(path)
     except BROKEN:
         return None
-    memory[offset : offset + pixels.size] = pixels.reshape(-1)
+    with file.open("r+b") as opened:
+        opened.seek(offset)
+        opened.write(np.ascontiguousarray(pixels).data)
     height, width = pixels.shape[:2]
     return Photo(path.name, offset, height, width)

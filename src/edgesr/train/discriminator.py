@@ -13,8 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from edgesr.errors import EdgesrError, UsageError
+from edgesr.errors import DivergedError, UsageError
 from edgesr.model.blocks import full_precision
+from edgesr.train.processes import Processes
 
 SLOPE = 0.2  # of the leaky ReLU below zero
 
@@ -146,15 +147,15 @@ class Adversary:
         out: Tensor,
         hr: Tensor,
         step: int,
-        mean_gradients: Callable[[list[nn.Parameter]], None] | None = None,
+        processes: Processes | None = None,
     ) -> dict[str, float]:
         """Take one step of the discriminator on the detached out and on hr, both (B, 3, H, W) in [0, 1]; return its figures.
 
-        They are its loss, its mean logit on both and, on the steps that have one, the gradient penalty. `mean_gradients`
-        replaces gradients by their means over the processes of a training that has several. Raises EdgesrError, and changes no
-        weight, when the loss is not finite.
+        They are its loss, its mean logit on both and, on the steps that have one, the gradient penalty. Where the training has
+        several `processes`, the gradients are their mean. Raises DivergedError in all of them, and changes no weight, when the loss
+        of one or the norm of the gradient is not finite.
         """
-        config = self.config
+        config, processes, parameters = self.config, processes or Processes(), list(self.net.parameters())
         self.net.train().requires_grad_(True)
         real, fake = self.net(torch.cat([hr, out.detach()])).float().chunk(2)
         loss = self.losses.discriminator(real, fake)
@@ -165,11 +166,12 @@ class Adversary:
             figures["D gradient"] = penalty.detach()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        if mean_gradients is not None:
-            mean_gradients(list(self.net.parameters()))
-        if not math.isfinite(loss.item()):
-            raise EdgesrError(
-                f"step {step}: the discriminator's loss is {loss.item():g}: "
+        processes.mean_gradients(parameters)
+        norm = nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
+        total = processes.sum(loss.detach()) / processes.world
+        if not math.isfinite(total + norm):  # a finite loss can have a gradient that is not
+            raise DivergedError(
+                f"step {step}: the discriminator's loss is {float(total):g} and the norm of its gradient {float(norm):g}: "
                 "lower loss.adversarial.learning_rate and --resume from the last checkpoint"
             )
         self.optimizer.step()

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from edgesr.errors import EdgesrError, UsageError
+from edgesr.errors import DivergedError, UsageError
 from edgesr.presets import SCALE
 from edgesr.train import checkpoint
 from edgesr.train.batches import Batch, Batches, Draws, step_generator
@@ -62,6 +62,8 @@ class Loop:
             "preset": self.recipe.preset,
             "stage": self.recipe.stage,
             "variant": dataclasses.asdict(self.recipe.model.variant),
+            "lr_encoder": self.recipe.model.lr_encoder,
+            "hr_encoder": self.recipe.model.hr_encoder,
         }
 
     @property
@@ -102,17 +104,18 @@ class Loop:
                 journal.scalars(self.step, meter.means() | speed)
                 meter.restart()
                 throughput.start()
-            if self.step % log.checkpoint == 0 and main:
-                self.save(folder)
-            if self.step % log.validate == 0 and self.step < config.steps and journal:
-                self.validate(validation, journal)
+            with meter.paused(), throughput.paused():
+                if self.step % log.checkpoint == 0 and main:
+                    self.save(folder)
+                if self.step % log.validate == 0 and self.step < config.steps and journal:
+                    self.validate(validation, journal)
         if journal is None:
             return {}
         self.save(folder)
         return self.validate(validation, journal)
 
     def update(self, batch: Batch) -> dict[str, float]:
-        """One optimizer step; raises EdgesrError, and changes no weight, when the loss or its gradient is not finite."""
+        """One optimizer step; raises DivergedError, and changes no weight, when the loss or its gradient is not finite."""
         config = self.recipe.optimizer
         self.optimizer.zero_grad(set_to_none=True)
         loss = self._loss(batch, self.nets)
@@ -122,7 +125,7 @@ class Loop:
         total = self.processes.sum(loss.total.detach()) / self.processes.world
         terms = torch.stack([total.float(), norm.float(), *(v.float() for v in loss.scalars.values())]).tolist()  # one wait
         if not math.isfinite(terms[0] + terms[1]):  # a finite loss can have a gradient that is not
-            raise EdgesrError(
+            raise DivergedError(
                 f"step {self.step}: the loss is {terms[0]:g} and the norm of its gradient {terms[1]:g}: "
                 "lower optimizer.learning_rate and --resume from the last checkpoint"
             )
@@ -142,7 +145,7 @@ class Loop:
         ):
             hr = batch.hr[: len(loss.out)].to(self.device)
             with self.autocast():
-                figures |= pixels.adversary.update(loss.out.detach(), hr, self.step, self.processes.mean_gradients)
+                figures |= pixels.adversary.update(loss.out.detach(), hr, self.step, self.processes)
         return figures
 
     def _throughput(self, batch: Batch) -> Throughput:
@@ -214,13 +217,19 @@ class Loop:
         checkpoint.save(folder, tensors, {**self.identity, "step": self.step, "seconds": self.seconds})
 
     def restore(self, folder: Path) -> None:
-        """Take up what `save` wrote."""
+        """Take up what `save` wrote; raises UsageError when it is not of this recipe's run."""
         tensors, state = checkpoint.load(folder)
         for field, value in self.identity.items():
             if state.get(field, value) != value:
                 raise UsageError(f"{folder}: the run there has {field} {state.get(field)!r}, and the recipe {value!r}")
         self.nets.load(checkpoint.part(tensors, "net."), folder)
         self.average.load(checkpoint.averaged(tensors), folder)
+        # Earlier checkpoints do not name the encoders; what they hold tells.
+        own_encoder = any(name.startswith("net.hr_encoder.") for name in tensors)
+        if checkpoint.part(tensors, "ema.").keys() != set(self._moving) or own_encoder is not self.nets.owns_hr_encoder:
+            raise UsageError(
+                f"{folder}: the run there trains other networks than the recipe; set model.lr_encoder and model.hr_encoder as they were"
+            )
         moments: dict[int, dict[str, Tensor]] = {}
         for name, tensor in checkpoint.part(tensors, "optimizer.").items():
             index, key = name.split(".")

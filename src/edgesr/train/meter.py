@@ -26,6 +26,13 @@ class Meter:
         yield
         self.waited += time.monotonic() - began
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leave the time inside out: it is no step's."""
+        began = time.monotonic()
+        yield
+        self.began += time.monotonic() - began
+
     def add(self, scalars: dict[str, float]) -> None:
         """Count one step; a scalar may be missing from some steps."""
         self.steps += 1
@@ -34,7 +41,7 @@ class Meter:
             self.counts[name] = self.counts.get(name, 0) + 1
 
     def seconds(self) -> float:
-        """Return the seconds since the last line."""
+        """Return the seconds since the last line, less the pauses."""
         return time.monotonic() - self.began
 
     def means(self) -> dict[str, float]:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
+import operator
 import sys
 import typing
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -82,6 +85,7 @@ class LogConfig:
 
     every: int = 50  # a line of losses
     validate: int = 500  # figures and a sample grid of held-out photographs
+    crops: int = 48  # of held-out photographs, that the figures are the means of
     checkpoint: int = 250
     least_latent_db: float = 0.2  # a finished run whose latent path carries less has failed (DESIGN section 2, traps)
 
@@ -107,7 +111,7 @@ def load_recipe(path: Path, overrides: list[str] | None = None) -> Recipe:
     """Read a recipe; `overrides` are "key.sub=value" strings, their values in TOML (bare words are strings).
 
     Raises UsageError for a file that is not there or not TOML, an unknown field (names the nearest right one), a wrong type,
-    or a count below 1.
+    or a value that means nothing there, like a share above 1.
     """
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -118,7 +122,7 @@ def load_recipe(path: Path, overrides: list[str] | None = None) -> Recipe:
     for override in overrides or []:
         _override(table, override)
     recipe = from_table(Recipe, table)
-    _check_counts(recipe)
+    _check_values(recipe)
     return recipe
 
 
@@ -166,15 +170,50 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     raise UsageError(f"recipe: the field '{where}' wants {wanted}, not {value!r}")
 
 
-def _check_counts(recipe: Recipe) -> None:
-    for table, names in (
-        ("data", ("batch", "uses", "block")),
-        ("optimizer", ("steps",)),
-        ("log", ("every", "validate", "checkpoint")),
-    ):
-        for name in names:
-            if (value := getattr(getattr(recipe, table), name)) < 1:
-                raise UsageError(f"recipe: the field '{table}.{name}' wants 1 or more, not {value}")
+_ROUND_SHARES = "blur_probability sinc_probability gaussian_probability grey_probability"
+# What fields want -> whether a value is that, and the names of the fields.
+BOUNDS: dict[str, tuple[Callable[[float], bool], str]] = {
+    "1 or more": (
+        lambda value: value >= 1,
+        "data.held_out data.hr_size data.batch data.uses data.block data.degradation.group optimizer.steps "
+        "log.every log.validate log.crops log.checkpoint",
+    ),
+    "0 or more": (
+        lambda value: value >= 0,
+        "optimizer.warmup optimizer.weight_decay loss.pixel loss.psnr loss.perceptual loss.lattice loss.latent loss.spread "
+        "loss.guess loss.latent_noise loss.adversarial.weight loss.adversarial.r1_gamma",
+    ),
+    "more than 0": (lambda value: value > 0, "optimizer.learning_rate optimizer.clip loss.adversarial.learning_rate"),
+    "0 to 1": (
+        lambda value: 0 <= value <= 1,
+        "data.crop.downscale_probability data.rendered.probability data.degradation.light_probability "
+        "data.degradation.final_sinc_probability optimizer.decay loss.terminal_start loss.terminal_end loss.adversarial.start "
+        + " ".join(f"data.degradation.{nth}.{share}" for nth in ("first", "second") for share in _ROUND_SHARES.split()),
+    ),
+    "0 to less than 1": (lambda value: 0 <= value < 1, "optimizer.ema optimizer.beta2"),
+}
+UNBOUNDED = {"log.least_latent_db": -math.inf}  # the one infinity that means something: no run fails
+
+
+def _check_values(recipe: Recipe) -> None:
+    for name, value in _numbers(recipe):
+        if not math.isfinite(value) and UNBOUNDED.get(name) != value:
+            raise UsageError(f"recipe: the field '{name}' wants a finite number, not {value}")
+    for wanted, (fits, names) in BOUNDS.items():
+        for name in names.split():
+            if not fits(value := operator.attrgetter(name)(recipe)):
+                raise UsageError(f"recipe: the field '{name}' wants {wanted}, not {value}")
+
+
+def _numbers(config: Any, where: str = "") -> Iterator[tuple[str, float]]:
+    """Every number of a nested dataclass, with the name of its field."""
+    for part in dataclasses.fields(config):
+        name, value = f"{where}{part.name}", getattr(config, part.name)
+        if dataclasses.is_dataclass(value):
+            yield from _numbers(value, f"{name}.")
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, int | float):
+                yield name, number
 
 
 def _override(table: dict[str, Any], text: str) -> None:

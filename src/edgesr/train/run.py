@@ -6,6 +6,8 @@ import ctypes
 import logging
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import torch
@@ -23,8 +25,6 @@ from edgesr.train.stages import Stage, stage_class
 
 logger = logging.getLogger("edgesr.train")
 
-VALIDATION_CROPS = 48
-
 
 def train(
     recipe_path: Path,
@@ -39,7 +39,8 @@ def train(
 
     With `resume` it goes on from `out`'s checkpoint. `minutes` boxes the time: the run stops after it with a checkpoint.
     Raises UsageError for a wrong recipe, missing data, a checkpoint of another preset, or an `out` that holds a run already;
-    EdgesrError when the loss is not finite (the last good checkpoint stays) or the latent path of a finished run is dead.
+    DivergedError when the loss is not finite (the last good checkpoint stays); EdgesrError when the latent path of a finished run
+    is dead.
     """
     if minutes is not None and not minutes > 0:
         raise UsageError(f"--minutes {minutes:g}: give more than 0")
@@ -49,14 +50,22 @@ def train(
     _keep_freed_memory()
     if checkpoint.exists(out / "checkpoint") and not resume:
         raise UsageError(f"{out}: holds a run already; add --resume to go on with it, or choose another folder")
+    if resume and not checkpoint.exists(out / "checkpoint"):
+        raise UsageError(f"{out}: no checkpoint there to go on from; start without --resume")
     where = processes.device or _device(device)
     stage = stage_class(recipe.stage)(recipe, where)
     _check_sizes(recipe, processes)
+    with _logging_to(out) if processes.main else nullcontext():
+        return _run(recipe, stage, where, processes, out=out, deadline=deadline, resume=resume)
+
+
+def _run(
+    recipe: Recipe, stage: Stage, where: torch.device, processes: Processes, *, out: Path, deadline: float, resume: bool
+) -> dict[str, float]:
+    """Load the data and the networks, train, and judge what came of it."""
     with processes.main_first():
         training, held_out = _banks(recipe)
     loop = _begin(recipe, stage, where, processes, out / "checkpoint" if resume else None)
-    if processes.main:
-        _log_to(out)
     logger.info("%s: %d photographs, step %d of %d", _title(recipe, where), len(training), loop.step, recipe.optimizer.steps)
     on_gpu = where.type == "cuda"
     bank = training.to(where) if on_gpu else training
@@ -113,7 +122,7 @@ def _banks(recipe: Recipe) -> tuple[ImageBank, ImageBank]:
 
 def _validation_batch(bank: ImageBank, recipe: Recipe, *, finer: bool) -> Batch:
     generator = step_generator(0, "validation", 0)
-    hr = bank.crops(VALIDATION_CROPS, recipe.data.hr_size, generator, recipe.data.crop)
+    hr = bank.crops(recipe.log.crops, recipe.data.hr_size, generator, recipe.data.crop)
     return degraded(hr, generator, recipe.data.degradation, finer=finer)
 
 
@@ -137,18 +146,26 @@ def _keep_freed_memory() -> None:
         return
 
 
-def _log_to(out: Path) -> None:
-    """Log to the standard error stream and to a file in `out`, which is made."""
+@contextmanager
+def _logging_to(out: Path) -> Iterator[None]:
+    """Log all that this package says inside to the standard error stream and to a file in `out`, which is made."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         handlers = (logging.StreamHandler(), logging.FileHandler(out / "log.txt", encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"{out}: cannot write there: {error.strerror}") from None
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-    for handler in list(logger.handlers):
-        logger.removeHandler(handler)
-        handler.close()
+    package = logging.getLogger("edgesr")
+    level, propagate = package.level, package.propagate
+    package.setLevel(logging.INFO)
+    package.propagate = False
     for handler in handlers:
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
-        logger.addHandler(handler)
+        package.addHandler(handler)
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            package.removeHandler(handler)
+            handler.close()
+        package.setLevel(level)
+        package.propagate = propagate

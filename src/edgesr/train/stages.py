@@ -218,9 +218,12 @@ class EndToEnd(Stage):
         t, terminal, weight = draws.times(self.config, progress)
         step = _diffusion_step(nets.edge, batch.lr, z_h, t, draws.normal(z_h))
         latent = _latent_loss(self.config, _v_error(self.config, step, z_h, t), step)
-        z0 = -step.v[:terminal]  # z0_hat of one step, at T
-        out = nets.edge.decoder(z0, step.condition.features[:terminal], batch.lr[:terminal]).float()
-        pixels, scalars = _pixel_terms(self.pixels)(out, batch.hr[:terminal], progress, draws.shift())
+        rows = max(
+            1, terminal
+        )  # a process without a row at T decodes one for nothing, its weight is 0: a mean of none is no number
+        z0 = -step.v[:rows]  # z0_hat of one step, at T
+        out = nets.edge.decoder(z0, step.condition.features[:rows], batch.lr[:rows]).float()
+        pixels, scalars = _pixel_terms(self.pixels)(out, batch.hr[:rows], progress, draws.shift())
         return Loss(latent.total + weight * pixels, _detached(scalars) | latent.scalars, out)
 
 

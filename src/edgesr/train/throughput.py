@@ -142,6 +142,15 @@ class Throughput:
         """Add the samples of one step; does not wait for the device."""
         self._samples += samples
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leave the time inside out of the window."""
+        _finish(self.device)
+        began = time.perf_counter()
+        yield
+        _finish(self.device)
+        self._began += time.perf_counter() - began
+
     def rates(self) -> Rates:
         """Wait for the device to finish what was counted, and return the rates of the window so far, which goes on."""
         _finish(self.device)
