@@ -108,7 +108,7 @@ class Batches:
         chosen = self.processes.rows(self._order[within * config.batch : (within + 1) * config.batch])
         turns = torch.randint(8, (config.batch,), generator=step_generator(self.seed, "turns", step))
         turns = self.processes.rows(turns)
-        return Batch(*(_turned(part[chosen.to(part.device)], turns).float() / 255 for part in self._pairs))
+        return Batch(*(_turned(part, chosen, turns) for part in self._pairs))
 
     def _made(self, block: int) -> tuple[Batch, Tensor]:
         """The block, from the thread if it was made ahead, whose next task is the block after it."""
@@ -149,11 +149,13 @@ def degraded(hr: Tensor, generator: torch.Generator, config: DegradationConfig, 
     return Batch(hr, lr, degrade(hr, scale=TEACHER_SCALE, generator=again, config=config))
 
 
-def _turned(images: Tensor, turns: Tensor) -> Tensor:
-    """Each of (B, C, S, S) by its own of the eight flips and quarter turns."""
-    turned = torch.empty_like(images)
-    for turn in turns.unique().tolist():
-        rows = (turns == turn).nonzero()[:, 0].to(images.device)
-        chosen = images[rows].flip(-1) if turn >= 4 else images[rows]
-        turned[rows] = torch.rot90(chosen, turn % 4, dims=(-2, -1))
-    return turned
+def _turned(images: Tensor, chosen: Tensor, turns: Tensor) -> Tensor:
+    """Those `chosen` of uint8 (N, C, S, S), each by its own of the eight flips and quarter turns: float32 in [0, 1].
+
+    One at a time, each copied once: gathering the rows of a turn and putting them back takes twice the time on a CPU.
+    """
+    turned = torch.empty(len(chosen), *images.shape[1:], device=images.device)
+    for row, index, turn in zip(turned, chosen.tolist(), turns.tolist(), strict=True):
+        image = images[index].flip(-1) if turn >= 4 else images[index]
+        row.copy_(torch.rot90(image, turn % 4, dims=(-2, -1)))
+    return turned.div_(255)
