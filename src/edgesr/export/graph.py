@@ -16,7 +16,8 @@ CONVOLUTIONAL = {
     "Add", "Clip", "Concat", "Conv", "Exp", "Mul", "Relu", "Sigmoid", "Slice", "Sub",
     "DepthToSpace",  # Core ML: of fixed shapes alone, hence the tile variant; XNNPACK: as view and permute
 }  # fmt: skip
-# `paper` alone: Stable Diffusion's GroupNorm in its parts, on four axes (Div and Sqrt are in every list, Rsqrt in none), and its nearest-neighbour upsampling by 2.
+# `paper` alone: Stable Diffusion's GroupNorm in its parts, on four axes (Div and Sqrt
+# are in every list, Rsqrt in none), and its nearest-neighbour upsampling by 2.
 NORMALISED = CONVOLUTIONAL | {"Div", "ReduceMean", "Reshape", "Resize", "Sqrt"}
 OPERATORS = {"tiny": CONVOLUTIONAL, "small": CONVOLUTIONAL, "paper": NORMALISED}
 # Left out on purpose: Neg and Pad (Core ML's provider has neither), Split (XNNPACK has slices only), InstanceNormalization and

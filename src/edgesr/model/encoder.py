@@ -31,7 +31,7 @@ class LREncoder(nn.Module):
         """Map lr (B, 3, h, w) in [0, 1] to mu and log_s (B, C, h/stride, w/stride) and features (B, width, h/stride, w/stride)."""
         features = self.trunk(F.relu(self._stem(lr - 0.5)))
         both = self.head(features)
-        channels = both.shape[1] // 2
+        channels = self.head.out_channels // 2
         mu, raw = both[:, :channels], both[:, channels:]  # slices, which every runtime has
         return mu, LOG_S_MIN * torch.sigmoid(raw), features
 
