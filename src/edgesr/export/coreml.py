@@ -12,7 +12,9 @@ from edgesr.export.graph import for_runtimes
 from edgesr.export.job import Format, Job
 
 # What the Neural Engine and the GPU are given; a new one is looked at before it is let in.
-OPERATORS = {"add", "cast", "clip", "concat", "const", "conv", "exp", "mul", "pixel_shuffle", "relu", "sigmoid", "slice_by_index", "sub"}  # fmt: skip
+OPERATORS = {
+    "add", "cast", "clip", "concat", "const", "conv", "exp", "mul", "pixel_shuffle", "relu", "sigmoid", "slice_by_index", "sub",
+}  # fmt: skip
 NORMALISED = {"real_div", "reduce_mean", "reshape", "silu", "sqrt", "upsample_nearest_neighbor"}  # `paper` alone
 
 SNIPPET = """\

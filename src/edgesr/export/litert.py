@@ -42,7 +42,10 @@ def write(job: Job, folder: Path) -> None:
 def _quantize(job: Job, path: Path) -> None:
     from ai_edge_quantizer import quantizer, recipe  # noqa: PLC0415 (slow to import)
 
-    chosen: Any = _HALF if job.precision == "fp16" else recipe.static_wi8_ai8()
+    float_ends: list[dict[str, Any]] = [
+        {"regex": ".*", "operation": end, "algorithm_key": "no_quantize", "op_config": {}} for end in ("INPUT", "OUTPUT")
+    ]
+    chosen: Any = _HALF if job.precision == "fp16" else [*recipe.static_wi8_ai8(), *float_ends]
     worker = quantizer.Quantizer(str(path), chosen)
     samples = [dict(zip(INPUTS, (tile["lr"], tile["eps"]), strict=True)) for tile in job.calibration]
     ranges = worker.calibrate({"serving_default": samples}) if job.precision == "int8" else None

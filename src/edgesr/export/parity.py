@@ -35,9 +35,9 @@ def real_tile(preset: Preset, size: tuple[int, int]) -> tuple[Array, Array]:
     """Return lr (1, 3, height, width) in [0, 1], a photograph mirrored at its borders to `size` (width, height), and the noise for it."""
     width, height = size
     with resources.files("edgesr.export").joinpath("tile.jpg").open("rb") as stream:
-        picture = np.asarray(Image.open(stream).convert("RGB"), np.float32) / 255
+        picture = np.asarray(Image.open(stream).convert("RGB")).astype(np.float32) / np.float32(255)
     rows, columns = (_mirrored(length, side) for length, side in zip(picture.shape, (height, width), strict=False))
-    lr = np.ascontiguousarray(picture[rows][:, columns].transpose(2, 0, 1)[None])
+    lr: Array = np.ascontiguousarray(picture[rows][:, columns].transpose(2, 0, 1)).reshape(1, 3, height, width)
     eps = noise_field(0, preset.latent_channels, range(height // LATENT_STRIDE), range(width // LATENT_STRIDE))
     return lr, eps.reshape(1, *eps.shape)  # not [None], whose stride of 0 ExecuTorch refuses
 
