@@ -15,21 +15,8 @@ from pathlib import Path
 from edgesr.errors import EdgesrError, UsageError
 from edgesr.export.forms import write_difference
 from edgesr.export.onnx import export_onnx
-from edgesr.model import EdgeSR, build
-from edgesr.model.edge import Variant
-from edgesr.presets import get_preset
+from edgesr.export.source import load_averaged
 from edgesr.train import checkpoint
-
-
-def load_averaged(folder: Path) -> tuple[EdgeSR, dict[str, str]]:
-    """Return the averaged network of a checkpoint folder, and what a released file says of it.
-
-    Raises UsageError when the folder holds no checkpoint, or one that is damaged.
-    """
-    tensors, state = checkpoint.load(folder)
-    model = build(get_preset(state["preset"]), variant=Variant(**state.get("variant", {})))
-    checkpoint.load_into(model, checkpoint.averaged(tensors), "edge.", folder)
-    return model, {"preset": state["preset"], "stage": state["stage"], "steps": str(state["step"]), "licence": "Apache-2.0"}
 
 
 def save_averaged(folder: Path, target: Path) -> None:

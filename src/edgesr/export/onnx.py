@@ -6,6 +6,7 @@ import copy
 import logging
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -13,7 +14,9 @@ import onnxruntime
 import torch
 
 from edgesr.errors import EdgesrError
+from edgesr.export.graph import for_runtimes
 from edgesr.model import EdgeSR
+from edgesr.presets import LATENT_STRIDE
 
 OPSET = 18
 MAX_DIFFERENCE = 1e-4  # of [0, 1] output values between torch and onnxruntime, in float32
@@ -25,33 +28,8 @@ def export_onnx(model: EdgeSR, path: Path, metadata: dict[str, str] | None = Non
     Inputs `lr` (B, 3, h, w) in [0, 1] and `eps` (B, C, h/2, w/2) ~ N(0, I); output `hr` (B, 3, 4h, 4w) in [0, 1]; h and w
     multiples of the preset's. Raises EdgesrError, and leaves no file, when the parity fails.
     """
-    folded = copy.deepcopy(model).eval().float().cpu().fold_time()
-    folded.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    multiple, channels = model.preset.multiple, model.preset.latent_channels
-    generator = torch.Generator().manual_seed(0)
-    lr = torch.rand(2, 3, 16 * multiple, 8 * multiple, generator=generator)
-    eps = torch.randn(2, channels, 8 * multiple, 4 * multiple, generator=generator)
-    batch, height, width = (torch.export.Dim(name, min=1) for name in ("batch", "height_units", "width_units"))
-    unit = multiple // 2
-    shapes = (
-        {0: batch, 2: multiple * height, 3: multiple * width},
-        {0: batch, 2: unit * height, 3: unit * width},
-    )
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            folded, (lr, eps), input_names=["lr", "eps"], output_names=["hr"], dynamic_shapes=shapes, opset_version=OPSET,
-            dynamo=True, optimize=True, verbose=False,
-        )  # fmt: skip
-    assert program is not None
-    proto = program.model_proto
-    for key, value in (metadata or {}).items():
-        proto.metadata_props.add(key=key, value=value)
-    _drop_debug_text(proto)
-    onnx.checker.check_model(proto)
-    data = proto.SerializeToString()
-    difference = _parity(folded, data, lr, eps)
+    data = to_onnx(model, None, metadata)
+    difference = _parity(model, data)
     if not difference <= MAX_DIFFERENCE:  # not a number fails as well
         raise EdgesrError(
             f"{path.name}: onnxruntime differs from torch by {difference:.2g}, more than {MAX_DIFFERENCE:g}; nothing written"
@@ -62,11 +40,47 @@ def export_onnx(model: EdgeSR, path: Path, metadata: dict[str, str] | None = Non
     return difference
 
 
+def to_onnx(model: EdgeSR, size: tuple[int, int] | None, metadata: dict[str, str] | None = None) -> bytes:
+    """Return `model` as an ONNX file for LR tiles of `size` (width, height) px, one at a time, or of any batch and size."""
+    graph = for_runtimes(model)
+    lr, eps = (
+        (random_tile(model, 1, *size)) if size else random_tile(model, 2, 8 * model.preset.multiple, 16 * model.preset.multiple)
+    )
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            graph, (lr, eps), input_names=["lr", "eps"], output_names=["hr"], dynamic_shapes=None if size else _any_size(model),
+            opset_version=OPSET, dynamo=True, optimize=True, verbose=False,
+        )  # fmt: skip
+    assert program is not None
+    proto = program.model_proto
+    for key, value in (metadata or {}).items():
+        proto.metadata_props.add(key=key, value=value)
+    _drop_debug_text(proto)
+    onnx.checker.check_model(proto)
+    data: bytes = proto.SerializeToString()
+    return data
+
+
+def random_tile(model: EdgeSR, batch: int, width: int, height: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return lr (batch, 3, height, width) in [0, 1] and eps for it, the same ones every time."""
+    generator = torch.Generator().manual_seed(0)
+    lr = torch.rand(batch, 3, height, width, generator=generator)
+    return lr, torch.randn(batch, model.preset.latent_channels, height // 2, width // 2, generator=generator)
+
+
+def _any_size(model: EdgeSR) -> tuple[dict[int, Any], dict[int, Any]]:
+    batch, height, width = (torch.export.Dim(name, min=1) for name in ("batch", "height_units", "width_units"))
+    multiple = model.preset.multiple
+    unit = multiple // LATENT_STRIDE
+    return {0: batch, 2: multiple * height, 3: multiple * width}, {0: batch, 2: unit * height, 3: unit * width}
+
+
 def _drop_debug_text(proto: onnx.ModelProto) -> None:
     """Stack traces of the exporting machine have no place in a released file."""
-    del proto.graph.metadata_props[
-        :
-    ]  # it names its symbols anew in every process: two forms could not be told to be one network
+    # Symbols are named anew in every process: two forms could not be told to be one network.
+    del proto.graph.metadata_props[:]
     for node in proto.graph.node:
         del node.metadata_props[:]
         node.doc_string = ""
@@ -74,9 +88,9 @@ def _drop_debug_text(proto: onnx.ModelProto) -> None:
         del value.metadata_props[:]
 
 
-def _parity(model: EdgeSR, data: bytes, lr: torch.Tensor, eps: torch.Tensor) -> float:
+@torch.no_grad()
+def _parity(model: EdgeSR, data: bytes) -> float:
+    lr, eps = random_tile(model, 2, 8 * model.preset.multiple, 16 * model.preset.multiple)
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
     got = session.run(["hr"], {"lr": lr.numpy(), "eps": eps.numpy()})[0]
-    with torch.no_grad():
-        want = model(lr, eps).numpy()
-    return float(np.abs(got - want).max())
+    return float(np.abs(got - copy.deepcopy(model).eval().float().cpu()(lr, eps).numpy()).max())

@@ -98,6 +98,15 @@ def full_precision(x: Tensor) -> AbstractContextManager[object]:
     return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()
 
 
+def replicated(x: Tensor, border: int) -> Tensor:
+    """Return (B, C, h + 2 border, w + 2 border): `x` with its outermost rows and columns repeated.
+
+    Of slices and concatenations: Core ML's and XNNPACK's operators pad with a constant only.
+    """
+    x = torch.cat([x[:, :, :1]] * border + [x] + [x[:, :, -1:]] * border, dim=2)
+    return torch.cat([x[..., :1]] * border + [x] + [x[..., -1:]] * border, dim=3)
+
+
 def zero_(*convolutions: nn.Conv2d) -> None:
     """Set weights and biases to zero: the layer adds nothing until training makes it."""
     for convolution in convolutions:

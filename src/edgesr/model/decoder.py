@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from edgesr.model.blocks import GroupNormResBlock, bicubic_weights, blocks, full_precision, zero_
+from edgesr.model.blocks import GroupNormResBlock, bicubic_weights, blocks, full_precision, replicated, zero_
 from edgesr.presets import SCALE, LatentDecoderConfig, SkipDecoderConfig
 
 
@@ -44,7 +44,7 @@ class SkipDecoder(nn.Module):
             return F.pixel_shuffle(residual, SCALE) + 0.5
         # A convolution to 16 phases and one pixel shuffle for both: a runtime's own Resize is far slower.
         with full_precision(lr):
-            base = F.conv2d(F.pad(lr, (2, 2, 2, 2), mode="replicate"), self.bicubic)
+            base = F.conv2d(replicated(lr, 2), self.bicubic)
         return F.pixel_shuffle(base + residual, SCALE)
 
 

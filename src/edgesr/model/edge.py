@@ -77,6 +77,7 @@ class EdgeSR(LatentDiffusion):
 
     def __init__(self, preset: Preset, variant: Variant | None = None) -> None:
         super().__init__(preset, variant)
+        self.folded = False
         channels = preset.latent_channels
         self.decoder: SkipDecoder | LatentDecoder = (
             SkipDecoder(preset.decoder, channels, preset.encoder.width, lr_skip=self.variant.lr_skip)
@@ -91,6 +92,25 @@ class EdgeSR(LatentDiffusion):
         """
         condition = self.condition(lr, eps)
         return self.decoder(self.one_step(condition), condition.features, lr).clamp(0.0, 1.0)
+
+    def one_step(self, condition: Condition) -> Tensor:
+        """z0_hat (B, C, h, w); a folded UNet gives it itself."""
+        if not self.folded:
+            return super().one_step(condition)
+        return self.denoise(condition.noise, torch.empty(0), condition)  # the time is in the biases
+
+    @torch.no_grad()
+    def fold(self) -> EdgeSR:
+        """Compute once what no picture changes, for export: the time, the stem's weights, the sign of z0_hat = -v_hat.
+
+        Changes the model in place and returns it; its results stay the same to rounding.
+        """
+        self.fold_time()
+        self.encoder.fold_stem()
+        for parameter in self.unet.conv_out.parameters():
+            parameter.neg_()
+        self.folded = True
+        return self
 
     def fold_time(self) -> EdgeSR:
         """Fix the UNet to t = T, its embedding folded into biases: for export. Changes the model in place and returns it."""

@@ -30,13 +30,25 @@ class LREncoder(nn.Module):
     def forward(self, lr: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Map lr (B, 3, h, w) in [0, 1] to mu and log_s (B, C, h/stride, w/stride) and features (B, width, h/stride, w/stride)."""
         features = self.trunk(F.relu(self._stem(lr - 0.5)))
-        mu, raw = self.head(features).chunk(2, dim=1)
+        both = self.head(features)
+        channels = self.head.out_channels // 2
+        mu, raw = both[:, :channels], both[:, channels:]  # slices, which every runtime has
         return mu, LOG_S_MIN * torch.sigmoid(raw), features
 
     def _stem(self, x: Tensor) -> Tensor:
         """The stem on the pixel-unshuffled picture, as one strided convolution: no tensor has more than four axes, as NPUs want it."""
+        if self.stem.in_channels == 3:  # folded
+            return self.stem(x)
         weight = F.pixel_shuffle(self.stem.weight, self.stride)  # (width, 3, 3 stride, 3 stride)
         return F.conv2d(x, weight, self.stem.bias, self.stride, padding=self.stride)
+
+    @torch.no_grad()
+    def fold_stem(self) -> None:
+        """Make the strided convolution a layer: some converters take only weights that are stored, none that are computed."""
+        strided = nn.Conv2d(3, self.stem.out_channels, 3 * self.stride, self.stride, padding=self.stride)
+        strided.weight.copy_(F.pixel_shuffle(self.stem.weight, self.stride))
+        strided.bias = self.stem.bias
+        self.stem = strided
 
 
 class HREncoder(nn.Module):

@@ -1,0 +1,78 @@
+"""`edgesr export`: a model as a file that another runtime takes, checked against the torch network."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from edgesr.commands.console import extra, size
+from edgesr.errors import UsageError
+
+EXAMPLES = """\
+examples:
+  edgesr export tiny --format onnx -o tiny-onnx                             a tile of 128x128 px in, 512x512 out
+  edgesr export tiny --format onnx -o any --size dynamic                    pictures of any size
+  edgesr export tiny --format litert -o tiny-android --precision fp16       for Android
+  edgesr export tiny --format onnx -o tiny-npu --precision int8 --calibrate PHOTOS
+  edgesr export runs/small/4-end-to-end/checkpoint --format coreml -o small-ios
+
+Formats: onnx, openvino, litert, coreml, executorch, ncnn. Each comes with a README.md: names, shapes, ranges, and code to run it.
+"""
+
+
+def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    """Define the verb's arguments."""
+    verb = verbs.add_parser(
+        "export",
+        help="write a model for another runtime: ONNX, OpenVINO, LiteRT, Core ML, ExecuTorch, ncnn",
+        description="Writes a model for another runtime into a folder, runs it there and compares it with the torch network.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verb.add_argument(
+        "model", metavar="MODEL", help="see `edgesr models`; or a checkpoint folder; or an ONNX file of a release"
+    )
+    verb.add_argument("--format", required=True, metavar="F", help="onnx, openvino, litert, coreml, executorch or ncnn")
+    verb.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder to write: a new or an empty one")
+    verb.add_argument("--precision", choices=["fp32", "fp16", "int8"], default="fp32", help="(default: %(default)s)")
+    verb.add_argument(
+        "--size", default="128x128", metavar="WxH", help="of the tile it takes, px, or dynamic: any (default: %(default)s)"
+    )
+    verb.add_argument("--calibrate", type=Path, metavar="DIR", help="photographs that int8's ranges are measured on")
+    verb.add_argument(
+        "--fidelity", type=float, default=0.0, metavar="F", help="from 0, crisp (default), to 1, true to the input"
+    )
+    verb.add_argument("--random", action="store_true", help="random weights, to measure the speed of a preset without any")
+    verb.add_argument("--overwrite", action="store_true", help="replace an export that is already there")
+    return verb
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Export; print the files' size and how closely they follow torch."""
+    tile = None if arguments.size == "dynamic" else _size(arguments.size)
+    if not 0 <= arguments.fidelity <= 1:
+        raise UsageError(f"fidelity {arguments.fidelity:g}: give a number from 0 (crisp) to 1 (true to the input)")
+    with extra("export", "exporting models"):
+        from edgesr.export import package  # noqa: PLC0415 (torch is an extra)
+    with extra(package.FORMATS.get(arguments.format, ("", ""))[1], f"the format '{arguments.format}'"):
+        package.load_format(arguments.format)
+    done = package.export(
+        arguments.model,
+        arguments.format,
+        arguments.output,
+        precision=arguments.precision,
+        size=tile,
+        fidelity=arguments.fidelity,
+        calibrate=arguments.calibrate,
+        random=arguments.random,
+        overwrite=arguments.overwrite,
+    )
+    print(f"{arguments.output}: {arguments.format} {arguments.precision}, {sum(done.files.values()) / 1e6:.1f} MB, {done.told}")
+    return 0
+
+
+def _size(text: str) -> tuple[int, int]:
+    try:
+        return size(text)
+    except argparse.ArgumentTypeError as error:
+        raise UsageError(f"argument --size: {error}, or dynamic") from None

@@ -1,0 +1,63 @@
+"""The format `onnx`: onnxruntime on every system, and what compiles ONNX (Qualcomm AI Hub, browsers by onnxruntime-web)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnxruntime
+
+from edgesr.export.job import Format, Job
+from edgesr.export.onnx import to_onnx
+from edgesr.export.parity import Array
+from edgesr.export.quantize import half_weights, quantized
+
+SNIPPET = """\
+import * as ort from "onnxruntime-web";
+const session = await ort.InferenceSession.create("FILE", { executionProviders: ["webgpu", "wasm"] });
+const normal = () => Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random());
+const lr = new Float32Array(3 * HEIGHT * WIDTH);                         // fill: red plane, green plane, blue plane, in [0, 1]
+const eps = Float32Array.from({ length: CHANNELS * ROWS * COLUMNS }, normal);
+const { hr } = await session.run({
+  lr: new ort.Tensor("float32", lr, [1, 3, HEIGHT, WIDTH]),
+  eps: new ort.Tensor("float32", eps, [1, CHANNELS, ROWS, COLUMNS]),
+});
+console.log(hr.dims, hr.data);                                       // [1, 3, 4 * HEIGHT, 4 * WIDTH], in [0, 1]
+"""
+
+
+def graph(job: Job) -> bytes:
+    """The ONNX file of a job, in its precision."""
+    data = to_onnx(job.model, job.size, job.metadata)
+    if job.precision == "fp16":
+        return half_weights(data)
+    return quantized(data, job.calibration) if job.precision == "int8" else data
+
+
+def write(job: Job, folder: Path) -> None:
+    """Write NAME.onnx."""
+    (folder / f"{job.name}.onnx").write_bytes(graph(job))
+
+
+def run(job: Job, folder: Path) -> Array:
+    """Run it by onnxruntime on the CPU."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(folder / f"{job.name}.onnx", options, providers=["CPUExecutionProvider"])
+    hr: Array = session.run(["hr"], {"lr": job.lr, "eps": job.eps})[0]
+    return hr
+
+
+FORMAT = Format(
+    title="ONNX, opset 18",
+    extra="export",
+    precisions=("fp32", "fp16", "int8"),
+    any_size=True,
+    write=write,
+    run=run,
+    inspect=None,
+    names=("lr", "eps", "hr"),
+    notes="In fp16 the weights alone are halved: a cast follows each, which runtimes fold when they load the file. In int8 every\n"
+    "convolution stands between QuantizeLinear and DequantizeLinear, weights with a scale for each channel.",
+    language="js",
+    snippet=SNIPPET,
+)

@@ -1,0 +1,120 @@
+"""Fewer bits for an ONNX file: weights in half precision, or everything in 8 bits between QuantizeLinear and DequantizeLinear (ours)."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from PIL import Image, UnidentifiedImageError
+
+from edgesr.data.degradation import degrade
+from edgesr.errors import EdgesrError, UsageError
+from edgesr.export.parity import Array
+from edgesr.noise import noise_field
+from edgesr.presets import LATENT_STRIDE, SCALE, Preset
+
+PHOTOS = 24  # that calibrate: activations' ranges hardly move after that
+SUFFIXES = {".avif", ".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+Tile = dict[str, Array]
+
+
+def half_weights(data: bytes) -> bytes:
+    """Return an ONNX file whose weights lie in it in half precision, each followed by a cast to the single one it computes in.
+
+    A runtime folds the casts when it loads the file, so that it is half the size and no slower; one that computes in half
+    precision, as NPUs and GPUs do, may fold them away.
+    """
+    proto = onnx.load_model_from_string(data)
+    casts = []
+    for tensor in proto.graph.initializer:
+        if tensor.data_type == TensorProto.FLOAT and np.prod(tensor.dims) > 1:
+            half = numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), f"{tensor.name}.half")
+            casts.append(helper.make_node("Cast", [half.name], [tensor.name], to=TensorProto.FLOAT))
+            tensor.CopyFrom(half)
+    nodes = [*casts, *proto.graph.node]
+    del proto.graph.node[:]
+    proto.graph.node.extend(nodes)
+    onnx.checker.check_model(proto)
+    result: bytes = proto.SerializeToString()
+    return result
+
+
+def photographs(folder: Path, preset: Preset, size: tuple[int, int], count: int = PHOTOS) -> list[Tile]:
+    """Return up to `count` tiles lr and eps of `size` (width, height) LR px, from degraded middles of the photographs in `folder`.
+
+    Raises UsageError when it holds none that are large enough (four times the tile); unreadable ones are left out.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"--calibrate {folder}: no such folder; give one of photographs")
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    tiles: list[Tile] = []
+    width, height = size
+    for index, path in enumerate(_spread(files, 2 * count)):
+        crop = _middle(path, SCALE * width, SCALE * height)
+        if crop is None or len(tiles) == count:
+            continue
+        lr = degrade(torch.from_numpy(crop)[None], scale=SCALE, generator=torch.Generator().manual_seed(index)).numpy()
+        rows, columns = range(index, index + height // LATENT_STRIDE), range(width // LATENT_STRIDE)
+        tiles.append({"lr": lr, "eps": noise_field(0, preset.latent_channels, rows, columns)[None]})
+    if not tiles:
+        raise UsageError(f"--calibrate {folder}: holds no photograph of {SCALE * width}x{SCALE * height} px or more")
+    return tiles
+
+
+def _spread(files: list[Path], count: int) -> list[Path]:
+    """`count` of them from all over the list, always the same."""
+    return [files[i] for i in np.unique(np.linspace(0, len(files) - 1, min(count, len(files))).astype(int))] if files else []
+
+
+def _middle(path: Path, width: int, height: int) -> Array | None:
+    """(3, height, width) in [0, 1] from the middle of a picture; None when it is smaller or unreadable."""
+    try:
+        with Image.open(path) as picture:
+            if picture.width < width or picture.height < height:
+                return None
+            left, top = (picture.width - width) // 2, (picture.height - height) // 2
+            crop = picture.convert("RGB").crop((left, top, left + width, top + height))
+    except (OSError, UnidentifiedImageError, ValueError):
+        return None
+    return np.ascontiguousarray(np.asarray(crop, np.float32).transpose(2, 0, 1) / 255)
+
+
+class _Reader:
+    """What onnxruntime's calibration reads from."""
+
+    def __init__(self, tiles: Iterable[Tile]) -> None:
+        self._tiles: Iterator[Tile] = iter(tiles)
+
+    def get_next(self) -> Tile | None:
+        return next(self._tiles, None)
+
+
+def quantized(
+    data: bytes, tiles: list[Tile], *, keep_float: tuple[str, ...] | None = None, activations: str = "QUInt8"
+) -> bytes:
+    """Return an ONNX file with 8-bit weights, each output channel with a scale of its own, and `activations` calibrated on `tiles`."""
+    from onnxruntime import quantization as q  # noqa: PLC0415 (slow to import)
+    from onnxruntime.quantization.shape_inference import quant_pre_process  # noqa: PLC0415
+
+    logging.getLogger().setLevel(logging.ERROR)
+    with tempfile.TemporaryDirectory() as scratch:
+        plain, prepared, target = (Path(scratch) / f"{name}.onnx" for name in ("plain", "prepared", "int8"))
+        plain.write_bytes(data)
+        try:
+            quant_pre_process(plain, prepared, skip_symbolic_shape=True)
+            options: dict[str, Any] = {"ActivationSymmetric": False, "WeightSymmetric": True}
+            q.quantize_static(
+                prepared, target, _Reader(tiles), quant_format=q.QuantFormat.QDQ, per_channel=True,
+                activation_type=q.QuantType[activations], weight_type=q.QuantType.QInt8,
+                nodes_to_exclude=list(keep_float or ()), extra_options=options,
+            )  # fmt: skip
+        except Exception as error:  # onnxruntime's exceptions share no base class but this one
+            raise EdgesrError(f"onnxruntime cannot quantise this model ({' '.join(str(error).split())[:200]})") from None
+        return target.read_bytes()
