@@ -38,6 +38,7 @@ BUDGET = 7000  # optimizer steps of every row, all its stages together
 COMMON = (
     "data.hr_size=128",
     "data.batch=16",
+    "data.uses=8",
     "data.rendered.probability=0",
     "loss.adversarial.weight=0",  # half the time of a row for its last steps
     "log.least_latent_db=-inf",  # a dead latent path is a result here

@@ -14,7 +14,7 @@ from edgesr.presets import get_preset, weights_path
 from edgesr.runtime import available_cores, load_engine
 
 WEIGHTS = weights_path("tiny")
-ENGINES = ["onnxruntime", "openvino"]  # those that a processor alone can run
+ENGINES = ["onnxruntime", "openvino", "torch"]  # those that a processor alone can run
 DEVICES = [name for name, kind in runtime.ENGINES.items() if kind.provider not in (None, "CPUExecutionProvider")]
 
 
@@ -120,10 +120,11 @@ def test_a_provider_that_falls_back_is_refused_unless_that_is_allowed(monkeypatc
         assert "add +cpu to the engine's name" in refusal(UsageError, "cuda", WEIGHTS, 1)
 
 
-def test_openvino_agrees_with_onnxruntime():
-    pytest.importorskip("openvino")
+@pytest.mark.parametrize("name", ["openvino", "torch"])
+def test_another_engine_agrees_with_onnxruntime(name):
+    pytest.importorskip(name)
     lr, eps = tile(64, 48)
-    ours, theirs = (load_engine(name, WEIGHTS, 1)(lr, eps) for name in ("onnxruntime", "openvino"))
+    ours, theirs = (load_engine(engine, WEIGHTS, 1)(lr, eps) for engine in ("onnxruntime", name))
     assert np.abs(ours - theirs).max() <= 2e-3
 
 

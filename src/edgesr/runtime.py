@@ -68,11 +68,11 @@ class OnnxRuntime:
         except Exception as error:  # onnxruntime's exceptions share no base class but this one
             if not on_cpu:
                 raise _refused(provider, error) from None
-            raise _damaged(model, error) from None
+            raise damaged(model, error) from None
         used = self._session.get_providers()[0]
         if used != provider and not fallback:  # a device that cannot be opened is dropped with no more than a warning
             raise _refused(provider, RuntimeError(f"onnxruntime took {used} instead"))
-        self.description = f"onnxruntime ({used}, {_count(threads)})"
+        self.description = f"onnxruntime ({used}, {count(threads)})"
 
     def __call__(self, lr: Array, eps: Array) -> Array:
         """Evaluate the network; see Engine."""
@@ -95,13 +95,18 @@ class OpenVino:
             source = core.read_model(model if isinstance(model, bytes) else str(model))
             compiled = core.compile_model(source, "CPU", config)
         except RuntimeError as error:
-            raise _damaged(model, error) from None
+            raise damaged(model, error) from None
         self._request = compiled.create_infer_request()
-        self.description = f"openvino (CPU, {_count(threads)})"
+        self.description = f"openvino (CPU, {count(threads)})"
 
     def __call__(self, lr: Array, eps: Array) -> Array:
         """Evaluate the network; see Engine."""
         return self._request.infer({"lr": lr, "eps": eps})["hr"]
+
+
+def _torch(model: Path | bytes, threads: int, fallback: bool) -> Engine:
+    engine: Engine = import_module("edgesr.torch_engine").Torch(model, threads, fallback)
+    return engine
 
 
 def _on(provider: str, *packages: str) -> Kind:
@@ -111,6 +116,7 @@ def _on(provider: str, *packages: str) -> Kind:
 ENGINES = {
     "onnxruntime": _on("CPUExecutionProvider", "onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-qnn"),
     "openvino": Kind(OpenVino, ("openvino",), "'edgesr[openvino]'"),
+    "torch": Kind(_torch, ("torch", "onnx"), "'edgesr[export]'"),  # ONNX files are read by the package onnx
     "cuda": _on("CUDAExecutionProvider", "onnxruntime-gpu"),
     "coreml": _on("CoreMLExecutionProvider", "onnxruntime"),
     "directml": _on("DmlExecutionProvider", "onnxruntime-directml"),
@@ -190,7 +196,7 @@ def _choice_file() -> Path:
 
 def _can_run(kind: Kind) -> bool:
     if kind.provider is None:
-        return any(find_spec(package) is not None for package in kind.packages)
+        return all(find_spec(package) is not None for package in kind.packages)
     try:
         return kind.provider in import_module("onnxruntime").get_available_providers()
     except ImportError:
@@ -209,10 +215,11 @@ def available_cores() -> int:
     """Return the number of cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return os.cpucount() or 1
 
 
-def _count(threads: int) -> str:
+def count(threads: int) -> str:
+    """Threads in words, for a description."""
     return f"{threads} thread{'s' if threads > 1 else ''}"
 
 
@@ -223,7 +230,8 @@ def _refused(provider: str, error: Exception) -> UsageError:
     )
 
 
-def _damaged(model: Path | bytes, error: Exception) -> EdgesrError:
+def damaged(model: Path | bytes, error: Exception) -> EdgesrError:
+    """The error of a model file that cannot be loaded."""
     reason = " ".join(str(error).split())[:200]
     name = "a model's bytes" if isinstance(model, bytes) else model
     return EdgesrError(f"{name}: cannot load the model file; reinstall edgesr, or export it again ({reason})")
