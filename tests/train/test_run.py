@@ -209,9 +209,9 @@ def test_resuming_with_another_encoder_held_still_is_refused(finished, tmp_path,
     if not named:
         state = {name: value for name, value in state.items() if not name.endswith("_encoder")}
     checkpoint.save(tmp_path / "checkpoint", tensors, state)
-    run.train(recipe, tmp_path, resume=True)
     with pytest.raises(UsageError, match="lr_encoder"):
         run.train(recipe, tmp_path, resume=True, overrides=["model.lr_encoder=frozen"])
+    run.train(recipe, tmp_path, resume=True)
 
 
 def test_resuming_with_another_latent_space_is_refused(finished, tmp_path):

@@ -80,7 +80,8 @@ class Loop:
             with meter.waiting():
                 batch = batches(self.step)
             if throughput is None:
-                throughput = self._throughput(batch)
+                with meter.paused():
+                    throughput = self._throughput(batch)
             meter.add(self.update(batch))
             throughput.count(len(batch.hr))
             self.step += 1
