@@ -269,7 +269,7 @@ def test_an_unexpected_error_is_one_line_unless_details_are_wanted(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     make("a.png")
-    monkeypatch.setattr(Upscaler, "upscale_picture", crash)
+    monkeypatch.setattr(Upscaler, "stream_picture", crash)
     assert edgesr.cli.main(["upscale", "a.png", "--quiet"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("edgesr: a.png: unexpected ZeroDivisionError: deep inside; please report it")
