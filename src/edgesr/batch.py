@@ -127,7 +127,8 @@ def _deliver(picture: images.Picture[Bands], target: Path | None, format: str, s
     if target is not None:
         overwrite = settings.overwrite
         return images.write(target, picture, quality=quality, strip_metadata=strip_metadata, overwrite=overwrite)
-    with tempfile.TemporaryFile() as whole:  # a pipe, too, gets all of a picture or nothing
+    # A pipe, too, gets all of a picture or nothing.
+    with tempfile.TemporaryDirectory() as folder, Path(folder, "picture").open("x+b") as whole:
         images.encode_into(whole, picture, format, quality=quality, strip_metadata=strip_metadata)
         whole.seek(0)
         shutil.copyfileobj(whole, sys.stdout.buffer)

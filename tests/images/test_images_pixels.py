@@ -205,10 +205,13 @@ def test_lossless_formats_give_back_what_was_written(name: str, channels: int) -
     assert np.array_equal(read[..., :3], pixels[..., :3])
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("width", [33, 6000])
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
-def test_sixteen_bit_files_written_are_read_alike_by_other_programs(channels: int) -> None:
-    pixels = gradient(150, 33, channels, np.uint16)  # more rows than one band
-    pixels[40:60] = noise(channels, np.uint16, 20, 33)
+def test_files_written_are_read_alike_by_other_programs(channels: int, width: int, dtype: type) -> None:
+    """The wide ones are compressed in several strips."""
+    pixels = gradient(150, width, channels, dtype)
+    pixels[40:60] = noise(channels, dtype, 20, width)
     data = images.encode(Picture(pixels, "PNG"), "PNG")
     assert np.array_equal(shown(data), pixels)
     by_opencv = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
