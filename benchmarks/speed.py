@@ -31,15 +31,16 @@ def photo(path: Path, width: int, height: int, seed: int = 0) -> Path:
     return path
 
 
-def run_with_peak(command: list[str]) -> tuple[float, float]:
-    """Seconds, and peak RSS in MB."""
+def run_with_peak(command: list[str]) -> tuple[float, float, float]:
+    """Seconds, seconds of processor time, and peak RSS in MB."""
     program = (
         "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, stderr=subprocess.DEVNULL);"
-        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e6)"
+        "used = resource.getrusage(resource.RUSAGE_CHILDREN); print(used.ru_utime + used.ru_stime, used.ru_maxrss * 1024 / 1e6)"
     )
     began = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", program, *command], capture_output=True, text=True, check=True)
-    return time.perf_counter() - began, float(done.stdout)
+    processor, peak = (float(figure) for figure in done.stdout.split())
+    return time.perf_counter() - began, processor, peak
 
 
 BATCH = """
@@ -92,7 +93,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         big = photo(folder / "big.jpg", 1000, 750)
-        seconds, peak = run_with_peak([*EDGESR, "upscale", str(big), "--model", model, "--threads", str(threads), "--quiet"])
+        seconds, _, peak = run_with_peak([*EDGESR, "upscale", str(big), "--model", model, "--threads", str(threads), "--quiet"])
         print(f"| 1000x750 -> 4000x3000, JPEG to JPEG, whole process | {seconds:.1f} s, peak RSS {peak:.0f} MB |")
         (folder / "batch").mkdir()
         fifth, last = rss_over_a_batch(folder / "batch", model, threads)

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from edgesr import images
+from edgesr.bands import Bands
 from edgesr.batch import Result, Settings, run
 from edgesr.errors import UsageError
 from edgesr.jobs import Job, plan
@@ -179,14 +180,14 @@ def test_what_may_not_be_looked_at_fails_alone() -> None:
 def test_a_crash_in_one_picture_does_not_stop_the_others(
     upscaler: Upscaler, error: Exception, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = Upscaler.upscale_picture
+    original = Upscaler.stream_picture
 
-    def crash_on_square(self: Upscaler, picture: images.Picture, **options: object) -> images.Picture:
+    def crash_on_square(self: Upscaler, picture: images.Picture, **options: object) -> images.Picture[Bands]:
         if picture.pixels.shape[0] == picture.pixels.shape[1]:
             raise error
         return original(self, picture, **options)
 
-    monkeypatch.setattr(Upscaler, "upscale_picture", crash_on_square)
+    monkeypatch.setattr(Upscaler, "stream_picture", crash_on_square)
     jobs = plan([make("a.png"), make("square.png", 12, 12), make("z.png")])
     results = list(run(jobs, upscaler, Settings()))
     assert [result.status for result in results] == ["done", "failed", "done"]

@@ -113,6 +113,7 @@ def test_pipes_carry_the_picture_and_nothing_else() -> None:
     for words, stdin, format in [
         (["-"], data, "JPEG"),
         (["-", "-o", "-", "--format", "webp"], data, "WEBP"),
+        (["-", "-o", "-", "--format", "tiff"], data, "TIFF"),
         (["b.png", "-o", "-"], b"", "PNG"),
     ]:
         done = edgesr_("upscale", *words, stdin=stdin)
@@ -200,6 +201,18 @@ def test_a_stopped_run_leaves_nothing_behind(stop: signal.Signals) -> None:
 
 
 @posix
+def test_a_killed_run_leaves_no_half_file_under_the_result_s_name() -> None:
+    make("big.png", 1200, 2000)
+    with subprocess.Popen([*COMMAND, "upscale", "big.png", "--quiet"], env=ENVIRONMENT) as process:
+        while not any(path.stat().st_size for path in Path().glob(".edgesr-*.tmp")):  # the first rows are written
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.kill()
+    assert not Path("big_4x.png").exists()
+    assert [name for name in tree() if not name.startswith(".")] == ["big.png"]
+
+
+@posix
 def test_a_reader_that_leaves_early_causes_no_noise() -> None:
     make("a.png")
     for words in (["models"], ["upscale", "a.png", "-o", "-", "--quiet"]):
@@ -269,7 +282,7 @@ def test_an_unexpected_error_is_one_line_unless_details_are_wanted(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     make("a.png")
-    monkeypatch.setattr(Upscaler, "upscale_picture", crash)
+    monkeypatch.setattr(Upscaler, "stream_picture", crash)
     assert edgesr.cli.main(["upscale", "a.png", "--quiet"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("edgesr: a.png: unexpected ZeroDivisionError: deep inside; please report it")

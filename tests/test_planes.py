@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from edgesr.planes import fill_transparent, hold_within_neighbours, resize, to_grey
+from edgesr import planes
+from edgesr.bands import Bands
+from edgesr.planes import fill_transparent, hold_within_neighbours, to_grey
 
 
 def random_pixels(shape, dtype, seed=0):
     values = np.random.default_rng(seed).random(shape)
     return (values * (np.iinfo(dtype).max if np.issubdtype(dtype, np.integer) else 1)).astype(dtype)
+
+
+def resize(pixels, size):
+    return planes.resize(Bands.of(pixels), size).whole()
+
+
+def in_bands(pixels, heights):
+    """The rows as bands of these heights, and of what is left."""
+    edges = [0, *np.cumsum(heights), len(pixels)]
+    return Bands(pixels.shape, pixels.dtype, (pixels[a:b] for a, b in pairwise(edges)))
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
@@ -91,6 +105,26 @@ def test_resizing_is_lanczos_in_eight_and_sixteen_bits():
     assert np.unique(fine).size > 256
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("height", [331, 301, 212, 151, 150, 137, 101, 76])
+def test_resizing_by_rows_is_resizing_the_whole_up_to_one_level(dtype, height):
+    """From twice as large to a quarter, of noise, which shows every deviation."""
+    picture = random_pixels((303, 40, 1), dtype)
+    whole = Image.fromarray(picture[:, :, 0] if dtype == np.uint8 else picture[:, :, 0].astype(np.float32))
+    want = np.asarray(whole.resize((33, height), Image.Resampling.LANCZOS), np.float64).clip(0, np.iinfo(dtype).max)
+    got = resize(picture, (33, height))[:, :, 0]
+    assert np.abs(got - np.rint(want)).max() <= 1
+    if dtype == np.uint8:
+        assert np.mean(got != want) < 1e-3
+
+
+@given(st.lists(st.integers(0, 70), max_size=6))
+def test_a_resize_does_not_depend_on_the_bands_a_picture_comes_in(heights):
+    picture = random_pixels((203, 7, 3), np.uint16)
+    want = resize(picture, (9, 171))
+    assert np.array_equal(planes.resize(in_bands(picture, np.minimum(heights, 30)), (9, 171)).whole(), want)
+
+
 def test_resizing_to_the_same_size_changes_nothing():
     picture = random_pixels((6, 5, 4), np.uint16)
     assert np.array_equal(resize(picture, (5, 6)), picture)
@@ -101,8 +135,8 @@ def test_a_held_plane_stays_within_its_neighbours_and_keeps_what_did(dtype):
     lr = random_pixels((7, 9, 1), dtype)
     lr[:4, :4] = lr.max()
     plane = random_pixels((28, 36, 1), dtype, seed=1)
-    before = plane.copy()
-    hold_within_neighbours(plane, lr)
+    before = plane
+    plane = hold_within_neighbours(in_bands(before, [4, 12, 8]), lr).whole()
     for row in range(7):
         for column in range(9):
             near = lr[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import sys
 import tempfile
 import time
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgesr import images
+from edgesr.bands import Bands
 from edgesr.errors import EdgesrError, InputError, UsageError
 from edgesr.jobs import Job
 from edgesr.upscaler import Upscaler, target_size
@@ -113,19 +115,23 @@ def _perform(
     format = _writable(settings.format or picture.format) if job.target is None else images.format_for(str(job.target))
     scale, width, height = settings.scale, settings.width, settings.height
     images.check_size(format, *target_size(picture.pixels.shape[1], picture.pixels.shape[0], scale, width, height))
-    upscaled = upscaler.upscale_picture(picture, scale=scale, width=width, height=height, progress=progress)
+    upscaled = upscaler.stream_picture(picture, scale=scale, width=width, height=height, progress=progress)
     notes = _deliver(upscaled, job.target, format, settings)
     result.notes += [*upscaled.notes, *notes]
     result.height, result.width = upscaled.pixels.shape[:2]
 
 
-def _deliver(picture: images.Picture, target: Path | None, format: str, settings: Settings) -> list[str]:
+def _deliver(picture: images.Picture[Bands], target: Path | None, format: str, settings: Settings) -> list[str]:
     """Write to the file `target`, or to standard output; return the writer's notes."""
     quality, strip_metadata = settings.quality, settings.strip_metadata
     if target is not None:
         overwrite = settings.overwrite
         return images.write(target, picture, quality=quality, strip_metadata=strip_metadata, overwrite=overwrite)
-    sys.stdout.buffer.write(images.encode(picture, format, quality=quality, strip_metadata=strip_metadata))
+    # A pipe, too, gets all of a picture or nothing.
+    with tempfile.TemporaryDirectory() as folder, Path(folder, "picture").open("x+b") as whole:
+        images.encode_into(whole, picture, format, quality=quality, strip_metadata=strip_metadata)
+        whole.seek(0)
+        shutil.copyfileobj(whole, sys.stdout.buffer)
     sys.stdout.buffer.flush()
     return []
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from edgesr.bands import Bands
+
+_ROWS = 64  # rows resized at a time: always the same ones, so that the result does not depend on how the picture comes
+_REACH = 3  # of Lanczos, px of the smaller picture
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601
 
 
@@ -25,21 +31,38 @@ def fill_transparent(colour: NDArray[Any], alpha: NDArray[Any]) -> NDArray[Any]:
     hidden = alpha[:, :, 0] == 0
     if not hidden.any() or hidden.all():
         return colour
-    filled = _pull_push(colour.astype(np.float32), (~hidden).astype(np.float32))
     out = colour.copy()
-    out[hidden] = filled[hidden] if np.issubdtype(colour.dtype, np.floating) else np.rint(filled[hidden])
+    coarse = _pull_push(*_pull(colour, ~hidden))
+    for top in range(0, len(out), _ROWS):  # a float copy of a large picture would be four times its size
+        band, chosen = out[top : top + _ROWS], hidden[top : top + _ROWS]
+        filled = _push(coarse[top // 2 : (top + _ROWS) // 2], *chosen.shape)[chosen]
+        band[chosen] = filled if np.issubdtype(colour.dtype, np.floating) else np.rint(filled)
     return out
 
 
-def hold_within_neighbours(plane: NDArray[Any], lr: NDArray[Any]) -> None:
-    """Clip `plane` (4H, 4W, 1) in place to the range that `lr` (H, W, 1) has within one pixel of each position.
+def hold_within_neighbours(bands: Bands, lr: NDArray[Any]) -> Bands:
+    """Clip the bands of a plane (4H, 4W, 1) to the range that `lr` (H, W, 1) has within one pixel of each position.
 
-    For alpha: what is opaque, or transparent, up to its neighbours stays exactly so, and edges do not ring.
+    For alpha: what is opaque, or transparent, up to its neighbours stays exactly so, and edges do not ring. A band is a whole
+    number of rows of `lr`.
     """
-    height, width = lr.shape[:2]
-    low, high = (_extreme_of_neighbours(lr[:, :, 0], extreme)[:, None, :, None] for extreme in (np.minimum, np.maximum))
-    blocks = plane.reshape(height, plane.shape[0] // height, width, plane.shape[1] // width)
-    np.clip(blocks, low, high, out=blocks)
+    scale = bands.shape[0] // lr.shape[0]
+
+    def held() -> Iterator[NDArray[Any]]:
+        top = 0
+        for plane in bands:
+            bottom = top + len(plane) // scale
+            first = max(0, top - 1)
+            near = lr[first : bottom + 1, :, 0]
+            low, high = (
+                _extreme_of_neighbours(near, extreme)[top - first :][: bottom - top] for extreme in (np.minimum, np.maximum)
+            )
+            blocks = plane.reshape(bottom - top, scale, lr.shape[1], scale)
+            yield np.clip(blocks, low[:, None, :, None], high[:, None, :, None]).reshape(plane.shape)
+            top = bottom
+            del plane, blocks  # or they would be held beside the next
+
+    return Bands(bands.shape, bands.dtype, held())
 
 
 def _extreme_of_neighbours(plane: NDArray[Any], extreme: np.ufunc) -> NDArray[Any]:
@@ -50,33 +73,86 @@ def _extreme_of_neighbours(plane: NDArray[Any], extreme: np.ufunc) -> NDArray[An
     return plane
 
 
-def _pull_push(colour: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArray[np.float32]:
+def _pull_push(colour: NDArray[np.float32], weight: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Fill where `weight` (H, W) is 0 from ever coarser weighted means of `colour` (H, W, C): pull and push of a pyramid."""
     if weight.all() or weight.size == 1:
         return colour
-    height, width = weight.shape
-    even = ((0, height % 2), (0, width % 2))
-    w = np.pad(weight, even).reshape(-(-height // 2), 2, -(-width // 2), 2)
-    c = np.pad(colour * weight[:, :, None], (*even, (0, 0))).reshape(*w.shape, colour.shape[2])
-    total = w.sum(axis=(1, 3))
-    coarse = c.sum(axis=(1, 3)) / np.maximum(total, 1)[:, :, None]
-    coarse = _pull_push(coarse, (total > 0).astype(np.float32))
-    fine = coarse.repeat(2, axis=0).repeat(2, axis=1)[:height, :width]
-    return np.where(weight[:, :, None] > 0, colour, fine)
+    fine = _push(_pull_push(*_pull(colour, weight)), *weight.shape)
+    return np.where(weight[:, :, None], colour, fine)
 
 
-def resize(pixels: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
-    """Lanczos (Pillow's) to `size` = (width, height) px, (H, W, C) of any supported type; at that size already, no copy."""
-    height, width, channels = pixels.shape
+def _pull(colour: NDArray[Any], weight: NDArray[np.bool_]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Halve (H, W, C): the means of what has weight in 2x2 pixels, and where there is any."""
+    height, width = -(-weight.shape[0] // 2), -(-weight.shape[1] // 2)
+    means, any_weight = np.empty((height, width, colour.shape[2]), np.float32), np.empty((height, width), bool)
+    for top in range(0, height, _ROWS):
+        rows = slice(2 * top, 2 * (top + _ROWS))
+        part = colour[rows].astype(np.float32) * weight[rows, :, None]
+        even = ((0, len(part) % 2), (0, part.shape[1] % 2))
+        c = np.pad(part, (*even, (0, 0))).reshape(-1, 2, width, 2, colour.shape[2])
+        total = np.pad(weight[rows], even).reshape(-1, 2, width, 2).sum(axis=(1, 3))
+        means[top : top + _ROWS] = c.sum(axis=(1, 3)) / np.maximum(total, 1)[:, :, None]
+        any_weight[top : top + _ROWS] = total > 0
+    return means, any_weight
+
+
+def _push(coarse: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+    """Double (h, w, C) to (height, width, C)."""
+    return coarse.repeat(2, axis=0).repeat(2, axis=1)[:height, :width]
+
+
+def beside(colour: Bands, opacity: Bands) -> Bands:
+    """Put alpha behind the other channels; both come in the same bands."""
+
+    def joined() -> Iterator[NDArray[Any]]:
+        for part in colour:
+            both = np.concatenate([part, next(iter(opacity))], axis=2)
+            del part  # or it would be held beside the next
+            yield both
+            del both
+
+    height, width, channels = colour.shape
+    return Bands((height, width, channels + 1), colour.dtype, joined())
+
+
+def resize(bands: Bands, size: tuple[int, int]) -> Bands:
+    """Lanczos (Pillow's) to `size` = (width, height) px, (H, W, C) of any supported type; at that size already, as it is.
+
+    It differs from a resize of the whole picture by one level at most, and seldom: Pillow counts rows in single precision.
+    """
+    height, width, channels = bands.shape
     if (width, height) == size:
-        return pixels
-    out = np.empty((size[1], size[0], channels), pixels.dtype)
-    for channel in range(channels):  # one at a time: Pillow has no 16-bit RGB, and a channel at a time needs the least memory
-        plane = pixels[:, :, channel]
+        return bands
+    return Bands((size[1], size[0], channels), bands.dtype, _resized(bands, size[0], size[1]))
+
+
+def _resized(bands: Bands, width: int, height: int) -> Iterator[NDArray[Any]]:
+    old_height = bands.shape[0]
+    step = old_height / height  # old rows a new one
+    reach = math.ceil(_REACH * max(1.0, step)) + 1
+    source = bands.of_height(_ROWS)
+    held, first = np.empty((0, *bands.shape[1:]), bands.dtype), 0  # old rows, and the number of the first of them
+    for top in range(0, height, _ROWS):
+        bottom = min(top + _ROWS, height)
+        start, stop = max(0, math.floor(top * step) - reach), min(old_height, math.ceil(bottom * step) + reach)
+        held, first = held[start - first :], start
+        while first + len(held) < stop:
+            held = np.concatenate([held, next(source)])
+        rows = held[: stop - start]
+        yield _lanczos(rows, (width, bottom - top), top * step - start, min(bottom * step - start, len(rows)))
+
+
+def _lanczos(pixels: NDArray[Any], size: tuple[int, int], top: float, bottom: float) -> NDArray[Any]:
+    """Resize the rows from `top` to `bottom` of (H, W, C); those around them count as far as the filter reaches."""
+    box = (0, top, pixels.shape[1], bottom)
+    out = np.empty((size[1], size[0], pixels.shape[2]), pixels.dtype)
+    for channel in range(pixels.shape[2]):  # one at a time: Pillow has no 16-bit RGB, and would weigh colours by alpha
+        plane = np.ascontiguousarray(pixels[:, :, channel])
         if pixels.dtype == np.uint8:
-            out[:, :, channel] = Image.fromarray(np.ascontiguousarray(plane)).resize(size, Image.Resampling.LANCZOS)
+            out[:, :, channel] = Image.fromarray(plane).resize(size, Image.Resampling.LANCZOS, box)
             continue
         white = np.iinfo(pixels.dtype).max if np.issubdtype(pixels.dtype, np.integer) else 1.0
-        floats = np.asarray(Image.fromarray(plane.astype(np.float32)).resize(size, Image.Resampling.LANCZOS)).clip(0, white)
-        out[:, :, channel] = np.rint(floats) if np.issubdtype(pixels.dtype, np.integer) else floats
+        floats = Image.fromarray(plane.astype(np.float32)).resize(size, Image.Resampling.LANCZOS, box)
+        values = np.asarray(floats).clip(0, white)
+        out[:, :, channel] = np.rint(values) if np.issubdtype(pixels.dtype, np.integer) else values
     return out

@@ -8,12 +8,14 @@ All figures are LR px.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,11 @@ class Plan:
     rows: tuple[Span, ...]
     columns: tuple[Span, ...]
 
+    @property
+    def blended(self) -> bool:
+        """Whether tiles share positions, so that their weighted sum is the result."""
+        return any(span.fade_in for span in (*self.rows, *self.columns))
+
     def __len__(self) -> int:
         return len(self.rows) * len(self.columns)
 
@@ -51,16 +58,21 @@ class Plan:
         return ((row, column) for row in self.rows for column in self.columns)
 
 
-def plan_exact(height: int, width: int, *, tile: int | None, halo: int, multiple: int, window_pixels: int) -> Plan:
+def plan_exact(
+    height: int, width: int, *, tile: int | None, halo: int, multiple: int, window_pixels: int, band_pixels: int | None = None
+) -> Plan:
     """Plan windows with a full halo over a picture whose sides are multiples of `multiple`.
 
     `tile` is the side of the kept part; None chooses the grid that computes the fewest pixels with no window larger than
-    `window_pixels`. `halo` is a multiple of `multiple`.
+    `window_pixels`, and no row of tiles larger than `band_pixels` unless that made its tiles lower than half the side of a square
+    window: flat ones cost. `halo` is a multiple of `multiple`.
     """
     if tile is not None:
         rows, columns = -(-height // tile), -(-width // tile)
     else:
-        rows, columns = _cheapest_grid(height, width, halo, window_pixels)
+        lowest = math.isqrt(window_pixels) // 2
+        band = height if band_pixels is None else max(lowest, band_pixels // width)
+        rows, columns = _cheapest_grid(height, width, halo, window_pixels, band)
     return Plan(_exact_spans(height, rows, halo, multiple), _exact_spans(width, columns, halo, multiple))
 
 
@@ -72,29 +84,57 @@ def plan_blended(height: int, width: int, *, tile: int, overlap: int, multiple: 
     return Plan(_blended_spans(height, tile, overlap, multiple), _blended_spans(width, tile, overlap, multiple))
 
 
-def add_tile(target: NDArray[np.float32], tile: NDArray[np.float32], row: Span, column: Span, scale: int) -> None:
-    """Add a window's result (C, h, w) to `target` (C, H, W), weighted; `target` starts as zeros."""
-    kept = crop(tile, row, column, scale)
-    weights = row.weights(scale)[:, None] * column.weights(scale)[None, :]
-    place(target, row, column, scale)[...] += kept * weights
-
-
-def crop(tile: NDArray[np.float32], row: Span, column: Span, scale: int) -> NDArray[np.float32]:
+def crop(tile: NDArray[Any], row: Span, column: Span, scale: int) -> NDArray[Any]:
     """Return the kept part of a window's result (C, h, w), a view."""
     top, left = (row.keep_start - row.start) * scale, (column.keep_start - column.start) * scale
     height, width = (row.keep_stop - row.keep_start) * scale, (column.keep_stop - column.keep_start) * scale
     return tile[:, top : top + height, left : left + width]
 
 
-def place(target: NDArray[np.float32], row: Span, column: Span, scale: int) -> NDArray[np.float32]:
+def place(target: NDArray[Any], row: Span, column: Span, scale: int) -> NDArray[Any]:
     """Return where the kept part goes in `target` (C, H, W), a view."""
     return target[:, row.keep_start * scale : row.keep_stop * scale, column.keep_start * scale : column.keep_stop * scale]
 
 
-def _cheapest_grid(height: int, width: int, halo: int, window_pixels: int) -> tuple[int, int]:
-    """Rows and columns of tiles with the smallest sum of window areas; halos inside the picture cost, its borders do not."""
+def assemble(
+    plan: Plan, kept: Callable[[Span, Span], NDArray[Any]], scale: int, shape: tuple[int, int, int], dtype: DTypeLike
+) -> Iterator[NDArray[Any]]:
+    """Yield a picture of `shape` (H, W, C) from the top down: each time the rows (h, W, C) that a row of tiles finishes.
+
+    `kept` computes a tile and returns the part of it that counts, (C, h, w); what stands out over the picture's lower and right
+    border is cut off. Nothing is held but the rows in flight. `dtype` is that of the sums if the plan is blended.
+    """
+    ends = [*(span.keep_start for span in plan.rows[1:]), plan.rows[-1].keep_stop]
+    shared = np.zeros((0, *shape[1:]), dtype)  # rows that the tiles below add to
+    for row, end in zip(plan.rows, ends, strict=True):
+        height = min(row.keep_stop * scale, shape[0]) - row.keep_start * scale
+        band = np.zeros((height, *shape[1:]), dtype)
+        band[: len(shared)] = shared
+        for column in plan.columns:
+            _put(band, kept(row, column), row, column, scale, blended=plan.blended)
+        finished = (end - row.keep_start) * scale
+        shared = band[finished:].copy()
+        yield band[:finished]
+        del band  # or it would be held beside the next
+
+
+def _put(band: NDArray[Any], part: NDArray[Any], row: Span, column: Span, scale: int, *, blended: bool) -> None:
+    """Put the kept part of a tile (C, h, w) to its columns of a band (h, W, C), or add it, weighted."""
+    target = band.transpose(2, 0, 1)[:, :, column.keep_start * scale : column.keep_stop * scale]
+    if blended:
+        part = part * (row.weights(scale)[:, None] * column.weights(scale)[None, :])
+        target += part[:, : target.shape[1], : target.shape[2]]
+    else:
+        target[...] = part[:, : target.shape[1], : target.shape[2]]
+
+
+def _cheapest_grid(height: int, width: int, halo: int, window_pixels: int, band: int) -> tuple[int, int]:
+    """Rows and columns of tiles with the smallest sum of window areas; halos inside the picture cost, its borders do not.
+
+    A row of tiles keeps no more than `band` px of the height.
+    """
     best, best_cost = (1, 1), float("inf")
-    for rows in range(1, height // 32 + 2):
+    for rows in range(-(-height // band), height // 32 + 2):
         window_height = min(height, -(-height // rows) + 2 * halo)
         for columns in range(1, width // 32 + 2):
             window_width = min(width, -(-width // columns) + 2 * halo)

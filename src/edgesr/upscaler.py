@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import lru_cache
 from importlib import resources
+from itertools import count
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edgesr import forms, images
+from edgesr.bands import Bands
 from edgesr.errors import UsageError
 from edgesr.images import Picture
 from edgesr.noise import noise_field
-from edgesr.planes import fill_transparent, hold_within_neighbours, resize, to_grey
+from edgesr.planes import beside, fill_transparent, hold_within_neighbours, resize, to_grey
 from edgesr.presets import LATENT_STRIDE, PRESETS, SCALE, difference_path, get_preset, weights_path
 from edgesr.runtime import load_engine
-from edgesr.tiling import Plan, Span, add_tile, crop, place, plan_blended, plan_exact
+from edgesr.tiling import Plan, Span, assemble, crop, plan_blended, plan_exact
 
 Progress = Callable[[float], None]
 Pixels = NDArray[Any]  # (H, W, C) uint8, uint16, or floating point in [0, 1]
@@ -29,6 +30,7 @@ Pixels = NDArray[Any]  # (H, W, C) uint8, uint16, or floating point in [0, 1]
 MIN_SCALE, MAX_SCALE = 1.0, 8.0
 MIN_TILE = 16  # LR px
 WINDOW_PIXELS = 512 * 512  # LR px a window at most: about 250 MB of activations for `tiny`
+BAND_PIXELS = 512 * 2560  # LR px a row of tiles, whose result is held until it is encoded: 63 MB of 8-bit RGB
 BLENDED_TILE, BLENDED_OVERLAP = 128, 32  # LR px, the paper's
 
 
@@ -85,7 +87,7 @@ class Upscaler:
         """
         if isinstance(image, np.ndarray):
             pixels = _checked_array(image)
-            out = self._pixels(pixels, target_size(pixels.shape[1], pixels.shape[0], scale, width, height))
+            out = self._bands(pixels, target_size(pixels.shape[1], pixels.shape[0], scale, width, height)).whole()
             return out[:, :, 0] if image.ndim == 2 else out
         if isinstance(image, Image.Image):
             picture = images.from_pil(image)
@@ -105,59 +107,70 @@ class Upscaler:
         progress: Progress | None = None,
     ) -> Picture:
         """Return the picture enlarged, its metadata carried over; `progress` gets the fraction done in [0, 1] after each tile."""
+        flowing = self.stream_picture(picture, scale=scale, width=width, height=height, progress=progress)
+        return flowing.with_pixels(flowing.pixels.whole())
+
+    def stream_picture(
+        self,
+        picture: Picture,
+        *,
+        scale: float | None = None,
+        width: int | None = None,
+        height: int | None = None,
+        progress: Progress | None = None,
+    ) -> Picture[Bands]:
+        """Return the picture as `upscale_picture` does, but its pixels as bands, each computed when it is asked for."""
         old_height, old_width = picture.pixels.shape[:2]
         size = target_size(old_width, old_height, scale, width, height)
-        return replace(picture, pixels=self._pixels(picture.pixels, size, progress))
+        return picture.with_pixels(self._bands(picture.pixels, size, progress))
 
-    def _pixels(self, pixels: Pixels, size: tuple[int, int], progress: Progress | None = None) -> Pixels:
+    def _bands(self, pixels: Pixels, size: tuple[int, int], progress: Progress | None = None) -> Bands:
         """(H, W, C) -> (size[1], size[0], C): colour and alpha each through the model, then Lanczos if the size is not 4x."""
         channels = pixels.shape[2]
         colour, alpha = (pixels[:, :, :-1], pixels[:, :, -1:]) if channels in (2, 4) else (pixels, None)
+        passes = 1 if alpha is None or _constant(alpha) else 2
+        plan = self._plan(*self._padded(pixels))
+        tick = _counted(progress, passes * len(plan))
         if alpha is None:
-            return resize(self._network(colour, progress), size)
-        passes = 1 if _constant(alpha) else 2
-        colour = resize(self._network(fill_transparent(colour, alpha), _part(progress, 0, passes)), size)
+            return resize(self._network(colour, plan, tick), size)
+        bands = self._network(fill_transparent(colour, alpha), plan, tick)
         if passes == 1:
-            opacity = np.full((*colour.shape[:2], 1), alpha[0, 0, 0], alpha.dtype)
-        else:
-            opacity = self._network(alpha, _part(progress, 1, passes))
-            hold_within_neighbours(opacity, alpha)
-            opacity = resize(opacity, size)
-        return np.concatenate([colour, opacity], axis=2)
+            opacity = alpha[0, 0, 0]
+            return resize(bands, size).map(lambda rows: np.insert(rows, channels - 1, opacity, axis=2), channels=channels)
+        opaque = hold_within_neighbours(self._network(alpha, plan, tick), alpha)
+        return resize(beside(bands, opaque), size)
 
-    def _network(self, pixels: Pixels, progress: Progress | None) -> Pixels:
-        """(H, W, 1 or 3) -> (4H, 4W, 1 or 3) of the same type, tile by tile."""
+    def _network(self, pixels: Pixels, plan: Plan, tick: Callable[[], None]) -> Bands:
+        """(H, W, 1 or 3) -> (4H, 4W, 1 or 3) of the same type, tile by tile; calls `tick` after each."""
         height, width, channels = pixels.shape
-        multiple = self.preset.multiple
-        padded_height, padded_width = -(-height // multiple) * multiple, -(-width // multiple) * multiple
-        plan = self._plan(padded_height, padded_width)
-        blended = any(span.fade_in for span in (*plan.rows, *plan.columns))
-        out = np.empty((SCALE * height, SCALE * width, channels), pixels.dtype)
-        # Blending needs sums in float; exact tiles go straight to their place.
-        sums = np.zeros((channels, SCALE * padded_height, SCALE * padded_width), np.float32) if blended else None
-        for number, (row, column) in enumerate(plan, start=1):
+        shape, dtype = (SCALE * height, SCALE * width, channels), pixels.dtype
+
+        def kept(row: Span, column: Span) -> NDArray[Any]:
             rows = np.clip(np.arange(row.start, row.stop), 0, height - 1)  # repeats the last row and column up to the multiple
             columns = np.clip(np.arange(column.start, column.stop), 0, width - 1)
             lr = _to_network(pixels[rows[:, None], columns])
             eps = noise_field(self._seed, self.preset.latent_channels, _latent(row), _latent(column))
-            hr = self._engine(lr, eps[None])[0]  # (3, 4h, 4w)
+            hr = crop(self._engine(lr, eps[None])[0], row, column, SCALE)  # (3, h, w)
+            tick()
             hr = to_grey(hr) if channels == 1 else hr
-            if sums is None:
-                target = place(out.transpose(2, 0, 1), row, column, SCALE)  # cut off at the picture's own border
-                target[...] = _from_network(crop(hr, row, column, SCALE)[:, : target.shape[1], : target.shape[2]], pixels.dtype)
-            else:
-                add_tile(sums, hr, row, column, SCALE)
-            if progress:
-                progress(number / len(plan))
-        if sums is not None:
-            out[...] = _from_network(sums[:, : SCALE * height, : SCALE * width], pixels.dtype).transpose(1, 2, 0)
-        return out
+            return hr if plan.blended else _from_network(hr, dtype)
+
+        if not plan.blended:
+            return Bands(shape, dtype, assemble(plan, kept, SCALE, shape, dtype))
+        sums = Bands(shape, np.float32, assemble(plan, kept, SCALE, shape, np.float32))
+        return sums.map(lambda rows: _from_network(rows, dtype), dtype=dtype)
+
+    def _padded(self, pixels: Pixels) -> tuple[int, int]:
+        """Height and width as the network takes them: multiples of the model's."""
+        multiple = self.preset.multiple
+        return -(-pixels.shape[0] // multiple) * multiple, -(-pixels.shape[1] // multiple) * multiple
 
     def _plan(self, height: int, width: int) -> Plan:
         halo, multiple = self.preset.halo, self.preset.multiple
         if halo is None:
             return plan_blended(height, width, tile=BLENDED_TILE, overlap=BLENDED_OVERLAP, multiple=multiple)
-        return plan_exact(height, width, tile=self._tile, halo=halo, multiple=multiple, window_pixels=WINDOW_PIXELS)
+        limits = {"window_pixels": WINDOW_PIXELS, "band_pixels": BAND_PIXELS}
+        return plan_exact(height, width, tile=self._tile, halo=halo, multiple=multiple, **limits)
 
 
 def upscale(
@@ -236,9 +249,10 @@ def _constant(plane: Pixels) -> bool:
     return bool((plane == plane[0, 0, 0]).all())
 
 
-def _part(progress: Progress | None, index: int, count: int) -> Progress | None:
-    """The part of `progress` that one of several passes fills."""
-    return (lambda fraction: progress((index + fraction) / count)) if progress else None
+def _counted(progress: Progress | None, total: int) -> Callable[[], None]:
+    """Return what to call after each of `total` tiles for `progress` to get the fraction done."""
+    numbers = count(1)
+    return (lambda: progress(next(numbers) / total)) if progress else (lambda: None)
 
 
 def _white(dtype: np.dtype[Any]) -> float:
@@ -251,8 +265,10 @@ def _to_network(pixels: Pixels) -> NDArray[np.float32]:
     return np.clip(np.broadcast_to(planes, (3, *planes.shape[1:])), 0, 1)[None]
 
 
-def _from_network(planes: NDArray[np.float32], dtype: np.dtype[Any]) -> Pixels:
-    """(C, h, w) in [0, 1] -> the same shape in `dtype`, rounded to the nearest level."""
+def _from_network(values: NDArray[np.float32], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Values in [0, 1] -> the same shape in `dtype`, rounded to the nearest level."""
     if np.issubdtype(dtype, np.floating):
-        return planes.astype(dtype)
-    return (planes * np.float32(_white(dtype)) + np.float32(0.5)).astype(dtype)
+        return values.astype(dtype)
+    levels = values * np.float32(_white(dtype))
+    levels += np.float32(0.5)
+    return levels.astype(dtype)

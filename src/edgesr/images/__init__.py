@@ -5,7 +5,7 @@ from edgesr.images.formats import check_size, extension_for, format_for, is_pict
 from edgesr.images.picture import MAX_PIXELS, Picture
 from edgesr.images.pil import from_pil, to_pil
 from edgesr.images.read import read
-from edgesr.images.write import encode, fit, write
+from edgesr.images.write import encode, encode_into, fit, write
 
 __all__ = [
     "MAX_PIXELS",
@@ -14,6 +14,7 @@ __all__ = [
     "check_size",
     "check_target",
     "encode",
+    "encode_into",
     "extension_for",
     "fit",
     "format_for",

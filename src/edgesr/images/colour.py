@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, ImageCms
 
-_BAND = 256  # rows handled at a time, so that no second copy of a large picture is needed
+from edgesr.bands import Bands
 
 
 def to_srgb(image: Image.Image, icc: bytes | None, notes: list[str]) -> Image.Image:
@@ -28,19 +28,24 @@ def to_srgb(image: Image.Image, icc: bytes | None, notes: list[str]) -> Image.Im
     return image.convert("RGB")
 
 
-def srgb_pixels(pixels: np.ndarray, icc: bytes) -> np.ndarray:
-    """Convert 8-bit RGB or RGBA pixels (H, W, C) from their profile to sRGB; unchanged if they are sRGB already.
+def to_srgb_from(icc: bytes) -> Callable[[np.ndarray], np.ndarray] | None:
+    """Return what converts rows of 8-bit RGB or RGBA pixels from a profile to sRGB; None if they are sRGB already.
 
     Raises ValueError for a profile that cannot be used.
     """
     try:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
         if "srgb" in ImageCms.getProfileDescription(profile).lower():
-            return pixels
-        converted = np.asarray(_through(Image.fromarray(np.ascontiguousarray(pixels[..., :3])), profile))
+            return None
+        _through(Image.new("RGB", (1, 1)), profile)
     except (ImageCms.PyCMSError, OSError) as error:
         raise ValueError("unusable colour profile") from error
-    return np.concatenate([converted, pixels[..., 3:]], axis=2)
+
+    def convert(rows: np.ndarray) -> np.ndarray:
+        converted = np.asarray(_through(Image.fromarray(np.ascontiguousarray(rows[..., :3])), profile))
+        return np.concatenate([converted, rows[..., 3:]], axis=2)
+
+    return convert
 
 
 def _through(image: Image.Image, profile: ImageCms.ImageCmsProfile | ImageCms.core.CmsProfile) -> Image.Image:
@@ -57,19 +62,15 @@ def _through(image: Image.Image, profile: ImageCms.ImageCmsProfile | ImageCms.co
     return converted
 
 
-def to_eight_bit(pixels: np.ndarray) -> np.ndarray:
-    """Reduce uint16 pixels (H, W, C) to uint8, rounded: v * 255 / 65535."""
-    return _banded(pixels, pixels.shape[2], lambda rows: (rows.astype(np.uint32) * 255 + 32895) >> 16)
+def to_eight_bit(rows: np.ndarray) -> np.ndarray:
+    """Reduce uint16 pixels (h, W, C) to uint8, rounded: v * 255 / 65535."""
+    return ((rows.astype(np.uint32) * 255 + 32895) >> 16).astype(np.uint8)
 
 
-def flatten(pixels: np.ndarray) -> np.ndarray:
-    """Lay 8-bit pixels with alpha, (H, W, 2 or 4), onto white: (H, W, 1 or 3)."""
-
-    def onto_white(rows: np.ndarray) -> np.ndarray:
-        colour, alpha = rows[..., :-1].astype(np.uint32), rows[..., -1:].astype(np.uint32)
-        return (colour * alpha + 255 * (255 - alpha) + 127) // 255
-
-    return _banded(pixels, pixels.shape[2] - 1, onto_white)
+def flatten(rows: np.ndarray) -> np.ndarray:
+    """Lay 8-bit pixels with alpha, (h, W, 2 or 4), onto white: (h, W, 1 or 3)."""
+    colour, alpha = rows[..., :-1].astype(np.uint32), rows[..., -1:].astype(np.uint32)
+    return ((colour * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
 
 
 def with_key(pixels: np.ndarray, key: int | tuple[int, ...]) -> np.ndarray:
@@ -87,13 +88,4 @@ def unassociated(pixels: np.ndarray) -> np.ndarray:
         divided = (rows[..., :-1].astype(np.uint64) * 65535 + alpha // 2) // np.maximum(alpha, 1)
         return np.concatenate([np.where(alpha > 0, np.minimum(divided, 65535), 0), alpha], axis=2)
 
-    return _banded(pixels, pixels.shape[2], straight, np.uint16)
-
-
-def _banded(
-    pixels: np.ndarray, channels: int, change: Callable[[np.ndarray], np.ndarray], dtype: type = np.uint8
-) -> np.ndarray:
-    changed = np.empty((*pixels.shape[:2], channels), dtype)
-    for top in range(0, len(pixels), _BAND):
-        changed[top : top + _BAND] = change(pixels[top : top + _BAND])
-    return changed
+    return Bands.of(pixels).map(straight).whole()

@@ -10,6 +10,7 @@ from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
+from edgesr.bands import Bands
 from edgesr.errors import InputError
 from edgesr.images import colour, profile
 from edgesr.images import exif as exif_block
@@ -64,7 +65,7 @@ def info(picture: Picture) -> dict[str, Any]:
 def as_image(array: np.ndarray) -> Image.Image:
     """Wrap (H, W, C) pixels as a Pillow image; 16-bit ones of more than one channel are reduced to 8 bits."""
     if array.dtype == np.uint16 and array.shape[2] > 1:
-        array = colour.to_eight_bit(array)
+        array = Bands.of(array).map(colour.to_eight_bit, dtype=np.uint8).whole()
     return Image.fromarray(np.ascontiguousarray(array[..., 0] if array.shape[2] == 1 else array))
 
 

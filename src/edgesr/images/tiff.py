@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import io
 import struct
-from typing import Any, BinaryIO
+import zlib
+from collections.abc import Iterator
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 import tifffile
 from PIL.TiffImagePlugin import TiffImageFile
 
+from edgesr.bands import Bands
 from edgesr.errors import InputError
 from edgesr.images import exif as exif_block
 from edgesr.images.colour import unassociated
@@ -35,6 +38,7 @@ _GREY_INVERTED, _GREY, _RGB = 0, 1, 2
 _REDUCED_OR_MASK = 1 | 4  # bits of NewSubfileType
 _BY_TIFFFILE = {1, 8, 32946}  # none and deflate: the compressions it undoes without further packages
 _BY_LIBTIFF = {5, 32773, 34925, 50000}  # LZW, which many editors write, PackBits, LZMA and Zstandard
+_STRIP = 2**20  # bytes of a strip before compression
 _ROOM = 2**27  # for metadata, and for what deflate adds to noise
 
 
@@ -141,27 +145,38 @@ def needs_big(pixel_bytes: int) -> bool:
     return pixel_bytes > 2**32 - _ROOM
 
 
-def write(stream: BinaryIO, picture: Picture) -> None:
+def _strips(bands: Bands, rows: int, order: Literal["<", ">"]) -> Iterator[bytes]:
+    """Yield strips as the file holds them: each sample less the one to its left, deflated."""
+    for strip in bands.of_height(rows):
+        strip[:, 1:] -= strip[:, :-1].copy()
+        yield zlib.compress(strip.astype(bands.dtype.newbyteorder(order), copy=False).data)
+
+
+def write(stream: BinaryIO, picture: Picture[Bands]) -> None:
     """Write a picture as a deflated TIFF with its metadata in the file's own directory; `stream` must be readable too.
 
     tifffile writes the pixels. The directory it made is then laid out anew at the file's end, with the descriptive
     tags, since it cannot write EXIF itself.
     """
-    described, order = Tags("<", {}, {}, {}, {}), "<"
+    described = Tags("<", {}, {}, {}, {})
     if picture.exif is not None:
         described = exif_block.descriptive(read_tags(io.BytesIO(picture.exif)))
-        order = described.order
-    channels = picture.pixels.shape[2]
+    order: Literal["<", ">"] = "<" if described.order == "<" else ">"
+    height, width, channels = picture.pixels.shape
+    row_bytes = width * channels * picture.pixels.dtype.itemsize
+    rows = max(1, _STRIP // row_bytes)
     tifffile.imwrite(
         stream,
-        picture.pixels[..., 0] if channels == 1 else picture.pixels,
-        bigtiff=needs_big(picture.pixels.nbytes),
-        byteorder="<" if order == "<" else ">",
+        _strips(picture.pixels, rows, order),
+        shape=(height, width) if channels == 1 else (height, width, channels),
+        dtype=picture.pixels.dtype,
+        bigtiff=needs_big(height * row_bytes),
+        byteorder=order,
         photometric="rgb" if channels > 2 else "minisblack",
         extrasamples=["unassalpha"] if channels in (2, 4) else None,
         compression="zlib",
         predictor=2,
-        rowsperstrip=max(1, 2**20 // picture.pixels[0].nbytes),
+        rowsperstrip=rows,
         resolution=picture.dpi,
         resolutionunit="INCH" if picture.dpi else None,
         metadata=None,

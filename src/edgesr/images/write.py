@@ -1,17 +1,22 @@
-"""Write a picture in any format: first fitted to what the format can hold, then encoded, then put in place whole."""
+"""Write a picture in any format: fitted to what the format can hold and encoded band by band, then put in place whole.
+
+JPEG, PNG and TIFF hold no more than a few rows of it; the encoders of the other formats want the whole picture.
+"""
 
 from __future__ import annotations
 
 import io
 import struct
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
+from edgesr.bands import Bands
 from edgesr.errors import InputError, UsageError
-from edgesr.images import colour, pil, sixteen_bit, tiff
+from edgesr.images import colour, jpeg, pil, png, tiff
 from edgesr.images import exif as exif_block
 from edgesr.images.atomic import atomic_write, check_target
 from edgesr.images.formats import check_size, format_for
@@ -41,15 +46,16 @@ def write(
 
     `format` is a format's name; by default the extension of `target` says it. `quality`, 1..100, see `encode`.
     `strip_metadata` leaves out EXIF, XMP and text, which tell of persons and places; profile and resolution stay.
-    Raises InputError naming file, folder and reason if it cannot be written, or exists and `overwrite` is false.
+    Bands of pixels are computed while the file is written. Raises InputError naming file, folder and reason if it cannot be
+    written, or exists and `overwrite` is false.
     """
     name = format_for(format or str(target))
     check_size(name, picture.pixels.shape[1], picture.pixels.shape[0])
     check_target(target, overwrite=overwrite)
     fitted = fit(picture, name, strip_metadata=strip_metadata)
-    data = _encoded(fitted, name, quality)
+    _check_quality(quality)
     with atomic_write(target, overwrite) as stream:
-        stream.write(data)
+        _encode(stream, fitted, name, quality)
         stream.flush()
         height, width = fitted.pixels.shape[:2]
         if size_of(Path(stream.name)) != (width, height):
@@ -58,26 +64,37 @@ def write(
 
 
 def encode(picture: Picture, format: str, *, quality: int | None = None, strip_metadata: bool = False) -> bytes:
-    """Return a picture as the bytes of a file.
+    """Return a picture as the bytes of a file; see `encode_into`."""
+    stream = io.BytesIO()
+    encode_into(stream, picture, format, quality=quality, strip_metadata=strip_metadata)
+    return stream.getvalue()
+
+
+def encode_into(
+    stream: BinaryIO, picture: Picture, format: str, *, quality: int | None = None, strip_metadata: bool = False
+) -> None:
+    """Write a picture as a file into an empty `stream`, which can be read and sought in.
 
     `quality`, 1..100, is for the lossy formats: JPEG 95 by default, WebP 90 (100 is lossless), AVIF 85, HEIC and
     JPEG XL 90 (JPEG XL: 100 is lossless). JPEG and AVIF keep the colours' full resolution (4:4:4); lossy WebP cannot.
-    Raises InputError for a picture the format cannot hold, UsageError for a quality out of range.
+    Raises InputError for a picture the format cannot hold, UsageError for a quality out of range, OSError for a full disk.
     """
     name = format_for(format)
-    return _encoded(fit(picture, name, strip_metadata=strip_metadata), name, quality)
+    _check_quality(quality)
+    _encode(stream, fit(picture, name, strip_metadata=strip_metadata), name, quality)
 
 
-def fit(picture: Picture, name: str, *, strip_metadata: bool = False) -> Picture:
+def fit(picture: Picture, name: str, *, strip_metadata: bool = False) -> Picture[Bands]:
     """Return the picture as format `name` can hold it, its metadata true for its pixels; `notes` say what changed."""
     height, width, channels = picture.pixels.shape
     check_size(name, width, height)
-    fitted = replace(picture, notes=[])
+    bands = picture.pixels if isinstance(picture.pixels, Bands) else Bands.of(picture.pixels)
+    fitted = replace(picture.with_pixels(bands), notes=[])
     if fitted.pixels.dtype == np.uint16 and name not in _SIXTEEN_BIT:
-        fitted.pixels = colour.to_eight_bit(fitted.pixels)
+        fitted.pixels = fitted.pixels.map(colour.to_eight_bit, dtype=np.uint8)
         fitted.notes.append(f"16 bits a channel reduced to 8: {name} is written with 8")
     if channels in (2, 4) and name in _NO_ALPHA:
-        fitted.pixels = colour.flatten(fitted.pixels)
+        fitted.pixels = fitted.pixels.map(colour.flatten, channels=channels - 1)
         fitted.notes.append(f"alpha flattened onto white: {name} has none")
     _fit_profile(fitted, name)
     if strip_metadata:
@@ -86,19 +103,19 @@ def fit(picture: Picture, name: str, *, strip_metadata: bool = False) -> Picture
     return fitted
 
 
-def _fit_profile(picture: Picture, name: str) -> None:
+def _fit_profile(picture: Picture[Bands], name: str) -> None:
     if picture.icc is None:
         return
     channels = picture.pixels.shape[2]
     if name in _NO_PROFILE and channels in (3, 4):
         try:
-            converted = colour.srgb_pixels(picture.pixels, picture.icc)
+            convert = colour.to_srgb_from(picture.icc)
         except ValueError:
             picture.notes.append(f"colour profile dropped: {_NO_PROFILE[name]} cannot keep it")
         else:
-            if converted is not picture.pixels:
+            if convert is not None:
                 picture.notes.append(f"colours converted to sRGB: {_NO_PROFILE[name]} keeps no colour profile")
-            picture.pixels = converted
+                picture.pixels = picture.pixels.map(convert)
         picture.icc = None
     elif name in _NO_PROFILE or not icc_fits(picture.icc, 3 if name == "WEBP" else channels):
         picture.notes.append(f"colour profile dropped: it does not fit such a {name}")
@@ -127,44 +144,69 @@ def _fit_metadata(picture: Picture, name: str) -> None:
         picture.text = {}
 
 
-def _encoded(picture: Picture, name: str, quality: int | None) -> bytes:
+def _check_quality(quality: int | None) -> None:
     if quality is not None and not 1 <= quality <= 100:
         raise UsageError(f"quality {quality} is out of range: use 1 to 100")
-    stream = io.BytesIO()  # a disk that is full then says so itself, and not as an error of the encoder
+
+
+def _encode(stream: BinaryIO, picture: Picture[Bands], name: str, quality: int | None) -> None:
+    upstream: list[Exception] = []  # what went wrong where the pixels come from, which is no fault of the encoder
+
+    def watched(bands: Bands) -> Iterator[np.ndarray]:
+        try:
+            yield from bands
+        except Exception as error:
+            upstream.append(error)
+            raise
+
+    picture = picture.with_pixels(Bands(picture.pixels.shape, picture.pixels.dtype, watched(picture.pixels)))
     try:
         with quiet():
             if name == "TIFF":
                 tiff.write(stream, picture)
-            elif name == "PNG" and picture.pixels.dtype == np.uint16 and picture.pixels.shape[2] > 1:
-                sixteen_bit.write_png(stream, picture)
+            elif name == "PNG":
+                png.write(stream, picture)
+            elif name == "JPEG":
+                _write_jpeg(stream, picture, quality)
             else:
-                _save(stream, picture, name, quality)
+                stream.write(_saved(picture.with_pixels(picture.pixels.whole()), name, quality))
     except (OSError, ValueError, RuntimeError, struct.error) as error:
+        if error in upstream or getattr(error, "errno", None) is not None:  # a full disk says so itself
+            raise
         raise InputError(f"the picture cannot be encoded as {name}: {error}") from error
-    return stream.getvalue()
 
 
-def _save(stream: io.BytesIO, picture: Picture, name: str, quality: int | None) -> None:
+def _write_jpeg(stream: BinaryIO, picture: Picture[Bands], quality: int | None) -> None:
+    bare = replace(picture, icc=None, exif=None, xmp=None, text={}, dpi=None)
+
+    def strip(rows: np.ndarray, first: bool) -> bytes:
+        return _saved((picture if first else bare).with_pixels(rows), "JPEG", quality)
+
+    jpeg.write(stream, picture.pixels, strip)
+
+
+def _saved(picture: Picture[np.ndarray], name: str, quality: int | None) -> bytes:
+    """Return what Pillow makes of the picture."""
     image = pil.as_image(picture.pixels)
-    kept = {key: value for key, value in pil.info(picture).items() if key != "xmp" or name != "PNG"}
+    stream = io.BytesIO()
+    kept = pil.info(picture)
     if name == "HEIF":
         from pillow_heif import from_pillow  # noqa: PLC0415 -- an extra
 
         image.info.update(kept)
         from_pillow(image).save(stream, quality=quality or 90, chroma="444")
-        return
+        return stream.getvalue()
     if name == "JXL":
         import pillow_jxl  # noqa: F401, PLC0415 -- an extra, which registers the format with Pillow
-    if name == "PNG":
-        kept["pnginfo"] = sixteen_bit.png_texts(picture)
     if name == "JPEG" and picture.text:
         kept["comment"] = picture.text["Comment"].encode(errors="surrogateescape")
     if name == "AVIF" and picture.exif is not None:
         kept["exif"] = exif_block.without_orientation(picture.exif)  # and without the prefix, which Pillow would write
     options: dict[str, dict[str, Any]] = {
-        "JPEG": {"quality": quality or 95, "subsampling": 0},
+        "JPEG": {"quality": quality or 95, "subsampling": 0, "restart_marker_rows": jpeg.ROWS_OF_BLOCKS},
         "WEBP": {"quality": quality or 90, "lossless": quality == 100, "exact": quality == 100},
         "AVIF": {"quality": quality or 85, "subsampling": "4:4:4" if picture.pixels.shape[2] > 1 else "4:0:0"},
         "JXL": {"quality": quality or 90, "lossless": quality == 100},
     }
     image.save(stream, name, **kept, **options.get(name, {}))
+    return stream.getvalue()

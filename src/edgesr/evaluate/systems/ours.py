@@ -16,7 +16,8 @@ from edgesr.upscaler import Upscaler
 
 # What decides the pixels beside the weights.
 _CODE = [
-    Path(edgesr.__file__).with_name(f"{name}.py") for name in ("forms", "noise", "planes", "runtime", "tiling", "upscaler")
+    Path(edgesr.__file__).with_name(f"{name}.py")
+    for name in ("bands", "forms", "noise", "planes", "runtime", "tiling", "upscaler")
 ]
 
 
