@@ -36,7 +36,7 @@ function copies() {
       const kept = files.filter((name) => !GRAPHICS.test(name));
       const worker = readFileSync(join(out, "sw.js"), "utf8")
         .replace("__VERSION__", version.digest("hex").slice(0, 16))
-        .replace('"__FILES__"', JSON.stringify(kept));
+        .replace(/["'`]__FILES__["'`]/, JSON.stringify(kept));
       writeFileSync(join(out, "sw.js"), worker);
       for (const name of [...files, "sw.js"].filter((name) => COMPRESSED.test(name))) {
         writeFileSync(join(out, `${name}.gz`), gzipSync(readFileSync(join(out, name)), { level: 9 }));
