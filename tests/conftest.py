@@ -1,7 +1,31 @@
-"""What holds for all tests."""
+"""What holds for all tests, and the browser that several share: one process can drive only one."""
 
+from __future__ import annotations
+
+import os
+import shutil
 import signal
+
+import pytest
 
 # Started in the background of a script (CI, nohup), Python inherits an ignored SIGINT, and so would every program that a test
 # starts and then stops by Ctrl-C: it would never end.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+CHROMIUM = os.environ.get("CHROMIUM") or next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+QUIET += ["--disable-component-update", "--disable-sync"]
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Headless Chromium; the tests are skipped where there is none."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
+    if CHROMIUM is None:
+        pytest.skip("no Chromium here: install Debian's package chromium, or set CHROMIUM to its path")
+    with playwright.sync_playwright() as started:
+        chromium = started.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield chromium
+        chromium.close()

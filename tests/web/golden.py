@@ -47,10 +47,17 @@ def golden() -> dict[str, object]:
         ],
         "sizes": [[width, height, factor, *target_size(width, height, factor)] for width, height, factor in FACTORS],
         "noise": [
-            {"seed": seed, "rows": rows, "columns": columns, "values": _packed(noise_field(seed, 16, range(*rows), range(*columns)))}
+            {
+                "seed": seed,
+                "rows": rows,
+                "columns": columns,
+                "values": _packed(noise_field(seed, 16, range(*rows), range(*columns))),
+            }
             for seed, rows, columns in ((0, (0, 12), (0, 9)), (0, (1000, 1003), (77, 90)), (2**32 - 5, (5, 8), (65530, 65540)))
         ],
-        "resizes": [_resize(enlarged, *size) for size in ((36, 26), (72, 52), (72, 40), (100, 52), (71, 53), (9, 7), (144, 104))],
+        "resizes": [
+            _resize(enlarged, *size) for size in ((36, 26), (72, 52), (72, 40), (100, 52), (71, 53), (9, 7), (144, 104))
+        ],
         "planes": {
             "colour": _packed(colour),
             "alpha": _packed(alpha),

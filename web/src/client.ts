@@ -33,7 +33,11 @@ export class Client {
     const { id } = stopped.job;
     const worker = this.worker;
     this.post({ kind: "cancel", id });
-    const timer = setTimeout(() => worker === this.worker && this.replace(), PATIENCE); // deep in a large window
+    const timer = setTimeout(() => {
+      if (worker !== this.worker) return;
+      this.replace(); // it is deep in a large window
+      if (this.current) queueMicrotask(() => this.send()); // the next picture waits behind that window
+    }, PATIENCE);
     const obeyed = ({ data }: MessageEvent<FromWorker>) => {
       if ((data.kind === "failed" || data.kind === "done") && data.id === id) clearTimeout(timer);
     };

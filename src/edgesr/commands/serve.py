@@ -106,6 +106,7 @@ def _listen(host: str, port: int) -> socket.socket:
         opened = socket.socket(family, kind)
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         opened.bind(address)
+        opened.listen(128)  # so that a client that comes at once waits instead of being refused
     except OSError as error:
         raise EdgesrError(
             f"cannot listen on {host}:{port}: {error.strerror or error}; choose another --host or --port"

@@ -75,8 +75,21 @@ def make_app(limits: Limits, *, model: str = "tiny", threads: int | None = None,
     _answer_in_json(app)
     app.add_middleware(_Secured)
     _add_api(app, work, limits, token)
-    app.mount("/", Pages())
+    _add_page(app)
     return app
+
+
+def _add_page(app: FastAPI) -> None:
+    """Serve the page at every address that is not the API's."""
+    files = Pages()
+    methods = {path: ", ".join(each).upper() for path, each in app.openapi()["paths"].items()}
+
+    @app.api_route("/{address:path}", methods=["GET", "HEAD"], include_in_schema=False)
+    async def page(request: Request) -> Response:
+        path = request.url.path
+        if path in methods:
+            raise HTTPException(405, "Method Not Allowed", {"Allow": methods[path]})
+        return files.answer(path.removeprefix("/"), request.headers.get("accept-encoding", ""))
 
 
 def _answer_in_json(app: FastAPI) -> None:

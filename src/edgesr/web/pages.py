@@ -6,7 +6,6 @@ from importlib import resources
 from pathlib import Path
 
 from starlette.responses import FileResponse, PlainTextResponse, Response
-from starlette.types import Receive, Scope, Send
 
 PAGE = resources.files("edgesr").joinpath("web", "page")
 BUILD = "npm --prefix web ci && npm --prefix web run build"
@@ -59,23 +58,16 @@ class Pages:
     def __init__(self) -> None:
         self._files = page_files()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer GET and HEAD."""
-        await self._answer(scope)(scope, receive, send)
-
-    def _answer(self, scope: Scope) -> Response:
-        address = scope["path"].lstrip("/")
+    def answer(self, address: str, encodings: str) -> Response:
+        """Return the file at `address`, packed where `encodings` takes that; status 404 where there is none."""
         file = self._files.get(address)
-        if scope["method"] not in ("GET", "HEAD"):
-            return PlainTextResponse("only GET\n", 405, {"Allow": "GET, HEAD"})
         if file is None:
             return PlainTextResponse(f"{NOT_BUILT}\n" if address == "" else "not found\n", 404)
         headers = {"Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
         if address.startswith("assets/"):  # their names change with what is in them
             headers["Cache-Control"] = "public, max-age=31536000, immutable"
         kind = _TYPES.get(file.suffix, "application/octet-stream")
-        accepted = next((value for name, value in scope["headers"] if name == b"accept-encoding"), b"")
         packed = self._files.get(f"{address or 'index.html'}.gz")
-        if packed is not None and b"gzip" in accepted:
+        if packed is not None and "gzip" in encodings:
             file, headers["Content-Encoding"] = packed, "gzip"
         return FileResponse(file, media_type=kind, headers=headers)

@@ -89,7 +89,7 @@ function describeState(item: Item): string {
   switch (item.state) {
     case "waiting": return "waiting";
     case "working": return item.rest === undefined ? "working…" : `${Math.round(item.share * 100)}% · ${duration(item.rest)} left`;
-    case "done": return `${width} × ${height} · ${duration(item.result!.milliseconds / 1000)} · ${bytes(item.result!.blob.size)}`;
+    case "done": return `${width} × ${height} · ${bytes(item.result!.blob.size)}`;
     case "failed": return item.note;
     case "cancelled": return "cancelled";
   }
