@@ -34,7 +34,8 @@ FIRST_STATE = """() => {
         const start = performance.now(), before = document.querySelector('#before img').getAttribute('src');
         const look = () => {
             const image = document.querySelector('#before img');
-            if (image.getAttribute('src') !== before && image.complete && image.naturalWidth && !viewer.hidden) window.shown = performance.now() - start;
+            const there = image.getAttribute('src') !== before && image.complete && image.naturalWidth;
+            if (there && !viewer.hidden) window.shown = performance.now() - start;
             else requestAnimationFrame(look);
         };
         look();
@@ -132,7 +133,7 @@ def enlarge_a_photo(page: Page) -> None:
 
 def take_pictures(browser, address: str, folder: Path) -> None:
     for scheme in ("light", "dark"):
-        page = browser.new_page(viewport={"width": 1040, "height": 640}, color_scheme=scheme)
+        page = browser.new_page(viewport={"width": 1040, "height": 690}, color_scheme=scheme)
         page.goto(address)
         page.wait_for_selector("#backend[data-ready]")
         for name in ("coffee", "astronaut", "cat"):

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import signal
 
 import pytest
+from chromium import CHROMIUM, QUIET
 
 # Started in the background of a script (CI, nohup), Python inherits an ignored SIGINT, and so would every program that a test
 # starts and then stops by Ctrl-C: it would never end.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-
-CHROMIUM = os.environ.get("CHROMIUM") or next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-QUIET += ["--disable-component-update", "--disable-sync"]
 
 
 @pytest.fixture(scope="session")

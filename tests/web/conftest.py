@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import shutil
 import subprocess
 import threading
@@ -11,11 +9,10 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import numpy as np
 import pytest
-from command_line import COMMAND, ENVIRONMENT, SOURCE
+from command_line import SOURCE
 from pictures import photograph
-from PIL import Image
+from visits import serving
 
 ROOT = Path(__file__).parents[2]
 PAGE = SOURCE / "edgesr/web/page"
@@ -34,21 +31,6 @@ def built_page():
         done = subprocess.run(command, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
     return PAGE
-
-
-@contextlib.contextmanager
-def serving(*words, environment=None):
-    """`edgesr serve` in a process of its own; yields its address and the process."""
-    command = [*COMMAND, "serve", "--port", "0", *words]
-    env = ENVIRONMENT | (environment or {})
-    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        told = next((line for line in process.stderr if "http://" in line), None)
-        assert told is not None, "the server did not start"
-        try:
-            yield told.split()[1], process
-        finally:
-            process.terminate()
-            process.communicate(timeout=30)
 
 
 @pytest.fixture(scope="session")
@@ -97,37 +79,6 @@ def open_page(browser):
     for context in contexts:
         context.close()
     assert troubles == []
-
-
-def drop(page, *files):
-    """Give the page files, (name, type, bytes) each, as the picker does."""
-    page.set_input_files("#files", [{"name": name, "mimeType": kind, "buffer": data} for name, kind, data in files])
-
-
-def states(page):
-    return page.eval_on_selector_all("#queue li", "lines => lines.map(line => line.dataset.state)")
-
-
-def wait_for_states(page, *wanted):
-    expression = "wanted => [...document.querySelectorAll('#queue li')].map(l => l.dataset.state).join() === wanted"
-    page.wait_for_function(expression, arg=",".join(wanted))
-
-
-def saved(page, line=0):
-    """The file that the download of a line of the queue gives: its name and bytes."""
-    with page.expect_download() as download:
-        page.locator("#queue li").nth(line).locator("a[download]").click()
-    return download.value.suggested_filename, Path(download.value.path()).read_bytes()
-
-
-def as_file(pixels, format="PNG", **options):
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, format, **options)
-    return stream.getvalue()
-
-
-def pixels_of(data):
-    return np.asarray(Image.open(io.BytesIO(data)))
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ import pytest
 from command_line import error_of
 from pictures import photograph
 from PIL import Image
-from web.conftest import as_file, pixels_of, serving
+from visits import as_file, pixels_of, serving
 
 from edgesr import Upscaler
 from edgesr.web import pages

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
-from web.conftest import as_file, serving
+from visits import as_file, serving
 
 schemathesis = pytest.importorskip("schemathesis", reason="the package schemathesis is not installed")
 checks = pytest.importorskip("schemathesis.specs.openapi.checks")

@@ -6,7 +6,7 @@ import re
 
 import pytest
 from pictures import difference, photograph
-from web.conftest import as_file, drop, pixels_of, saved, serving, wait_for_states
+from visits import as_file, drop, pixels_of, saved, serving, wait_for_states
 
 from edgesr import upscale
 
