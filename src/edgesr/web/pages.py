@@ -41,7 +41,7 @@ def is_built() -> bool:
 
 
 def page_files() -> dict[str, Path]:
-    """Return every file of the page by its address; the model's are those of the package, so that new weights need no build."""
+    """Return every file of the page by its address; the model's are the package's own: a wheel holds them once."""
     root = Path(str(PAGE))
     files = {path.relative_to(root).as_posix(): path for path in root.rglob("*") if path.is_file()}
     weights = Path(str(resources.files("edgesr").joinpath("weights")))
