@@ -17,7 +17,7 @@ from types import FrameType
 from typing import NoReturn
 
 from edgesr import __version__
-from edgesr.commands import bench, checkpoint, data, evaluate, export, models, train, upscale
+from edgesr.commands import bench, checkpoint, data, evaluate, export, models, serve, train, upscale
 from edgesr.commands.console import complain
 from edgesr.errors import EdgesrError, UsageError
 
@@ -80,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"edgesr {__version__}", help="print the version and exit")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
-    for command in (upscale, models, bench, evaluate, export, train, checkpoint, data):
+    for command in (upscale, serve, models, bench, evaluate, export, train, checkpoint, data):
         verb = command.add(verbs)
         verb.allow_abbrev = False
         verb.set_defaults(run=command.run)

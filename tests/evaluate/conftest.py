@@ -1,9 +1,7 @@
-"""What the tests of the report and of the blind test share: a browser, and a small benchmark with real pictures and figures."""
+"""What the tests of the report and of the blind test share: a page that must not misbehave, and a small benchmark."""
 
 from __future__ import annotations
 
-import os
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +12,6 @@ from PIL import Image, ImageFilter
 from edgesr.evaluate.metrics import psnr_y, ssim_y
 from edgesr.evaluate.statistics import interval, win_rates
 
-CHROMIUM = os.environ.get("CHROMIUM") or next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-QUIET += ["--disable-component-update", "--disable-sync"]
 SYSTEMS = {
     "edgesr:tiny": lambda lr, size: lr.resize(size, Image.Resampling.BICUBIC).filter(ImageFilter.UnsharpMask(2, 60, 2)),
     "bicubic": lambda lr, size: lr.resize(size, Image.Resampling.BICUBIC),
@@ -43,22 +36,6 @@ PUBLISHED = {
     "reported_in": "another paper, table 17",
     "figures": {"psnr": 23.72},
 }
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """Headless Chromium; the tests are skipped where there is none.
-
-    Of a module, not of the session: were it open while tests elsewhere start processes, one that inherits its pipes could keep it
-    from ever closing.
-    """
-    playwright = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
-    if CHROMIUM is None:
-        pytest.skip("no Chromium here: install Debian's package chromium, or set CHROMIUM to its path")
-    with playwright.sync_playwright() as started:
-        chromium = started.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture

@@ -1,0 +1,114 @@
+"""`edgesr serve`: its arguments, and the life of the server from the first message to the last request."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+from typing import Any
+
+from edgesr.commands.console import say, whole
+from edgesr.errors import EdgesrError, UsageError
+
+EXAMPLES = """\
+examples:
+  edgesr serve                                                  then open http://127.0.0.1:7860
+  curl --data-binary @small.jpg -H 'Content-Type: image/jpeg' \\
+       'http://127.0.0.1:7860/v1/upscale?scale=2&format=png' -o large.png
+  EDGESR_TOKEN=secret edgesr serve --host 0.0.0.0               for other machines, the API with a token
+"""
+
+
+def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    """Define the verb's arguments."""
+    verb = verbs.add_parser(
+        "serve",
+        help="serve the page that enlarges pictures in the browser, and an HTTP API",
+        description="Serves the page that enlarges pictures inside the browser, and an HTTP API that does it on this machine.\n"
+        "Needs pip install 'edgesr[serve]'. Only this machine is answered unless --host says otherwise.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verb.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    verb.add_argument("--port", type=whole(0, 65535), default=7860, metavar="N", help="0: any (default: %(default)s)")
+    verb.add_argument("--model", default="tiny", help="of the API (default: %(default)s)")
+    verb.add_argument("--threads", type=whole(1), metavar="N", help="CPU threads for each picture (default: every core)")
+    verb.add_argument(
+        "--token", metavar="T", help="that the API asks for, as `Authorization: Bearer T` (default: $EDGESR_TOKEN, or none)"
+    )
+    limits = verb.add_argument_group("limits of the API")
+    limits.add_argument(
+        "--jobs", type=whole(1), default=1, metavar="N", help="pictures at the same time (default: %(default)s)"
+    )
+    limits.add_argument(
+        "--queue", type=whole(1), default=16, metavar="N", help="pictures that wait or run (default: %(default)s)"
+    )
+    limits.add_argument("--max-megabytes", type=whole(1), default=32, metavar="N", help="of a file (default: %(default)s)")
+    limits.add_argument(
+        "--max-pixels", type=whole(1), default=2**24, metavar="N", help="of a picture as it comes (default: %(default)s)"
+    )
+    limits.add_argument(
+        "--timeout", type=whole(1), default=120, metavar="S", help="seconds until a result is there (default: %(default)s)"
+    )
+    return verb
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until Ctrl-C or SIGTERM; what runs then is finished."""
+    try:
+        import uvicorn  # noqa: PLC0415 (so that --help stays fast; an extra)
+
+        from edgesr.web.app import make_app  # noqa: PLC0415
+    except ImportError as error:
+        raise UsageError(f"edgesr serve needs an extra: pip install 'edgesr[serve]' ({error.name} is missing)") from None
+    from edgesr.web import pages  # noqa: PLC0415
+    from edgesr.web.limits import Limits  # noqa: PLC0415
+
+    limits = Limits(
+        body_bytes=arguments.max_megabytes * 2**20,
+        pixels=arguments.max_pixels,
+        queue=arguments.queue,
+        jobs=arguments.jobs,
+        seconds=arguments.timeout,
+    )
+    token = arguments.token or os.environ.get("EDGESR_TOKEN") or None
+    listening = _listen(arguments.host, arguments.port)
+    app = make_app(limits, model=arguments.model, threads=arguments.threads, token=token)
+    if not pages.is_built():
+        say(f"edgesr: {pages.NOT_BUILT}")
+    host, port = listening.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    say(f"open http://{shown}:{port} in a browser; /docs describes the API; Ctrl-C stops")
+
+    class Server(uvicorn.Server):
+        """Tells the application when to take no more."""
+
+        def handle_exit(self, sig: int, frame: Any) -> None:
+            app.state.stopping = True
+            super().handle_exit(sig, frame)
+
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        server_header=False,
+        timeout_keep_alive=10,
+        h11_max_incomplete_event_size=16 * 1024,
+        timeout_graceful_shutdown=int(limits.seconds + limits.upload_seconds),
+    )
+    Server(config).run(sockets=[listening])
+    return 0
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Open the port before anything else, so that a port in use is one clear line."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        opened = socket.socket(family, kind)
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        opened.bind(address)
+        opened.listen(128)  # so that a client that comes at once waits instead of being refused
+    except OSError as error:
+        raise EdgesrError(
+            f"cannot listen on {host}:{port}: {error.strerror or error}; choose another --host or --port"
+        ) from None
+    return opened

@@ -1,0 +1,1 @@
+"""`edgesr serve`: the page that runs the model in the browser, and a small HTTP API that runs it here (ours)."""

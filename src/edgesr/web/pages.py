@@ -1,0 +1,73 @@
+"""The built page's files, with the headers that let WASM use threads and forbid every other host (ours)."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+from starlette.responses import FileResponse, PlainTextResponse, Response
+
+PAGE = resources.files("edgesr").joinpath("web", "page")
+BUILD = "npm --prefix web ci && npm --prefix web run build"
+NOT_BUILT = f"the page is not built: in a clone of the repository run `{BUILD}`; the API works without"
+CSP = (
+    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; style-src 'self'; img-src 'self' blob:; "
+    "connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+SECURITY_HEADERS = {
+    "Content-Security-Policy": CSP,
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Embedder-Policy": "require-corp",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript",
+    ".mjs": "text/javascript",
+    ".css": "text/css",
+    ".wasm": "application/wasm",
+    ".svg": "image/svg+xml",
+    ".webmanifest": "application/manifest+json",
+    ".txt": "text/plain; charset=utf-8",
+    ".jpg": "image/jpeg",
+}
+
+
+def is_built() -> bool:
+    """Tell whether the page can be served."""
+    return PAGE.joinpath("index.html").is_file()
+
+
+def page_files() -> dict[str, Path]:
+    """Return every file of the page by its address; the model's are the package's own: a wheel holds them once."""
+    root = Path(str(PAGE))
+    files = {path.relative_to(root).as_posix(): path for path in root.rglob("*") if path.is_file()}
+    weights = Path(str(resources.files("edgesr").joinpath("weights")))
+    for name in ("tiny.onnx", "tiny-fidelity.npz"):
+        files[f"model/{name}"] = weights / name
+    if "index.html" in files:
+        files[""] = files["index.html"]
+    return files
+
+
+class Pages:
+    """Serves exactly the files that were there at the start: an address is looked up in a list, never made into a path."""
+
+    def __init__(self) -> None:
+        self._files = page_files()
+
+    def answer(self, address: str, encodings: str) -> Response:
+        """Return the file at `address`, packed where `encodings` takes that; status 404 where there is none."""
+        file = self._files.get(address)
+        if file is None:
+            return PlainTextResponse(f"{NOT_BUILT}\n" if address == "" else "not found\n", 404)
+        headers = {"Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
+        if address.startswith("assets/"):  # their names change with what is in them
+            headers["Cache-Control"] = "public, max-age=31536000, immutable"
+        kind = _TYPES.get(file.suffix, "application/octet-stream")
+        packed = self._files.get(f"{address or 'index.html'}.gz")
+        if packed is not None and "gzip" in encodings:
+            file, headers["Content-Encoding"] = packed, "gzip"
+        return FileResponse(file, media_type=kind, headers=headers)

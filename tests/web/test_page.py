@@ -1,0 +1,186 @@
+"""The page in a real browser: what it makes is what `edgesr upscale` makes, and nothing that goes wrong costs anything else."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from golden import FILE, golden
+from pictures import difference, photograph
+from PIL import Image
+from visits import as_file, drop, pixels_of, saved, states, wait_for_states
+
+from edgesr import Upscaler
+
+ROOT = Path(__file__).parents[2]
+TOLERANCE = 2  # levels of 255
+
+
+@pytest.fixture(scope="module")
+def upscalers():
+    return {fidelity: Upscaler("tiny", fidelity=fidelity, threads=2) for fidelity in (0.0, 1.0)}
+
+
+def choose(page, *, scale=4, fidelity=0.0, format="PNG"):
+    page.check(f"input[name=scale][value='{scale}']", force=True)
+    page.evaluate(
+        "value => { fidelity.value = value; fidelity.dispatchEvent(new Event('input', {bubbles: true})) }", str(fidelity)
+    )
+    page.select_option("#format", format)
+
+
+def test_the_values_that_the_pages_own_tests_compare_with_are_those_of_this_package() -> None:
+    assert json.loads(FILE.read_text()) == json.loads(json.dumps(golden())), "run python tests/web/golden.py"
+
+
+def test_the_pages_own_tests_pass(built_page) -> None:
+    command = [shutil.which("npm"), "--prefix", str(ROOT / "web"), "test"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_results_are_those_of_the_command_line(open_page, server, upscalers) -> None:
+    """One page, several pictures: colour in two tiles and more, odd sides, grey, transparency; other scales, and the other form."""
+    page = open_page(server)
+    rng = np.random.default_rng(0)
+    shade = np.linspace(0, 255, 40 * 30).reshape(40, 30, 1).astype(np.uint8)
+    see_through = np.concatenate([photograph(40, 30), np.where(shade < 30, 0, shade)], axis=2)
+    see_through[:8, :8, :3] = rng.integers(0, 256, (8, 8, 3))
+    cases = [
+        (photograph(521, 530), {}),
+        (photograph(33, 47), {"scale": 3}),
+        (photograph(33, 47), {"scale": 6, "fidelity": 1.0}),
+        (photograph(37, 41)[:, :, 0], {}),
+        (see_through, {"scale": 2}),
+    ]
+    for number, (pixels, options) in enumerate(cases):
+        choose(page, **options)
+        drop(page, (f"{number}.png", "image/png", as_file(pixels)))
+    wait_for_states(page, *["done"] * len(cases))
+    for number, (pixels, options) in enumerate(cases):
+        wanted = upscalers[options.get("fidelity", 0.0)](pixels, scale=options.get("scale", 4))
+        name, data = saved(page, number)
+        assert name == f"{number}_{options.get('scale', 4)}x.png"
+        got = pixels_of(data)
+        assert got.shape == wanted.shape
+        assert difference(got, wanted) <= TOLERANCE, (number, difference(got, wanted))
+
+
+def test_a_jpeg_stays_a_jpeg_upright_with_its_exif_and_profile(open_page, server, small, upscalers) -> None:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "A Camera"
+    icc = b"".join([bytes(36), b"acsp", bytes(100)])
+    data = as_file(small, "JPEG", exif=exif, icc_profile=icc, quality=95)
+    page = open_page(server)
+    drop(page, ("holiday.jpg", "image/jpeg", data))
+    wait_for_states(page, "done")
+    name, result = saved(page)
+    assert name == "holiday_4x.jpg"
+    image = Image.open(io.BytesIO(result))
+    assert (image.format, image.size) == ("JPEG", (48 * 4, 72 * 4))
+    assert (image.getexif()[0x0112], image.getexif()[0x010F], image.info["icc_profile"]) == (1, "A Camera", icc)
+    wanted = np.asarray(upscalers[0.0](data).convert("RGB"))
+    assert np.abs(np.asarray(image).astype(float) - wanted).mean() < 2  # the codec's loss on both sides
+
+
+def test_it_shows_the_picture_at_once_and_says_what_runs_it(open_page, server, small) -> None:
+    page = open_page(server)
+    assert page.inner_text("#backend").startswith("WASM · ")
+    page.evaluate("""() => {
+        window.shown = null;
+        const start = () => { const t = performance.now(); const look = () => {
+            const image = document.querySelector('#before img');
+            if (image.complete && image.naturalWidth && !viewer.hidden) window.shown = performance.now() - t;
+            else requestAnimationFrame(look); }; look(); };
+        files.addEventListener('change', start, {once: true, capture: true}); }""")
+    drop(page, ("a.png", "image/png", as_file(photograph(250, 250))))
+    page.wait_for_function("() => window.shown !== null")
+    assert page.evaluate("window.shown") < 1000
+
+
+def test_a_bad_file_names_its_reason_and_the_queue_goes_on(open_page, server, small) -> None:
+    page = open_page(server)
+    good = as_file(small)
+    frames = [Image.fromarray(small), Image.fromarray(255 - small)]
+    stream = io.BytesIO()
+    frames[0].save(stream, "GIF", save_all=True, append_images=frames[1:])
+    drop(
+        page,
+        ("cut.png", "image/png", good[: len(good) // 3]),
+        ("moving.gif", "image/gif", stream.getvalue()),
+        ("notes.txt", "text/plain", b"no picture"),
+        ("empty.jpg", "image/jpeg", b""),
+        ("camera.tif", "image/tiff", as_file(small, "TIFF")),
+        ("good.png", "image/png", good),
+    )
+    page.wait_for_selector("#queue li:last-child[data-state=done]")
+    texts = page.eval_on_selector_all("#queue li .state", "all => all.map(one => one.textContent)")
+    for text, word in zip(texts, ("damaged", "animation", "no picture", "empty", "TIFF"), strict=False):
+        assert word in text
+    assert states(page) == ["failed"] * 5 + ["done"]
+
+
+def test_a_large_photo_shows_tiles_and_time_left_and_can_be_cancelled(open_page, server, small) -> None:
+    page = open_page(server)
+    large = as_file(np.asarray(Image.fromarray(photograph(300, 400)).resize((4000, 3000))), "JPEG")
+    drop(page, ("12-megapixels.jpg", "image/jpeg", large), ("next.png", "image/png", as_file(small)))
+    page.wait_for_function("() => eta.textContent.includes('left')", timeout=120_000)
+    assert "12000 px" in page.inner_text("#sizes")
+    assert 0 < page.eval_on_selector("#bar", "bar => bar.value") < 0.5
+    page.click("#stop")
+    page.wait_for_selector("#queue li:first-child[data-state=cancelled]", timeout=2000)
+    wait_for_states(page, "cancelled", "done")
+
+
+def test_without_memory_it_tries_smaller_tiles_then_says_so_and_goes_on(open_page, server, small) -> None:
+    page = open_page(server)
+    page.evaluate("""() => {
+        const send = Worker.prototype.postMessage; window.windows = [];
+        Worker.prototype.postMessage = function (message, ...rest) {
+            if (message.kind !== 'run' || message.job.file.name !== 'large.png') return send.call(this, message, ...rest);
+            windows.push(message.job.windowPixels);
+            const data = {kind: 'failed', id: message.job.id, failure: 'memory', reason: 'std::bad_alloc'};
+            setTimeout(() => this.dispatchEvent(new MessageEvent('message', {data})));
+        }; }""")
+    drop(page, ("large.png", "image/png", as_file(small)), ("next.png", "image/png", as_file(small)))
+    wait_for_states(page, "failed", "done")
+    tried = page.evaluate("windows")
+    assert tried == sorted(tried, reverse=True) and len(set(tried)) == 3
+    assert "not enough memory" in page.inner_text("#queue li:first-child .state")
+
+
+def test_a_worker_that_dies_is_replaced(open_page, server, small) -> None:
+    page = open_page(server)
+    page.evaluate("""() => {
+        const send = Worker.prototype.postMessage; let killed = false;
+        Worker.prototype.postMessage = function (message, ...rest) {
+            if (message.kind !== 'run' || killed) return send.call(this, message, ...rest);
+            killed = true;
+            setTimeout(() => this.dispatchEvent(new ErrorEvent('error', {message: 'gone', cancelable: true})));
+        }; }""")
+    drop(page, ("a.png", "image/png", as_file(small)))
+    wait_for_states(page, "done")
+
+
+def test_other_settings_can_be_applied_to_a_picture_that_is_done(open_page, server, small) -> None:
+    page = open_page(server)
+    drop(page, ("a.png", "image/png", as_file(small)))
+    wait_for_states(page, "done")
+    assert page.is_hidden("#redo")
+    choose(page, scale=2, format="WEBP")
+    page.click("#redo")
+    page.wait_for_function("() => save.download === 'a_2x.webp'")
+    name, data = saved(page)
+    assert (name, Image.open(io.BytesIO(data)).size) == ("a_2x.webp", (144, 96))
+
+
+def test_it_falls_back_where_webgpu_does_not_work(browser, open_page, server, small) -> None:
+    page = open_page(server, query="?backend=webgpu")
+    drop(page, ("a.png", "image/png", as_file(small)))
+    wait_for_states(page, "done")
+    assert page.inner_text("#backend").startswith(("WASM", "WebGPU"))

@@ -1,0 +1,132 @@
+"""The page offline, on hosts that send no headers, on small screens, for keyboard and screen reader."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from pictures import difference, photograph
+from visits import as_file, drop, pixels_of, saved, serving, wait_for_states
+
+from edgesr import upscale
+
+axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="the package axe-playwright-python is not installed")
+
+
+def test_it_works_without_network_after_the_first_visit(open_page, built_page, small) -> None:
+    with serving() as (address, process):
+        page = open_page(address)
+        page.evaluate("navigator.serviceWorker.ready.then(() => undefined)")
+        page.wait_for_function("() => navigator.serviceWorker.controller !== null")
+        process.terminate()
+        process.wait(timeout=30)
+        page.reload()
+        page.wait_for_selector("#backend[data-ready]")
+        drop(page, ("a.png", "image/png", as_file(small)))
+        wait_for_states(page, "done")
+        assert difference(pixels_of(saved(page)[1]), upscale(small)) <= 2
+
+
+def test_a_host_without_headers_gets_threads_by_the_service_worker(open_page, static_host) -> None:
+    page = open_page(static_host, ready=False)
+    page.wait_for_function("() => crossOriginIsolated && backend.dataset.ready", timeout=60_000)
+    assert page.evaluate("navigator.hardwareConcurrency") == 1 or "1 thread" not in page.inner_text("#backend")
+
+
+def test_one_thread_works_where_nothing_gives_more(open_page, static_host, small) -> None:
+    page = open_page(static_host, script="delete Navigator.prototype.serviceWorker")
+    assert page.inner_text("#backend") == "WASM · 1 thread"
+    drop(page, ("a.png", "image/png", as_file(small)))
+    wait_for_states(page, "done")
+    assert difference(pixels_of(saved(page)[1]), upscale(small)) <= 2
+
+
+def test_no_other_host_is_named_and_a_strict_policy_forbids_them(browser, server, built_page) -> None:
+    html = (built_page / "index.html").read_text()
+    assert not re.findall(r"""(?:src|href)=["'](?:https?:)?//""", html)
+    context = browser.new_context()
+    page = context.new_page()
+    policy = page.goto(server).headers["content-security-policy"]
+    assert "default-src 'none'" in policy and "connect-src 'self'" in policy
+    assert "unsafe-inline" not in policy and "'unsafe-eval'" not in policy and "http" not in policy
+    refused = "address => fetch(address).then(() => 'went out', error => error.name)"
+    assert page.evaluate(refused, "http://127.0.0.1:9/picture") == "TypeError"
+    in_worker = "address => new Promise(done => { const s = new Image(); s.onerror = () => done('refused'); s.src = address })"
+    assert page.evaluate(in_worker, "http://127.0.0.1:9/x.png") == "refused"
+    context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_screen_reader_finds_nothing_to_stumble_over(open_page, server, small, scheme) -> None:
+    page = open_page(server, color_scheme=scheme)
+    for _ in range(2):  # empty, then with a result and a failure
+        found = axe.Axe().run(page).response["violations"]
+        assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found] == []
+        if not page.is_hidden("#queue"):
+            break
+        drop(page, ("a.png", "image/png", as_file(small)), ("b.png", "image/png", b"x"))
+        wait_for_states(page, "done", "failed")
+
+
+def test_a_narrow_phone_needs_no_sideways_scrolling(open_page, server, small) -> None:
+    page = open_page(server, width=360, height=740, has_touch=True, is_mobile=True)
+    for _ in range(2):
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+        drop(page, ("a picture with a very long name that somebody gave it.png", "image/png", as_file(small)))
+        page.wait_for_selector("#queue li[data-state=done]")
+    for selector in ("#save", "#area", "#handle", ".add"):
+        box = page.locator(selector).bounding_box()
+        assert box["x"] >= -20 and box["x"] + box["width"] <= 380
+
+
+def test_the_keyboard_does_everything(open_page, server) -> None:
+    page = open_page(server)
+    page.focus("[data-example=coffee]")
+    page.keyboard.press("Enter")
+    wait_for_states(page, "done")
+    assert "done" in page.text_content("#news")
+    page.focus("#handle")
+    for _ in range(5):
+        page.keyboard.press("ArrowRight")
+    assert page.get_attribute("#handle", "aria-valuenow") == "60"
+    fitted = page.text_content("#zoom")
+    page.focus("#area")
+    page.keyboard.press("+")
+    assert page.text_content("#zoom") != fitted
+    page.keyboard.press("0")
+    assert page.text_content("#zoom") == fitted
+    page.focus("#save")
+    with page.expect_download() as download:
+        page.keyboard.press("Enter")
+    assert download.value.suggested_filename == "coffee_4x.jpg"
+
+
+def test_zoom_and_pan_keep_both_pictures_together(open_page, server) -> None:
+    page = open_page(server)
+    drop(page, ("a.png", "image/png", as_file(photograph(64, 64))))
+    wait_for_states(page, "done")
+    box = page.locator("#area").bounding_box()
+    page.mouse.move(box["x"] + 100, box["y"] + 100)
+    page.mouse.wheel(0, -400)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 160, box["y"] + 90)
+    page.mouse.up()
+    before, after = (page.locator(f"#{layer} img").bounding_box() for layer in ("before", "after"))
+    assert before == after and before["width"] > 256
+    handle = page.locator("#handle").bounding_box()
+    page.mouse.move(handle["x"] + 1, handle["y"] + 200)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.25, handle["y"] + 200)
+    page.mouse.up()
+    assert page.get_attribute("#handle", "aria-valuenow") == "25"
+    assert page.locator("#before img").bounding_box() == before
+
+
+def test_the_theme_button_outranks_the_system_and_is_remembered(open_page, server) -> None:
+    page = open_page(server, color_scheme="light")
+    background = "getComputedStyle(document.body).backgroundColor"
+    light = page.evaluate(background)
+    page.click("#theme")
+    dark = page.evaluate(background)
+    page.reload()
+    assert dark != light and page.evaluate(background) == dark

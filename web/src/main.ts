@@ -1,0 +1,255 @@
+/** The page: takes pictures, keeps the queue going, shows what comes of it. The work itself is the worker's. */
+
+import "./style.css";
+import { Client, type Report } from "./client";
+import { targetSize } from "./core/numbers";
+import { MODEL } from "./core/model";
+import type { Backend, Settings } from "./messages";
+import { startServiceWorker } from "./offline";
+import { drawLine, duration, makeLine, type Item } from "./ui/queue";
+import { startTheme } from "./ui/theme";
+import { Viewer } from "./ui/viewer";
+
+const $ = <T extends HTMLElement>(selector: string) => document.querySelector<T>(selector)!;
+const EXTENSIONS: Record<string, string> = { "image/png": "png", "image/jpeg": "jpg", "image/webp": "webp" };
+
+const items: Item[] = [];
+let selected: Item | undefined;
+let running: { item: Item; start: number } | undefined;
+let nextId = 1;
+
+const asked = new URLSearchParams(location.search); // ?backend=wasm&threads=1, to compare and to find faults
+const threads = crossOriginIsolated ? Number(asked.get("threads")) || Math.min(8, navigator.hardwareConcurrency || 1) : 1;
+const viewer = new Viewer();
+const client = new Client({ backend: (asked.get("backend") as Backend | null) ?? "auto", threads }, (status) => {
+  const pill = $("#backend");
+  if (status.kind === "broken") {
+    pill.textContent = "does not run here";
+    pill.title = status.reason;
+    announce(`The model cannot run in this browser: ${status.reason}`);
+    return;
+  }
+  const count = `${status.threads} thread${status.threads > 1 ? "s" : ""}`;
+  pill.textContent = status.backend === "webgpu" ? "WebGPU" : `WASM · ${count}`;
+  pill.title = status.note ?? "What runs the model";
+  pill.dataset["ready"] = "yes";
+  if (status.note) announce(status.note);
+});
+
+const actions = {
+  select,
+  cancel(item: Item) {
+    if (item === running?.item) client.cancel();
+    else update(item, { state: "cancelled" });
+  },
+  retry(item: Item) {
+    start(item, settings());
+  },
+  remove(item: Item) {
+    items.splice(items.indexOf(item), 1);
+    item.line.remove();
+    URL.revokeObjectURL(item.url);
+    if (item.result) URL.revokeObjectURL(item.result.url);
+    if (item === selected) select(items.at(-1));
+    draw();
+  },
+};
+
+function settings(): Settings {
+  return {
+    scale: Number($<HTMLInputElement>("input[name=scale]:checked").value),
+    fidelity: Number($<HTMLInputElement>("#fidelity").value),
+    format: $<HTMLSelectElement>("#format").value as Settings["format"],
+  };
+}
+
+function add(files: Iterable<File>): void {
+  const added: Item[] = [];
+  for (const file of files) {
+    const item: Item = {
+      id: nextId++, file, url: URL.createObjectURL(file), settings: settings(), state: "waiting", share: 0, note: "",
+      size: { width: 1, height: 1 }, line: makeLine(file.name),
+    };
+    $("#queue ul").append(item.line);
+    items.push(item);
+    added.push(item);
+  }
+  if (added.length === 0) return;
+  if (!running) select(added[0]);
+  draw();
+  void advance();
+}
+
+/** Put an item back into the queue, with other settings perhaps. */
+function start(item: Item, wanted: Settings): void {
+  if (item.result) URL.revokeObjectURL(item.result.url);
+  Object.assign(item, { id: nextId++, settings: wanted, state: "waiting", share: 0, rest: undefined, note: "", result: undefined });
+  item.preview = undefined;
+  select(item);
+  void advance();
+}
+
+async function advance(): Promise<void> {
+  const item = items.find(({ state }) => state === "waiting");
+  if (running || !item) return;
+  running = { item, start: performance.now() };
+  update(item, { state: "working" });
+  if (selected?.state !== "working") select(item);
+  const outcome = await client.run({ id: item.id, file: item.file, settings: item.settings }, (report) => receive(item, report));
+  if (outcome.kind === "done") {
+    const name = resultName(item, outcome.blob.type);
+    const result = { blob: outcome.blob, url: URL.createObjectURL(outcome.blob), name, milliseconds: outcome.milliseconds };
+    update(item, { state: "done", share: 1, note: outcome.notes.join("; "), result, preview: undefined });
+    announce(`${item.file.name} is done${outcome.notes.length ? `: ${item.note}` : ""}`);
+  } else {
+    const state = outcome.failure === "cancelled" ? "cancelled" : "failed";
+    update(item, { state, note: outcome.reason, preview: undefined });
+    announce(state === "cancelled" ? `${item.file.name} cancelled` : `${item.file.name}: ${outcome.reason}`);
+  }
+  running = undefined;
+  void advance();
+}
+
+function receive(item: Item, report: Report): void {
+  if (report.kind === "opened") {
+    item.input = { width: report.width, height: report.height };
+    update(item, { size: { width: report.outWidth, height: report.outHeight } });
+  } else if (report.kind === "tile") {
+    item.preview ??= blank(item, report.scale);
+    const tile = new ImageData(report.data, report.width, report.height);
+    item.preview.getContext("2d")!.putImageData(tile, report.left, report.top);
+    if (item === selected) {
+      show();
+      viewer.paint(tile, report.left, report.top);
+    }
+  } else {
+    const elapsed = (performance.now() - running!.start) / 1000;
+    const share = report.done / report.total;
+    update(item, { share, rest: (elapsed / share) * (1 - share) });
+  }
+}
+
+/** Where tiles are gathered until the result is there; `scale` is its px a px of the input. */
+function blank(item: Item, scale: number): HTMLCanvasElement {
+  const canvas = document.createElement("canvas");
+  canvas.width = Math.max(1, Math.floor(item.input!.width * scale));
+  canvas.height = Math.max(1, Math.floor(item.input!.height * scale));
+  return canvas;
+}
+
+function resultName(item: Item, type: string): string {
+  const stem = item.file.name.replace(/\.[^.]*$/, "") || "picture";
+  return `${stem}_${item.settings.scale}x.${EXTENSIONS[type] ?? "png"}`;
+}
+
+function update(item: Item, change: Partial<Item>): void {
+  Object.assign(item, change);
+  draw();
+}
+
+function select(item: Item | undefined): void {
+  selected = item;
+  draw();
+}
+
+function draw(): void {
+  for (const item of items) drawLine(item, item === selected, actions);
+  $("#welcome").hidden = items.length > 0;
+  $("#queue").hidden = items.length === 0;
+  $("#save-all").hidden = items.filter(({ result }) => result).length < 2;
+  show();
+}
+
+/** Show the picture that is selected, as far as it is. */
+function show(): void {
+  const item = selected;
+  $("#viewer").hidden = !item;
+  if (!item) return;
+  const unreadable = item.state === "failed" && !item.input;
+  if (item.input) viewer.show(item.url, item.result?.url, item.preview, item.size);
+  else if (!unreadable) void firstLook(item);
+  const { width, height } = item.size;
+  const scale = item.input ? ` → ${width} × ${height} px` : "";
+  const from = item.input ? `${item.input.width} × ${item.input.height}${scale}` : "";
+  const seconds = item.result ? ` in ${duration(item.result.milliseconds / 1000)}` : "";
+  $("#sizes").textContent = [`${from}${seconds}`, item.state === "cancelled" ? "cancelled" : item.note].filter(Boolean).join(" · ");
+  $("#area").hidden = unreadable;
+  const busy = item.state === "working" || item.state === "waiting";
+  $("#busy").hidden = !busy;
+  const bar = $<HTMLProgressElement>("#bar");
+  if (item.share > 0) bar.value = item.share;
+  else bar.removeAttribute("value");
+  $("#eta").textContent = item.rest === undefined ? (item.state === "waiting" ? "waiting" : "working…") : `${duration(item.rest)} left`;
+  const save = $<HTMLAnchorElement>("#save");
+  save.hidden = !item.result;
+  if (item.result) {
+    save.href = item.result.url;
+    save.download = item.result.name;
+    save.setAttribute("aria-label", `Download ${item.result.name}`);
+  }
+  const wanted = settings();
+  const same = Object.entries(wanted).every(([key, value]) => item.settings[key as keyof Settings] === value);
+  $("#redo").hidden = same || busy || unreadable;
+}
+
+/** The picture itself, at once: the browser shows it long before the worker has opened it. */
+async function firstLook(item: Item): Promise<void> {
+  const image = new Image();
+  image.src = item.url;
+  try {
+    await image.decode();
+  } catch {
+    return; // the worker will say what is wrong
+  }
+  if (item.input || item !== selected) return;
+  const size = targetSize(image.naturalWidth, image.naturalHeight, item.settings.scale || MODEL.scale);
+  viewer.show(item.url, undefined, undefined, size);
+}
+
+function announce(text: string): void {
+  $("#news").textContent = text;
+}
+
+function takeFiles(): void {
+  const picker = $<HTMLInputElement>("#files");
+  for (const button of document.querySelectorAll<HTMLButtonElement>(".choose")) button.onclick = () => picker.click();
+  picker.onchange = () => {
+    add([...(picker.files ?? [])]);
+    picker.value = "";
+  };
+  window.addEventListener("paste", (event) => {
+    const files = [...(event.clipboardData?.files ?? [])];
+    if (files.length) event.preventDefault();
+    add(files);
+  });
+  const cover = $("#drop");
+  window.addEventListener("dragenter", (event) => (cover.hidden = !event.dataTransfer?.types.includes("Files")));
+  window.addEventListener("dragover", (event) => event.preventDefault());
+  window.addEventListener("dragleave", (event) => !event.relatedTarget && (cover.hidden = true));
+  window.addEventListener("drop", (event) => {
+    event.preventDefault();
+    cover.hidden = true;
+    add([...(event.dataTransfer?.files ?? [])]);
+  });
+  for (const button of document.querySelectorAll<HTMLButtonElement>("[data-example]")) {
+    button.onclick = async () => {
+      const name = `${button.dataset["example"]}.jpg`;
+      const blob = await (await fetch(`./examples/${name}`)).blob();
+      add([new File([blob], name, { type: "image/jpeg" })]);
+    };
+  }
+}
+
+$("#settings").addEventListener("input", draw);
+$("#settings").addEventListener("submit", (event) => event.preventDefault());
+$("#redo").addEventListener("click", () => selected && start(selected, settings()));
+$("#stop").addEventListener("click", () => selected && actions.cancel(selected));
+$("#save-all").addEventListener("click", () => {
+  for (const { line, result } of items) if (result) line.querySelector<HTMLAnchorElement>("a[download]")?.click();
+});
+window.addEventListener("beforeunload", (event) => {
+  if (running) event.preventDefault();
+});
+takeFiles();
+startTheme($("#theme"));
+void startServiceWorker(() => items.length === 0);

@@ -1,0 +1,34 @@
+/** What the page and its worker say to each other. */
+
+import type { OutputFormat } from "./files/write";
+
+export type Backend = "webgpu" | "wasm";
+
+export interface Settings {
+  scale: number; // 1 to 8
+  fidelity: number; // 0, crisp, to 1, true to the input
+  format: OutputFormat | "SAME";
+}
+
+export interface Job {
+  id: number;
+  file: File;
+  settings: Settings;
+  windowPixels: number; // LR px
+}
+
+export type ToWorker =
+  | { kind: "load"; backend: Backend | "auto"; threads: number; base: string }
+  | { kind: "run"; job: Job }
+  | { kind: "cancel"; id: number };
+
+export type Failure = "input" | "memory" | "cancelled" | "defect";
+
+export type FromWorker =
+  | { kind: "ready"; backend: Backend; threads: number; note?: string }
+  | { kind: "broken"; reason: string }
+  | { kind: "opened"; id: number; width: number; height: number; outWidth: number; outHeight: number }
+  | { kind: "tile"; id: number; data: Uint8ClampedArray<ArrayBuffer>; width: number; height: number; left: number; top: number; scale: number }
+  | { kind: "progress"; id: number; done: number; total: number }
+  | { kind: "done"; id: number; blob: Blob; notes: string[]; milliseconds: number }
+  | { kind: "failed"; id: number; failure: Failure; reason: string };

@@ -1,0 +1,133 @@
+/** onnxruntime-web behind one function: WebGPU where it works, else WASM; when the graphics device goes, WASM takes over. */
+
+import type * as Ort from "onnxruntime-web";
+import { interpolate } from "./core/forms";
+import { MODEL } from "./core/model";
+import type { Network } from "./core/upscale";
+import type { Backend } from "./messages";
+
+export class OutOfMemory extends Error {}
+
+export class Engine {
+  backend: Backend = "wasm";
+  note: string | undefined;
+  private ort: typeof Ort | undefined;
+  private session: Ort.InferenceSession | undefined;
+  private fidelity = -1;
+  private model: ArrayBuffer | undefined;
+  private difference: ArrayBuffer | undefined;
+
+  constructor(
+    private readonly base: string, // address of the page's folder
+    readonly threads: number,
+    private readonly changed: () => void, // when the backend is another one than before
+  ) {}
+
+  /** Load runtime and model, so that the first picture need not wait for them. */
+  async load(wanted: Backend | "auto"): Promise<void> {
+    this.model = await this.bytes(`${MODEL.name}.onnx`);
+    if (wanted !== "wasm" && (await hasGraphics(wanted === "webgpu"))) {
+      try {
+        await this.start("webgpu");
+        return;
+      } catch (error) {
+        this.note = `WebGPU does not work here (${oneLine(error)}), so WASM runs`;
+      }
+    }
+    await this.start("wasm");
+  }
+
+  /** The network at that fidelity. */
+  async network(fidelity: number): Promise<Network> {
+    if (fidelity !== this.fidelity) await this.build(fidelity);
+    return (lr, eps, height, width) => this.evaluate(lr, eps, height, width);
+  }
+
+  private async start(backend: Backend): Promise<void> {
+    this.backend = backend;
+    const jspi = "Suspending" in WebAssembly;
+    const [api, runtime] =
+      backend === "wasm" ? ["ort.wasm.min.mjs", "ort-wasm-simd-threaded"]
+      : jspi ? ["ort.jspi.min.mjs", "ort-wasm-simd-threaded.jspi"]
+      : ["ort.webgpu.min.mjs", "ort-wasm-simd-threaded.asyncify"];
+    this.ort = (await import(/* @vite-ignore */ `${this.base}ort/${api}`)) as typeof Ort;
+    this.ort.env.logLevel = "error";
+    this.ort.env.wasm.numThreads = backend === "wasm" ? this.threads : 1;
+    this.ort.env.wasm.wasmPaths = { mjs: `${this.base}ort/${runtime}.mjs`, wasm: `${this.base}ort/${runtime}.wasm` };
+    await this.build(Math.max(0, this.fidelity));
+  }
+
+  private async build(fidelity: number): Promise<void> {
+    this.model ??= await this.bytes(`${MODEL.name}.onnx`);
+    let bytes = new Uint8Array(this.model);
+    if (fidelity > 0) {
+      this.difference ??= await this.bytes(`${MODEL.name}-fidelity.npz`);
+      bytes = (await interpolate(this.model, this.difference, fidelity)) as Uint8Array<ArrayBuffer>;
+    }
+    await this.session?.release();
+    this.session = undefined;
+    this.session = await this.ort!.InferenceSession.create(bytes, {
+      executionProviders: [this.backend], graphOptimizationLevel: "all", enableMemPattern: false,
+    });
+    this.fidelity = fidelity;
+  }
+
+  private async evaluate(lr: Float32Array, eps: Float32Array, height: number, width: number): Promise<Float32Array> {
+    try {
+      return await this.run(lr, eps, height, width);
+    } catch (error) {
+      if (this.backend !== "webgpu") throw named(error);
+      this.note = `WebGPU stopped working (${oneLine(error)}), so WASM goes on`;
+      this.session = undefined; // a lost device cannot even be released
+      await this.start("wasm");
+      this.changed();
+      return this.run(lr, eps, height, width);
+    }
+  }
+
+  private async run(lr: Float32Array, eps: Float32Array, height: number, width: number): Promise<Float32Array> {
+    const { Tensor } = this.ort!;
+    const { latentChannels, latentStride } = MODEL;
+    const result = await this.session!.run({
+      lr: new Tensor("float32", lr, [1, 3, height, width]),
+      eps: new Tensor("float32", eps, [1, latentChannels, height / latentStride, width / latentStride]),
+    });
+    const hr = result["hr"]!;
+    const data = (await hr.getData(true)) as Float32Array;
+    return data;
+  }
+
+  private async bytes(name: string): Promise<ArrayBuffer> {
+    const response = await fetch(`${this.base}model/${name}`);
+    if (!response.ok) throw new Error(`the model file ${name} is not there (HTTP ${response.status})`);
+    return response.arrayBuffer();
+  }
+}
+
+/** Whether there is a graphics adapter worth using; one in software is slower than WASM. */
+async function hasGraphics(evenSoftware: boolean): Promise<boolean> {
+  try {
+    const adapter = await (navigator as { gpu?: { requestAdapter(): Promise<GraphicsAdapter | null> } }).gpu?.requestAdapter();
+    const info = adapter?.info;
+    const software = info?.isFallbackAdapter ?? adapter?.isFallbackAdapter ?? false;
+    return adapter != null && (evenSoftware || !(software || /swiftshader|llvmpipe/i.test(`${info?.architecture} ${info?.device}`)));
+  } catch {
+    return false;
+  }
+}
+
+interface GraphicsAdapter {
+  isFallbackAdapter?: boolean;
+  info?: { isFallbackAdapter?: boolean; architecture?: string; device?: string };
+}
+
+function named(error: unknown): Error {
+  const text = oneLine(error);
+  if (/alloc|memory|out of bounds|Aborted|RangeError/i.test(text)) return new OutOfMemory(text);
+  return error instanceof Error ? error : new Error(text);
+}
+
+export function oneLine(error: unknown): string {
+  const text = error instanceof Error ? `${error.name === "Error" ? "" : `${error.name}: `}${error.message}` : String(error);
+  return text.replace(/\s+/g, " ").slice(0, 200);
+}

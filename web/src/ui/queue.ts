@@ -1,0 +1,105 @@
+/** The pictures of this visit: what each is, how far it is, and its line in the list. */
+
+import type { Settings } from "../messages";
+
+export type State = "waiting" | "working" | "done" | "failed" | "cancelled";
+
+export interface Item {
+  id: number;
+  file: File;
+  url: string; // of the picture as it came
+  settings: Settings;
+  state: State;
+  share: number; // done, 0 to 1
+  rest?: number; // seconds, estimated
+  note: string; // what is to be said of it
+  size: { width: number; height: number }; // of the result
+  input?: { width: number; height: number };
+  preview?: HTMLCanvasElement;
+  result?: { blob: Blob; url: string; name: string; milliseconds: number };
+  line: HTMLLIElement;
+}
+
+export interface Actions {
+  select(item: Item): void;
+  cancel(item: Item): void;
+  retry(item: Item): void;
+  remove(item: Item): void;
+}
+
+export function makeLine(name: string): HTMLLIElement {
+  const line = document.createElement("li");
+  line.innerHTML =
+    '<button class="pick" type="button"><img alt="" width="44" height="44" /><span class="name"></span><span class="state"></span></button>' +
+    '<span class="actions"></span><progress max="1" hidden></progress>';
+  line.querySelector(".name")!.textContent = name;
+  return line;
+}
+
+/** Bring an item's line up to date. */
+export function drawLine(item: Item, selected: boolean, actions: Actions): void {
+  const { line, state } = item;
+  const name = item.file.name;
+  const pick = line.querySelector<HTMLButtonElement>(".pick")!;
+  pick.onclick = () => actions.select(item);
+  pick.setAttribute("aria-current", String(selected));
+  const thumbnail = line.querySelector("img")!;
+  if (state === "failed" && !item.input) thumbnail.removeAttribute("src");
+  else if (thumbnail.getAttribute("src") !== item.url) thumbnail.src = item.url;
+  line.dataset["state"] = state;
+  line.querySelector(".state")!.textContent = describeState(item);
+  const bar = line.querySelector("progress")!;
+  bar.hidden = state !== "working";
+  bar.setAttribute("aria-label", `Progress of ${name}`);
+  if (item.share > 0) bar.value = item.share;
+  else bar.removeAttribute("value");
+  const wanted: [string, string, () => void][] = [];
+  if (state === "waiting" || state === "working") wanted.push(["Cancel", "✕", () => actions.cancel(item)]);
+  if (state === "failed" || state === "cancelled") wanted.push(["Try again", "↻", () => actions.retry(item)]);
+  if (state !== "waiting" && state !== "working") wanted.push(["Remove", "✕", () => actions.remove(item)]);
+  const box = line.querySelector<HTMLSpanElement>(".actions")!;
+  if (box.dataset["for"] === state + (item.result?.url ?? "")) return; // or a focused button would go while it is pressed
+  box.dataset["for"] = state + (item.result?.url ?? "");
+  box.replaceChildren(
+    ...(item.result ? [saveLink(item)] : []),
+    ...wanted.map(([label, sign, run]) => {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.textContent = sign;
+      button.title = label;
+      button.setAttribute("aria-label", `${label}: ${name}`);
+      button.onclick = run;
+      return button;
+    }),
+  );
+}
+
+function saveLink(item: Item): HTMLAnchorElement {
+  const link = document.createElement("a");
+  link.href = item.result!.url;
+  link.download = item.result!.name;
+  link.textContent = "↓";
+  link.title = "Download";
+  link.setAttribute("aria-label", `Download ${item.result!.name}`);
+  return link;
+}
+
+function describeState(item: Item): string {
+  const { width, height } = item.size;
+  switch (item.state) {
+    case "waiting": return "waiting";
+    case "working": return item.rest === undefined ? "working…" : `${Math.round(item.share * 100)}% · ${duration(item.rest)} left`;
+    case "done": return `${width} × ${height} · ${bytes(item.result!.blob.size)}`;
+    case "failed": return item.note;
+    case "cancelled": return "cancelled";
+  }
+}
+
+export function duration(seconds: number): string {
+  if (seconds < 10) return `${seconds.toFixed(1)} s`;
+  return seconds < 90 ? `${Math.round(seconds)} s` : `${Math.round(seconds / 60)} min`;
+}
+
+export function bytes(count: number): string {
+  return count < 1e6 ? `${Math.max(1, Math.round(count / 1e3))} kB` : `${(count / 1e6).toFixed(1)} MB`;
+}

@@ -1,0 +1,19 @@
+/** Dark or light: the system's choice until the button says otherwise. */
+
+export function startTheme(button: HTMLElement): void {
+  const root = document.documentElement;
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const apply = (theme: string | null) => {
+    if (theme) root.dataset["theme"] = theme;
+    else delete root.dataset["theme"];
+    button.setAttribute("aria-pressed", String((theme ?? (dark.matches ? "dark" : "light")) === "dark"));
+  };
+  button.setAttribute("aria-label", "Dark");
+  apply(localStorage.getItem("theme"));
+  dark.addEventListener("change", () => apply(localStorage.getItem("theme")));
+  button.addEventListener("click", () => {
+    const now = button.getAttribute("aria-pressed") === "true" ? "light" : "dark";
+    localStorage.setItem("theme", now);
+    apply(now);
+  });
+}

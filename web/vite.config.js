@@ -1,0 +1,71 @@
+// Builds the page into the Python package: `npm --prefix web ci && npm --prefix web run build`.
+import { createHash } from "node:crypto";
+import { cpSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+import { defineConfig } from "vite";
+
+const here = fileURLToPath(new URL(".", import.meta.url));
+const out = join(here, "../src/edgesr/web/page");
+const runtime = join(here, "node_modules/onnxruntime-web/dist");
+const RUNTIME_FILES = [
+  ...["ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm"],
+  ...["ort.jspi.min.mjs", "ort-wasm-simd-threaded.jspi.mjs", "ort-wasm-simd-threaded.jspi.wasm"],
+  ...["ort.webgpu.min.mjs", "ort-wasm-simd-threaded.asyncify.mjs", "ort-wasm-simd-threaded.asyncify.wasm"],
+];
+const GRAPHICS = /jspi|webgpu|asyncify/; // kept for offline use when they were used, not before
+const COMPRESSED = /\.(html|js|mjs|css|wasm|svg|txt|webmanifest)$/;
+
+/** Model, runtime and examples are copied as they are; what the service worker keeps is listed in it. */
+function copies() {
+  return {
+    name: "copies",
+    closeBundle() {
+      mkdirSync(join(out, "ort"), { recursive: true });
+      for (const name of RUNTIME_FILES) cpSync(join(runtime, name), join(out, "ort", name));
+      for (const name of ["tiny.onnx", "tiny-fidelity.npz"]) {
+        cpSync(join(here, "../src/edgesr/weights", name), join(out, "model", name));
+      }
+      for (const name of ["cat", "coffee", "astronaut"]) {
+        cpSync(join(here, `../examples/${name}.jpg`), join(out, `examples/${name}.jpg`));
+      }
+      const files = filesIn(out).filter((name) => name !== "sw.js" && !name.endsWith(".map"));
+      const version = createHash("sha256");
+      for (const name of files) version.update(name).update(readFileSync(join(out, name)));
+      const kept = files.filter((name) => !GRAPHICS.test(name));
+      const worker = readFileSync(join(out, "sw.js"), "utf8")
+        .replace("__VERSION__", version.digest("hex").slice(0, 16))
+        .replace(/["'`]__FILES__["'`]/, JSON.stringify(kept));
+      writeFileSync(join(out, "sw.js"), worker);
+      for (const name of [...files, "sw.js"].filter((name) => COMPRESSED.test(name))) {
+        writeFileSync(join(out, `${name}.gz`), gzipSync(readFileSync(join(out, name)), { level: 9 }));
+      }
+    },
+  };
+}
+
+function filesIn(folder) {
+  return readdirSync(folder, { recursive: true })
+    .filter((name) => statSync(join(folder, name)).isFile())
+    .map((name) => name.replaceAll("\\", "/"))
+    .sort();
+}
+
+export default defineConfig({
+  base: "./", // any host, any folder
+  plugins: [copies()],
+  worker: { format: "es" },
+  build: {
+    outDir: out,
+    emptyOutDir: true,
+    target: "es2022",
+    modulePreload: false,
+    assetsInlineLimit: 0,
+    rollupOptions: {
+      input: { index: join(here, "index.html"), sw: join(here, "src/sw.ts") },
+      output: { entryFileNames: (chunk) => (chunk.name === "sw" ? "sw.js" : "assets/[name]-[hash].js") },
+    },
+  },
+  test: { include: ["test/**/*.test.ts"], pool: "threads" },
+});
