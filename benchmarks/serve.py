@@ -48,7 +48,7 @@ def main() -> None:
         seconds = time.perf_counter() - start
         process.terminate()
     p95 = times[int(0.95 * len(times))]
-    print(f"{arguments.clients} clients, {arguments.requests} pictures of 160x107 to 160x160, jobs {arguments.jobs}:")
+    print(f"{arguments.clients} clients, {arguments.requests} the example pictures, jobs {arguments.jobs}:")
     print(f"  {arguments.requests / seconds:.1f} pictures/s, median {statistics.median(times):.2f} s, p95 {p95:.2f} s")
     tenth = len(memory) // 10
     early, late = statistics.median(memory[tenth : 2 * tenth]), statistics.median(memory[-tenth:])

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
+import psutil
 import pytest
 from command_line import error_of
 from pictures import photograph
@@ -168,3 +169,14 @@ def test_without_the_page_it_says_how_to_build_it(monkeypatch, tmp_path) -> None
     assert not pages.is_built()
     assert set(pages.page_files()) == {"model/tiny.onnx", "model/tiny-fidelity.npz"}
     assert pages.BUILD in pages.NOT_BUILT
+
+
+def test_memory_stays_flat(small) -> None:
+    with serving("--threads", "1") as (address, process), httpx.Client(base_url=address, timeout=60) as client:
+        pictures = [as_file(small, format) for format in ("PNG", "JPEG", "WEBP")]
+        memory = []
+        for number in range(200):
+            params = {"fidelity": number // 10 % 2}
+            assert client.post("/v1/upscale", params=params, content=pictures[number % 3]).status_code == 200
+            memory.append(psutil.Process(process.pid).memory_info().rss)
+        assert max(memory[-20:]) < 1.1 * max(memory[30:50])

@@ -184,3 +184,33 @@ def test_it_falls_back_where_webgpu_does_not_work(browser, open_page, server, sm
     drop(page, ("a.png", "image/png", as_file(small)))
     wait_for_states(page, "done")
     assert page.inner_text("#backend").startswith(("WASM", "WebGPU"))
+
+
+def test_pictures_can_be_dropped_and_pasted(open_page, server, small) -> None:
+    page = open_page(server)
+    give = """([kind, name, bytes]) => {
+        const carried = new DataTransfer();
+        carried.items.add(new File([new Uint8Array(bytes)], name, {type: 'image/png'}));
+        const made = kind === 'paste' ? new ClipboardEvent('paste', {clipboardData: carried, cancelable: true, bubbles: true})
+            : new DragEvent(kind, {dataTransfer: carried, cancelable: true, bubbles: true});
+        document.body.dispatchEvent(made);
+    }"""
+    data = list(as_file(small))
+    page.evaluate(give, ["dragenter", "a.png", data])
+    assert page.is_visible("#drop")
+    page.evaluate(give, ["drop", "a.png", data])
+    page.evaluate(give, ["paste", "b.png", data])
+    assert page.is_hidden("#drop")
+    wait_for_states(page, "done", "done")
+    assert [saved(page, line)[0] for line in (0, 1)] == ["a_4x.png", "b_4x.png"]
+
+
+def test_an_enlarged_result_is_offered_for_all_pictures_at_once(open_page, server, small) -> None:
+    page = open_page(server)
+    names = []
+    page.on("download", lambda download: names.append(download.suggested_filename))
+    drop(page, *((f"{name}.png", "image/png", as_file(small)) for name in "abc"))
+    wait_for_states(page, "done", "done", "done")
+    with page.expect_event("download", lambda download: download.suggested_filename == "c_4x.png"):
+        page.click("#save-all")
+    assert names == ["a_4x.png", "b_4x.png", "c_4x.png"]

@@ -11,6 +11,7 @@ import { startTheme } from "./ui/theme";
 import { Viewer } from "./ui/viewer";
 
 const $ = <T extends HTMLElement>(selector: string) => document.querySelector<T>(selector)!;
+const SHOWN_PIXELS = 2 ** 26; // of a result; of larger ones the gathered tiles are shown, which need less memory
 const EXTENSIONS: Record<string, string> = { "image/png": "png", "image/jpeg": "jpg", "image/webp": "webp" };
 
 const items: Item[] = [];
@@ -99,7 +100,8 @@ async function advance(): Promise<void> {
   if (outcome.kind === "done") {
     const name = resultName(item, outcome.blob.type);
     const result = { blob: outcome.blob, url: URL.createObjectURL(outcome.blob), name, milliseconds: outcome.milliseconds };
-    update(item, { state: "done", share: 1, note: outcome.notes.join("; "), result, preview: undefined });
+    update(item, { state: "done", share: 1, note: outcome.notes.join("; "), result });
+    if (!isHuge(item)) item.preview = undefined;
     announce(`${item.file.name} is done${outcome.notes.length ? `: ${item.note}` : ""}`);
   } else {
     const state = outcome.failure === "cancelled" ? "cancelled" : "failed";
@@ -166,12 +168,12 @@ function show(): void {
   $("#viewer").hidden = !item;
   if (!item) return;
   const unreadable = item.state === "failed" && !item.input;
-  if (item.input) viewer.show(item.url, item.result?.url, item.preview, item.size);
+  if (item.input) viewer.show(item.url, isHuge(item) ? undefined : item.result?.url, item.preview, item.size);
   else if (!unreadable) void firstLook(item);
   const { width, height } = item.size;
   const scale = item.input ? ` → ${width} × ${height} px` : "";
   const from = item.input ? `${item.input.width} × ${item.input.height}${scale}` : "";
-  const seconds = item.result ? ` in ${duration(item.result.milliseconds / 1000)}` : "";
+  const seconds = item.result ? ` in ${duration(item.result.milliseconds / 1000)}${isHuge(item) ? ", shown reduced" : ""}` : "";
   $("#sizes").textContent = [`${from}${seconds}`, item.state === "cancelled" ? "cancelled" : item.note].filter(Boolean).join(" · ");
   $("#area").hidden = unreadable;
   const busy = item.state === "working" || item.state === "waiting";
@@ -190,6 +192,10 @@ function show(): void {
   const wanted = settings();
   const same = Object.entries(wanted).every(([key, value]) => item.settings[key as keyof Settings] === value);
   $("#redo").hidden = same || busy || unreadable;
+}
+
+function isHuge({ size }: Item): boolean {
+  return size.width * size.height > SHOWN_PIXELS;
 }
 
 /** The picture itself, at once: the browser shows it long before the worker has opened it. */
