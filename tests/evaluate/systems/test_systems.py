@@ -15,7 +15,7 @@ from edgesr import Upscaler
 from edgesr.errors import EdgesrError, UsageError
 from edgesr.evaluate.systems import Place, parse
 from edgesr.evaluate.unavailable import Unavailable
-from edgesr.presets import list_models
+from edgesr.presets import list_models, weights_path
 
 HERE = Place("suite", "a.png")
 DOUBLE = """
@@ -136,3 +136,18 @@ def test_any_program_reads_the_input_and_writes_the_output(tmp_path):
 def test_a_program_that_fails_is_told_of(tmp_path, text, words):
     with pytest.raises(EdgesrError, match=words):
         made(f"command:{program(tmp_path, text)}", photograph(8, 6))
+
+
+def test_weights_of_ones_own_take_the_place_of_the_released_ones(tmp_path):
+    """Here the released ones under another name: the same pixels, and another description."""
+    file = tmp_path / "mine.onnx"
+    file.write_bytes(weights_path("tiny").read_bytes())
+    lr, spec = photograph(20, 24), f"edgesr:tiny:weights={file}"
+    assert np.array_equal(made(spec, lr), Upscaler("tiny")(lr))
+    assert str(file) in facts(spec).description
+    with pytest.raises(Unavailable, match="nowhere.onnx: cannot be read"):
+        facts("edgesr:tiny:weights=nowhere.onnx")
+    with pytest.raises(UsageError, match=r"nowhere.onnx: no such file"):
+        Upscaler("tiny", weights="nowhere.onnx")
+    with pytest.raises(UsageError, match="one form"):
+        Upscaler("tiny", weights=file, fidelity=0.5)

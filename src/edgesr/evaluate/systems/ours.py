@@ -1,4 +1,4 @@
-"""`edgesr:PRESET[@ENGINE][:fidelity=F]`: this package's own models."""
+"""`edgesr:PRESET[@ENGINE][:fidelity=F]` or `edgesr:PRESET[@ENGINE]:weights=FILE`: this package's own models."""
 
 from __future__ import annotations
 
@@ -28,11 +28,12 @@ class Ours:
     preset: str
     engine: str = "onnxruntime"
     fidelity: float = 0.0
+    weights: str | None = None  # an ONNX file in place of the released one
 
     @classmethod
     def parse(cls, text: str) -> Ours:
         """Parse what follows "edgesr:"; raises UsageError that shows the form."""
-        match = re.fullmatch(r"(\w+)(?:@([\w+]+))?(?::fidelity=([\d.]+))?", text)
+        match = re.fullmatch(r"(\w+)(?:@([\w+]+))?(?::fidelity=([\d.]+)|:weights=(.+))?", text)
         try:
             if match is None:
                 raise ValueError
@@ -41,15 +42,18 @@ class Ours:
             raise UsageError(
                 f"system 'edgesr:{text}': write edgesr:PRESET[@ENGINE][:fidelity=F], as in edgesr:tiny@openvino:fidelity=1"
             ) from None
-        return cls(get_preset(match[1]).name, match[2] or "onnxruntime", fidelity)
+        return cls(get_preset(match[1]).name, match[2] or "onnxruntime", fidelity, match[4])
 
     def facts(self) -> Facts:
         """See System."""
         preset = get_preset(self.preset)
-        sources = [weights_path(self.preset), *([difference_path(self.preset)] if self.fidelity else [])]
+        released = [weights_path(self.preset), *([difference_path(self.preset)] if self.fidelity else [])]
+        sources = [Path(self.weights)] if self.weights else released
         try:
             parts = [source.read_bytes() for source in sources]
-        except OSError:
+        except OSError as error:
+            if self.weights:
+                raise Unavailable(f"{self.weights}: cannot be read ({error.strerror})") from None
             what = f"fidelity {self.fidelity:g}" if weights_path(self.preset).is_file() else "released weights"
             raise Unavailable(f"the model '{self.preset}' has no {what} yet") from None
         try:
@@ -57,6 +61,7 @@ class Ours:
         except UsageError as error:
             raise Unavailable(str(error)) from None
         form = f", fidelity {self.fidelity:g}" if difference_path(self.preset).is_file() else ""
+        form = f", {self.weights}" if self.weights else form
         return Facts(
             f"edgesr {edgesr.__version__} {self.preset}{form} ({engine})",
             digest(f"{self.engine} {engine} {self.fidelity}", *parts, *_CODE),
@@ -66,7 +71,7 @@ class Ours:
 
     def load(self, threads: int) -> Loaded:
         """See System."""
-        return _Loaded(Upscaler(self.preset, engine=self.engine, fidelity=self.fidelity, threads=threads))
+        return _Loaded(Upscaler(self.preset, engine=self.engine, fidelity=self.fidelity, threads=threads, weights=self.weights))
 
 
 class _Loaded(InProcess):
