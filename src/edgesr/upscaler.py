@@ -29,7 +29,7 @@ Pixels = NDArray[Any]  # (H, W, C) uint8, uint16, or floating point in [0, 1]
 
 MIN_SCALE, MAX_SCALE = 1.0, 8.0
 MIN_TILE = 16  # LR px
-WINDOW_PIXELS = 512 * 512  # LR px a window at most: about 250 MB of activations for `tiny`
+WINDOW_PIXELS = 512 * 512  # LR px a window at most: about 250 MB of activations for `tiny`; docs/performance.md has others
 BAND_PIXELS = 512 * 2560  # LR px a row of tiles, whose result is held until it is encoded: 63 MB of 8-bit RGB
 BLENDED_TILE, BLENDED_OVERLAP = 128, 32  # LR px, the paper's
 
