@@ -215,7 +215,7 @@ def available_cores() -> int:
     """Return the number of cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
-    return os.cpucount() or 1
+    return os.cpu_count() or 1
 
 
 def count(threads: int) -> str:

@@ -58,7 +58,9 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
     result.add_argument("--width", type=whole(1), metavar="W", help="width of the result, px; with --height: at most")
     result.add_argument("--height", type=whole(1), metavar="H", help="height of the result, px; with --width: at most")
     result.add_argument("--model", default="tiny", help="see `edgesr models` (default: %(default)s)")
-    result.add_argument("--weights", metavar="FILE", help="an ONNX file of this model, of your own training, instead of the released one")
+    result.add_argument(
+        "--weights", metavar="FILE", help="an ONNX file of this model, of your own training, instead of the released one"
+    )
     result.add_argument(
         "--fidelity",
         type=float,

@@ -145,7 +145,7 @@ def test_weights_of_ones_own_take_the_place_of_the_released_ones(tmp_path):
     lr, spec = photograph(20, 24), f"edgesr:tiny:weights={file}"
     assert np.array_equal(made(spec, lr), Upscaler("tiny")(lr))
     assert str(file) in facts(spec).description
-    with pytest.raises(Unavailable, match="nowhere.onnx: cannot be read"):
+    with pytest.raises(Unavailable, match=r"nowhere.onnx: cannot be read"):
         facts("edgesr:tiny:weights=nowhere.onnx")
     with pytest.raises(UsageError, match=r"nowhere.onnx: no such file"):
         Upscaler("tiny", weights="nowhere.onnx")
