@@ -52,10 +52,8 @@ def costs(result: dict[str, Any]) -> str:
         cells = ["-" if value is None else form.format(value) for value, form in figures]
         lines.append(f"| {name} | {facts['description']} | {size} | {' | '.join(cells)} |")
     machine = result["machine"]
-    lines += [
-        "",
-        f"{machine['cpu']}, {machine['threads']} threads, {machine['os']}, Python {machine['python']}; all systems took turns, picture by picture.",
-    ]
+    where = f"{machine['cpu']}, {machine['threads']} threads, {machine['os']}, Python {machine['python']}"
+    lines += ["", f"{where}; all systems took turns, picture by picture."]
     if result["times_mixed"]:
         lines.append("The times are of different runs.")
     return "\n".join(lines)

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from edgesr.noise import noise_field
+from edgesr.bands import Bands
 from edgesr.planes import fill_transparent, hold_within_neighbours, to_grey
 from edgesr.presets import LATENT_STRIDE, PRESETS, SCALE
 from edgesr.tiling import plan_exact
@@ -28,7 +29,7 @@ def golden() -> dict[str, object]:
     alpha = (random.integers(0, 256, (13, 18, 1)) * (random.random((13, 18, 1)) < 0.3)).astype(np.uint8)
     enlarged = random.integers(0, 256, (52, 72, 1), np.uint8)
     held = enlarged.copy()
-    hold_within_neighbours(held, alpha)
+    held = hold_within_neighbours(Bands.of(held), alpha).whole()
     planes = random.random((3, 4, 5), np.float32)
     return {
         "model": {
