@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from edgesr.noise import noise_field
 from edgesr.bands import Bands
+from edgesr.noise import noise_field
 from edgesr.planes import fill_transparent, hold_within_neighbours, to_grey
 from edgesr.presets import LATENT_STRIDE, PRESETS, SCALE
 from edgesr.tiling import plan_exact
