@@ -61,11 +61,11 @@ def costs(result: dict[str, Any]) -> str:
 
 def unavailable(result: dict[str, Any]) -> str:
     reasons: dict[str, str] = {}
-    for rows in result["suites"].values():
-        for row in rows.values():
-            for metric, reason in row["unavailable"].items():
-                if metric not in COLUMNS:
-                    reasons.setdefault(result["metrics"][metric]["title"], reason)
+    rows = [row for rows in result["suites"].values() for row in rows.values()]
+    for row in rows:
+        for metric, reason in row["unavailable"].items():
+            if all(metric not in other for other in rows):
+                reasons.setdefault(result["metrics"][metric]["title"], reason)
     return "\n".join(f"- {title}: {reason}" for title, reason in reasons.items())
 
 
