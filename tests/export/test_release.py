@@ -50,3 +50,24 @@ def test_no_checkpoint_is_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["edgesr.export", str(tmp_path / "nothing"), "tiny.onnx"])
     assert main() == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_mixture_lies_between_two_checkpoints(trained, tmp_path, monkeypatch, capsys):
+    folder, average = trained
+    other = Networks(get_preset("tiny"), 2).state_dict()
+    checkpoint.save(
+        tmp_path / "other",
+        {f"ema.{k}": v for k, v in other.items()},
+        {"preset": "tiny", "stage": "end-to-end", "step": 9, "seconds": 1.0},
+    )
+    command = ["edgesr.export", str(folder), str(tmp_path / "mixed"), "--mix"]
+    monkeypatch.setattr(sys, "argv", [*command, f"{tmp_path / 'other'}=0.25"])
+    assert main() == 0
+    tensors, _ = checkpoint.load(tmp_path / "mixed")
+    for name, value in checkpoint.averaged(tensors).items():
+        assert torch.allclose(value, 0.75 * average[name].float() + 0.25 * other[name].float(), atol=1e-6)
+    for wrong in (f"{tmp_path / 'other'}=2", str(tmp_path / "other")):
+        monkeypatch.setattr(sys, "argv", [*command, wrong])
+        with pytest.raises(SystemExit):
+            main()
+        assert "is not FOLDER=SHARE" in capsys.readouterr().err

@@ -52,6 +52,31 @@ def release(source: Path, target: Path, beside: Path | None) -> str | None:
     return f"differs from torch by at most {difference:.1e} of [0, 1]"
 
 
+def save_mixture(folder: Path, other: Path, share: float, target: Path) -> None:
+    """Write the weights (1 - share) of one checkpoint + share of another, averaged networks both, as a checkpoint like `save_averaged`.
+
+    Network interpolation (arXiv 1809.00219). Raises UsageError when the two are no checkpoints of one network.
+    """
+    (ours, state), (theirs, _) = (checkpoint.load(each) for each in (folder, other))
+    mine, others = checkpoint.averaged(ours), checkpoint.averaged(theirs)
+    names = [name for name in mine if not name.startswith("teacher.")]
+    if any(name not in others or others[name].shape != mine[name].shape for name in names):
+        raise UsageError(f"{other}: holds another network than {folder}: only checkpoints of one preset can be mixed")
+    mixed = {f"ema.{name}": mine[name].float().lerp(others[name].float(), share) for name in names}
+    checkpoint.save(target, mixed, state)
+
+
+def _mixture(text: str) -> tuple[Path, float]:
+    """Parse FOLDER=SHARE; an argparse type."""
+    folder, _, share = text.rpartition("=")
+    try:
+        if folder and 0 <= float(share) <= 1:
+            return Path(folder), float(share)
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"'{text}' is not FOLDER=SHARE with a share from 0 to 1, such as runs/b/checkpoint=0.5")
+
+
 def main() -> int:
     """Release one checkpoint; for a file print its size and how closely it follows torch."""
     parser = argparse.ArgumentParser(prog="python -m edgesr.export", description=__doc__)
@@ -60,9 +85,20 @@ def main() -> int:
     )
     parser.add_argument("file", type=Path, help="ONNX file, .npz file, or folder to write")
     parser.add_argument("--beside", type=Path, metavar="FILE.onnx", help="the default form, for an .npz file")
+    parser.add_argument(
+        "--mix",
+        type=_mixture,
+        metavar="FOLDER=SHARE",
+        help="take this share of another checkpoint's weights, the rest of the first's",
+    )
     arguments = parser.parse_args()
     try:
-        told = release(arguments.checkpoint, arguments.file, arguments.beside)
+        with tempfile.TemporaryDirectory() as scratch:
+            source = arguments.checkpoint
+            if arguments.mix:
+                source = Path(scratch) / "mixture"
+                save_mixture(arguments.checkpoint, *arguments.mix, source)
+            told = release(source, arguments.file, arguments.beside)
     except EdgesrError as error:
         print(f"edgesr: {error}", file=sys.stderr)
         return 2
