@@ -97,7 +97,8 @@ def main() -> int:
             source = arguments.checkpoint
             if arguments.mix:
                 source = Path(scratch) / "mixture"
-                save_mixture(arguments.checkpoint, *arguments.mix, source)
+                other, share = arguments.mix
+                save_mixture(arguments.checkpoint, other, share, source)
             told = release(source, arguments.file, arguments.beside)
     except EdgesrError as error:
         print(f"edgesr: {error}", file=sys.stderr)
