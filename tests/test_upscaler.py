@@ -9,7 +9,7 @@ import pytest
 from pictures import difference, gradient, photograph
 from PIL import Image
 
-from edgesr import Upscaler, presets, upscale
+from edgesr import Upscaler, images, presets, upscale
 from edgesr.errors import EdgesrError, InputError, UsageError
 from edgesr.presets import PRESETS, weights_path
 from edgesr.upscaler import _loaded, target_size
@@ -278,3 +278,17 @@ def test_metadata_of_a_file_is_kept(upscaler):
     stream = io.BytesIO()
     Image.fromarray(photograph(4, 4)).save(stream, "PNG", dpi=(300, 300))
     assert upscaler(stream.getvalue()).info["dpi"] == pytest.approx((300, 300), abs=0.1)
+
+
+def test_the_papers_plan_is_25_tiles_for_512_px_and_nearly_the_exact_picture():
+    rng = np.random.default_rng(0)
+    small = np.asarray(
+        Image.fromarray(rng.integers(0, 256, (32, 32, 3), np.uint8)).resize((512, 512), Image.Resampling.BICUBIC)
+    )
+    done = []
+    picture = images.from_pil(Image.fromarray(small))
+    blended = Upscaler(tile="paper").upscale_picture(picture, progress=done.append).pixels
+    assert len(done) == 25
+    exact = Upscaler().upscale_picture(picture).pixels
+    assert np.abs(blended.astype(int) - exact).max() <= 2  # tiles know nothing of what lies beyond their rim
+    assert np.array_equal(Upscaler(tile="paper")(small[:128, :128]), Upscaler()(small[:128, :128]))

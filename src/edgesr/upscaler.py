@@ -31,14 +31,16 @@ MIN_SCALE, MAX_SCALE = 1.0, 8.0
 MIN_TILE = 16  # LR px
 WINDOW_PIXELS = 512 * 512  # LR px a window at most: about 250 MB of activations for `tiny`; docs/performance.md has others
 BAND_PIXELS = 512 * 2560  # LR px a row of tiles, whose result is held until it is encoded: 63 MB of 8-bit RGB
-BLENDED_TILE, BLENDED_OVERLAP = 128, 32  # LR px, the paper's
+BLENDED_TILE, BLENDED_OVERLAP = 128, 32  # LR px, the paper's: 25 tiles for 512x512
+PAPER = "paper"  # the name of that plan, for models whose tiles are exact by themselves
 
 
 class Upscaler:
     """A loaded model, for one picture after the other.
 
     `fidelity` from 0 (crisp) to 1 (true to the input) lies between the model's two forms; 0 is all that a model of one form has.
-    `tile` is the side in LR px of the part a tile contributes, or "auto"; it changes memory and speed, never the result.
+    `tile` is the side in LR px of the part a tile contributes, or "auto"; it changes memory and speed, never the result. "paper" is the
+    paper's plan, tiles of 128 px that overlap by 32 and fade into each other: what a device with a fixed tile computes.
     `threads` None uses every core. `seed` names the noise field: the same seed gives the same bytes. `weights` is an ONNX file of this
     model, of your own training or by `edgesr export`, in place of the released one.
 
@@ -60,7 +62,8 @@ class Upscaler:
         self.preset = get_preset(model)
         self.model = model
         self.fidelity = _checked_fidelity(fidelity)
-        self._tile = _checked_tile(tile)
+        self._blended = tile == PAPER
+        self._tile = None if tile == PAPER else _checked_tile(tile)
         self._seed = seed
         if weights is None:
             with resources.as_file(_released(model)) as path:
@@ -168,7 +171,7 @@ class Upscaler:
 
     def _plan(self, height: int, width: int) -> Plan:
         halo, multiple = self.preset.halo, self.preset.multiple
-        if halo is None:
+        if self._blended or halo is None:
             return plan_blended(height, width, tile=BLENDED_TILE, overlap=BLENDED_OVERLAP, multiple=multiple)
         limits = {"window_pixels": WINDOW_PIXELS, "band_pixels": BAND_PIXELS}
         return plan_exact(height, width, tile=self._tile, halo=halo, multiple=multiple, **limits)
@@ -244,7 +247,7 @@ def _checked_tile(tile: int | str) -> int | None:
     except (TypeError, ValueError, OverflowError):
         side = 0
     if side < MIN_TILE:
-        raise UsageError(f"tile '{tile}': give 'auto' or a whole number of LR pixels, at least {MIN_TILE}")
+        raise UsageError(f"tile '{tile}': give 'auto', 'paper' or a whole number of LR pixels, at least {MIN_TILE}")
     return side
 
 
