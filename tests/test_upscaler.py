@@ -246,7 +246,7 @@ def test_a_model_of_one_form_has_no_other_fidelity(two_forms):
     Upscaler(fidelity=0)
 
 
-@pytest.mark.parametrize("model", [name for name in PRESETS if presets.difference_path(name).is_file()])
+@pytest.mark.parametrize("model", [name for name in PRESETS if presets.offpath(name).is_file()])
 def test_a_fidelity_form_that_ships_belongs_to_the_weights_that_ship(model):
     assert Upscaler(model, fidelity=1, threads=1)(photograph(4, 4)).shape == (16, 16, 3)
 
@@ -290,5 +290,7 @@ def test_the_papers_plan_is_25_tiles_for_512_px_and_nearly_the_exact_picture():
     blended = Upscaler(tile="paper").upscale_picture(picture, progress=done.append).pixels
     assert len(done) == 25
     exact = Upscaler().upscale_picture(picture).pixels
-    assert np.abs(blended.astype(int) - exact).max() <= 2  # tiles know nothing of what lies beyond their rim
+    off = np.abs(blended.astype(int) - exact)  # tiles know nothing of what lies beyond their rim
+    assert 0 < off.max() <= 8
+    assert off.mean() < 0.1
     assert np.array_equal(Upscaler(tile="paper")(small[:128, :128]), Upscaler()(small[:128, :128]))
