@@ -246,7 +246,7 @@ def test_a_model_of_one_form_has_no_other_fidelity(two_forms):
     Upscaler(fidelity=0)
 
 
-@pytest.mark.parametrize("model", [name for name in PRESETS if presets.offpath(name).is_file()])
+@pytest.mark.parametrize("model", [name for name in PRESETS if presets.difference_path(name).is_file()])
 def test_a_fidelity_form_that_ships_belongs_to_the_weights_that_ship(model):
     assert Upscaler(model, fidelity=1, threads=1)(photograph(4, 4)).shape == (16, 16, 3)
 
