@@ -11,6 +11,9 @@ import argparse
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
+
+from torch import Tensor
 
 from edgesr.errors import EdgesrError, UsageError
 from edgesr.export.forms import write_difference
@@ -21,9 +24,7 @@ from edgesr.train import checkpoint
 
 def save_averaged(folder: Path, target: Path) -> None:
     """Write the averaged networks of a checkpoint, E_H included, as a checkpoint without optimizer. Raises as `load_averaged`."""
-    tensors, state = checkpoint.load(folder)
-    shipped = {f"ema.{name}": t for name, t in checkpoint.averaged(tensors).items() if not name.startswith("teacher.")}
-    checkpoint.save(target, shipped, state)
+    _save(*_shipped(folder), target)
 
 
 def save_fidelity(folder: Path, beside: Path, target: Path) -> float:
@@ -57,13 +58,20 @@ def save_mixture(folder: Path, other: Path, share: float, target: Path) -> None:
 
     Network interpolation (arXiv 1809.00219). Raises UsageError when the two are no checkpoints of one network.
     """
-    (ours, state), (theirs, _) = (checkpoint.load(each) for each in (folder, other))
-    mine, others = checkpoint.averaged(ours), checkpoint.averaged(theirs)
-    names = [name for name in mine if not name.startswith("teacher.")]
-    if any(name not in others or others[name].shape != mine[name].shape for name in names):
+    (ours, state), (theirs, _) = _shipped(folder), _shipped(other)
+    if any(name not in theirs or theirs[name].shape != tensor.shape for name, tensor in ours.items()):
         raise UsageError(f"{other}: holds another network than {folder}: only checkpoints of one preset can be mixed")
-    mixed = {f"ema.{name}": mine[name].float().lerp(others[name].float(), share) for name in names}
-    checkpoint.save(target, mixed, state)
+    _save({name: tensor.float().lerp(theirs[name].float(), share) for name, tensor in ours.items()}, state, target)
+
+
+def _shipped(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The averaged networks of a checkpoint, less a teacher, and its state."""
+    tensors, state = checkpoint.load(folder)
+    return {name: t for name, t in checkpoint.averaged(tensors).items() if not name.startswith("teacher.")}, state
+
+
+def _save(averaged: dict[str, Tensor], state: dict[str, Any], target: Path) -> None:
+    checkpoint.save(target, {f"ema.{name}": tensor for name, tensor in averaged.items()}, state)
 
 
 def _mixture(text: str) -> tuple[Path, float]:
