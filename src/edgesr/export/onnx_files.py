@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import onnxruntime
-
 from edgesr.export.job import Format, Job
 from edgesr.export.onnx import to_onnx
 from edgesr.export.parity import Array
 from edgesr.export.quantize import half_weights, quantized
+from edgesr.runtime import load_engine
 
 SNIPPET = """\
 import * as ort from "onnxruntime-web";
@@ -40,11 +39,7 @@ def write(job: Job, folder: Path) -> None:
 
 def run(job: Job, folder: Path) -> Array:
     """Run it by onnxruntime on the CPU."""
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(folder / f"{job.name}.onnx", options, providers=["CPUExecutionProvider"])
-    hr: Array = session.run(["hr"], {"lr": job.lr, "eps": job.eps})[0]
-    return hr
+    return load_engine("onnxruntime", folder / f"{job.name}.onnx", None)(job.lr, job.eps)
 
 
 FORMAT = Format(

@@ -10,6 +10,7 @@ import openvino
 from edgesr.export import onnx_files
 from edgesr.export.job import Format, Job
 from edgesr.export.parity import Array
+from edgesr.runtime import load_engine
 
 SNIPPET = """\
 import numpy as np
@@ -35,10 +36,7 @@ def write(job: Job, folder: Path) -> None:
 
 def run(job: Job, folder: Path) -> Array:
     """Run it on the CPU, in single precision where the file does not ask for less."""
-    config = {"INFERENCE_PRECISION_HINT": "f32"}
-    model = openvino.Core().compile_model(folder / f"{job.name}.xml", "CPU", config)
-    hr: Array = model({"lr": job.lr, "eps": job.eps})["hr"]
-    return hr
+    return load_engine("openvino", folder / f"{job.name}.xml", None)(job.lr, job.eps)
 
 
 FORMAT = Format(
