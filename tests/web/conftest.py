@@ -10,6 +10,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from chromium import watched
 from command_line import SOURCE
 from pictures import photograph
 from visits import serving
@@ -59,26 +60,19 @@ def static_host(built_page):
 @pytest.fixture
 def open_page(browser):
     """Open the page at an address; the test fails if it throws, logs an error, or asks any other host."""
-    troubles, contexts = [], []
+    with watched(browser) as window:
 
-    def opened(address, *, query="", width=1280, height=860, ready=True, script="", **options):
-        context = browser.new_context(viewport={"width": width, "height": height}, accept_downloads=True, **options)
-        contexts.append(context)
-        context.on("request", lambda request: request.url.startswith((address, "blob:")) or troubles.append(request.url))
-        page = context.new_page()
-        page.set_default_timeout(60_000)
-        page.on("pageerror", lambda error: troubles.append(str(error)))
-        page.on("console", lambda message: message.type in ("error", "warning") and troubles.append(message.text))
-        page.add_init_script(script)
-        page.goto(f"{address}/{query}")
-        if ready:
-            page.wait_for_selector("#backend[data-ready]")
-        return page
+        def opened(address, *, query="", width=1280, height=860, ready=True, script="", **options):
+            viewport = {"width": width, "height": height}
+            page, _ = window((address, "blob:"), viewport=viewport, accept_downloads=True, **options)
+            page.set_default_timeout(60_000)
+            page.add_init_script(script)
+            page.goto(f"{address}/{query}")
+            if ready:
+                page.wait_for_selector("#backend[data-ready]")
+            return page
 
-    yield opened
-    for context in contexts:
-        context.close()
-    assert troubles == []
+        yield opened
 
 
 @pytest.fixture(scope="session")
