@@ -120,11 +120,13 @@ def test_broken_photographs_are_left_out_and_named_once(folder, tmp_path, caplog
     whole = (folder / "a.png").read_bytes()
     (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
     (folder / "nonsense.avif").write_bytes(b"nonsense")
+    (folder / "nowhere.png").symlink_to(folder / "removed.png")
     with caplog.at_level(logging.WARNING):
         bank = ImageBank.load(folder, cache=tmp_path / "cache")
     assert [photo.name for photo in bank.photos] == ["a.png", "b.png"]
     (message,) = [record.getMessage() for record in caplog.records]
-    assert "2 photographs" in message
+    assert "3 photographs" in message
+    assert "nowhere.png" in message
     assert "cut.png" in message
     assert "nonsense.avif" in message
     assert torch.equal(bank.image(1), torch.from_numpy(coordinates(120, 160, 20)))

@@ -132,7 +132,14 @@ def _orient(image: torch.Tensor, orientation: int) -> torch.Tensor:
 
 def _fingerprint(paths: list[Path]) -> str:
     """Changes when a file is added, removed, resized or rewritten."""
-    stats = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
+    stats = []
+    for path in paths:
+        try:
+            stat = path.stat()
+        except OSError:  # a link to nowhere, say: it is named among those that cannot be decoded
+            stats.append((path.name, 0, 0))
+        else:
+            stats.append((path.name, stat.st_size, stat.st_mtime_ns))
     return hashlib.sha256(json.dumps([CACHE_VERSION, stats]).encode()).hexdigest()[:16]
 
 
