@@ -1,4 +1,4 @@
-"""The term against lattices sees what repeats with the pixel shuffle on flat areas, and nothing else."""
+"""The term against lattices sees what repeats with the pixel shuffle, on flat and on rough areas, and nothing else."""
 
 from __future__ import annotations
 
@@ -31,11 +31,20 @@ def test_a_shade_and_noise_are_no_lattice(flat):
     assert float(lattice(flat + noise, flat)) < 0.1 * 0.02
 
 
-def test_what_is_rough_does_not_count(flat, rough):
-    both = torch.cat([flat, rough])
-    disturbed = both.clone()
-    disturbed[2:] += 20 * PATTERN.repeat(16, 16)
-    assert float(lattice(disturbed, both)) < 1e-4
+def test_a_pattern_is_seen_where_the_picture_is_rough(flat, rough):
+    for picture in (flat, rough):
+        assert float(lattice(picture + PATTERN.repeat(16, 16), picture)) == pytest.approx(1 / 255, rel=0.01)
+
+
+def test_patterns_that_cancel_between_places_are_seen_in_each():
+    wide = torch.full((1, 3, 64, 128), 0.5)
+    pattern = torch.cat([PATTERN.repeat(16, 16), -PATTERN.repeat(16, 16)], dim=1)
+    assert float(lattice(wide + pattern, wide)) == pytest.approx(1 / 255, rel=0.01)
+
+
+def test_crops_smaller_than_a_cell_are_one():
+    small = torch.full((1, 3, 32, 48), 0.5)
+    assert float(lattice(small + PATTERN.repeat(8, 12), small)) == pytest.approx(1 / 255, rel=0.01)
 
 
 def test_its_gradient_takes_the_pattern_away(flat):

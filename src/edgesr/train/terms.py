@@ -11,7 +11,7 @@ from edgesr.train.discriminator import Adversary
 from edgesr.train.losses import perceptual_distance
 from edgesr.train.recipe import LossConfig
 
-FLAT_CELL, FLAT_DEVIATION = 8, 4 / 255  # px a side; standard deviation of HR values in it that is no longer flat
+LATTICE_CELL = 64  # HR px a side: with 16 x 16 values of each phase, chance leaves little of a texture in their means
 COLOUR_CELL = 16  # HR px a side: coarser than what features weigh, finer than what the eye takes for one colour
 LEVEL = 1e-3  # mean squared error, 30 dB, where the logarithmic term levels off: flat crops are not worth more
 
@@ -62,16 +62,14 @@ class PixelTerms:
 
 
 def lattice(out: Tensor, hr: Tensor) -> Tensor:
-    """Root mean square over the phases of the decoder's pixel shuffle of the mean error at a phase, less the mean of all (ours).
+    """What repeats in the error with the decoder's pixel shuffle, in cells of at most 64 px: its root mean square, mean over the cells (ours).
 
-    Over flat areas, where the eye would find it: a pattern that repeats with the shuffle is too faint for the L1, and to features a
-    flat area with one looks more like a photograph. out and hr are (B, 3, H, W) in [0, 1], H and W multiples of 8.
+    To a feature network a soft area with a pattern of period 4 looks more like a photograph, and the shuffle makes such patterns at no
+    cost; they are too faint for the L1. In a cell the error's means at the 16 phases of the shuffle would be equal but for chance.
+    out and hr are (B, 3, H, W) in [0, 1], H and W multiples of 4.
     """
-    with torch.no_grad():
-        mean, square = (F.avg_pool2d(x, FLAT_CELL) for x in (hr, hr.square()))
-        deviation = (square - mean.square()).mean(dim=1, keepdim=True)
-        flat = F.interpolate((-deviation / FLAT_DEVIATION**2).exp(), scale_factor=FLAT_CELL)  # (B, 1, H, W), 1 where flat
-    batch, channels, height, width = out.shape
-    shape = (batch, channels, height // SCALE, SCALE, width // SCALE, SCALE)
-    phases = ((out - hr) * flat).reshape(shape).mean(dim=(0, 2, 4)) / (flat.mean() + 1e-3)  # (3, 4, 4)
-    return ((phases - phases.mean(dim=(1, 2), keepdim=True)).square().mean() + 1e-12).sqrt()
+    error = F.pixel_unshuffle(out - hr, SCALE)  # (B, 3 * 16, H / 4, W / 4): a channel and phase each
+    cell = tuple(min(LATTICE_CELL // SCALE, side) for side in error.shape[2:])
+    phases = F.avg_pool2d(error, cell).unflatten(1, (3, SCALE**2))
+    deviation = phases - phases.mean(dim=2, keepdim=True)
+    return (deviation.square().mean(dim=(1, 2)) + 1e-12).sqrt().mean()
