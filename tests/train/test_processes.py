@@ -16,8 +16,11 @@ from photographs import make_folder, write_recipe  # noqa: E402
 
 from edgesr.train import checkpoint, run  # noqa: E402
 
-# What `accelerate launch` starts for several GPUs; for CPUs it would want MPI.
-LAUNCH = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2"]
+# As for two GPUs, which `--device cpu` of the training leaves alone; `accelerate launch --cpu` would want MPI.
+LAUNCH = [
+    *(sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1"),
+    *("--mixed_precision", "no", "--dynamo_backend", "no"),  # else it warns that it chose them
+]
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +37,7 @@ def free_port():
 def launch(recipe, out, *arguments):
     command = [
         *LAUNCH,
-        "--master_port",
+        "--main_process_port",
         str(free_port()),
         "-m",
         "edgesr",
