@@ -1,6 +1,8 @@
-"""The term against lattices sees what repeats with the pixel shuffle, on flat and on rough areas, and nothing else."""
+"""The term against lattices sees what repeats with the network's grids, on flat and on rough areas, and nothing else."""
 
 from __future__ import annotations
+
+import math
 
 import pytest
 
@@ -8,7 +10,13 @@ torch = pytest.importorskip("torch")
 
 from edgesr.train.terms import lattice  # noqa: E402
 
-PATTERN = torch.tensor([[1.0, -1, 1, -1], [-1, 1, -1, 1], [1, 1, -1, -1], [-1, -1, 1, 1]]) / 255
+LEVEL = 1 / 255
+
+
+def wave(period, height=64, width=64):
+    """A cosine along the columns and along the rows, of amplitude 1: (height, width)."""
+    y, x = (torch.arange(side) * 2 * math.pi / period for side in (height, width))
+    return y.cos()[:, None] * x.cos()
 
 
 @pytest.fixture
@@ -21,35 +29,37 @@ def rough():
     return torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 
 
-def test_it_is_the_root_mean_square_of_the_pattern(flat):
-    assert float(lattice(flat + PATTERN.repeat(16, 16), flat)) == pytest.approx(1 / 255, rel=0.01)
-
-
-def test_a_shade_and_noise_are_no_lattice(flat):
-    noise = 0.02 * torch.randn(flat.shape, generator=torch.Generator().manual_seed(1))
-    assert float(lattice(flat + 0.1, flat)) < 1e-5
-    assert float(lattice(flat + noise, flat)) < 0.1 * 0.02
-
-
-def test_a_pattern_is_seen_where_the_picture_is_rough(flat, rough):
+@pytest.mark.parametrize("period", [4, 8, 16])
+def test_a_wave_of_a_grid_s_period_counts_with_its_amplitude(flat, rough, period):
     for picture in (flat, rough):
-        assert float(lattice(picture + PATTERN.repeat(16, 16), picture)) == pytest.approx(1 / 255, rel=0.01)
+        assert float(lattice(picture + LEVEL * wave(period), picture)) == pytest.approx(LEVEL, rel=0.02)
 
 
-def test_patterns_that_cancel_between_places_are_seen_in_each():
+def test_a_faint_wave_is_not_hidden_by_a_strong_one(flat):
+    both = flat + 20 * LEVEL * wave(16) + LEVEL * wave(8)
+    assert float(lattice(both, flat)) == pytest.approx(21 * LEVEL, rel=0.02)
+
+
+@pytest.mark.parametrize("period", [64 / 3, 64 / 5, 64 / 11])
+def test_shades_and_other_periods_are_no_lattice(flat, period):
+    assert float(lattice(flat + 0.1, flat)) < 1e-5
+    assert float(lattice(flat + 20 * LEVEL * wave(period), flat)) < 1e-5
+
+
+def test_waves_that_cancel_between_places_are_seen_in_each():
     wide = torch.full((1, 3, 64, 128), 0.5)
-    pattern = torch.cat([PATTERN.repeat(16, 16), -PATTERN.repeat(16, 16)], dim=1)
-    assert float(lattice(wide + pattern, wide)) == pytest.approx(1 / 255, rel=0.01)
+    waves = torch.cat([wave(8), -wave(8)], dim=1)
+    assert float(lattice(wide + LEVEL * waves, wide)) == pytest.approx(LEVEL, rel=0.02)
 
 
-def test_crops_smaller_than_a_cell_are_one():
-    small = torch.full((1, 3, 32, 48), 0.5)
-    assert float(lattice(small + PATTERN.repeat(8, 12), small)) == pytest.approx(1 / 255, rel=0.01)
+def test_crops_smaller_than_a_cell_and_of_odd_sides_are_cut_to_the_period():
+    small = torch.full((1, 3, 41, 55), 0.5)
+    assert float(lattice(small + LEVEL * wave(8, 41, 55), small)) == pytest.approx(LEVEL, rel=0.02)
 
 
-def test_its_gradient_takes_the_pattern_away(flat):
-    out = (flat + PATTERN.repeat(16, 16)).requires_grad_()
+def test_its_gradient_takes_the_wave_away(flat):
+    out = (flat + LEVEL * wave(8)).requires_grad_()
     lattice(out, flat).backward()
-    assert float((out.grad * PATTERN.repeat(16, 16)).sum()) > 0
-    after = out.detach() - 0.5 / 255 * out.grad / out.grad.abs().max()
+    assert float((out.grad * wave(8)).sum()) > 0
+    after = out.detach() - LEVEL / 2 * out.grad / out.grad.abs().max()
     assert lattice(after, flat) < 0.7 * lattice(out.detach(), flat)

@@ -132,15 +132,17 @@ def _orient(image: torch.Tensor, orientation: int) -> torch.Tensor:
 
 def _fingerprint(paths: list[Path]) -> str:
     """Changes when a file is added, removed, resized or rewritten."""
-    stats = []
-    for path in paths:
-        try:
-            stat = path.stat()
-        except OSError:  # a link to nowhere, say: it is named among those that cannot be decoded
-            stats.append((path.name, 0, 0))
-        else:
-            stats.append((path.name, stat.st_size, stat.st_mtime_ns))
+    stats = [(path.name, *_stamp(path)) for path in paths]
     return hashlib.sha256(json.dumps([CACHE_VERSION, stats]).encode()).hexdigest()[:16]
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """Bytes and time of the last change; (0, 0) for a link to nowhere, which is named later among those that cannot be decoded."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return 0, 0
+    return stat.st_size, stat.st_mtime_ns
 
 
 def _cached(paths: list[Path], cache: Path, folder: Path) -> tuple[list[Photo], Path]:

@@ -6,12 +6,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from edgesr.presets import SCALE
 from edgesr.train.discriminator import Adversary
 from edgesr.train.losses import perceptual_distance
 from edgesr.train.recipe import LossConfig
 
-LATTICE_CELL = 64  # HR px a side: with 16 x 16 values of each phase, chance leaves little of a texture in their means
+LATTICE_PERIOD = 16  # HR px: of the coarsest grid of the UNet; those of the latent (8) and of the LR picture (4) divide it
+LATTICE_CELL = 64  # HR px a side, in which a pattern may come and go with the texture
+LATTICE_FAINT = 1e-5  # amplitude, of [0, 1], below which the term levels off: rounding has no direction
 COLOUR_CELL = 16  # HR px a side: coarser than what features weigh, finer than what the eye takes for one colour
 LEVEL = 1e-3  # mean squared error, 30 dB, where the logarithmic term levels off: flat crops are not worth more
 
@@ -62,14 +63,17 @@ class PixelTerms:
 
 
 def lattice(out: Tensor, hr: Tensor) -> Tensor:
-    """What repeats in the error with the decoder's pixel shuffle, in cells of at most 64 px: its root mean square, mean over the cells (ours).
+    """What repeats in the error with the network's grids: the sum of its harmonics' amplitudes, mean over cells and channels (ours).
 
-    To a feature network a soft area with a pattern of period 4 looks more like a photograph, and the shuffle makes such patterns at no
-    cost; they are too faint for the L1. In a cell the error's means at the 16 phases of the shuffle would be equal but for chance.
-    out and hr are (B, 3, H, W) in [0, 1], H and W multiples of 4.
+    To a feature network a soft area with a faint weave looks more like a photograph, and whatever halves and doubles its grid makes such
+    weaves at no cost; they are too faint for the L1. Only a period's harmonics count, so a texture is hardly touched; each by its
+    amplitude, so that many strong ones hide no faint one. out and hr are (B, 3, H, W) in [0, 1], H and W at least 16.
     """
-    error = F.pixel_unshuffle(out - hr, SCALE)  # (B, 3 * 16, H / 4, W / 4): a channel and phase each
-    cell = tuple(min(LATTICE_CELL // SCALE, side) for side in error.shape[2:])
-    phases = F.avg_pool2d(error, cell).unflatten(1, (3, SCALE**2))
-    deviation = phases - phases.mean(dim=2, keepdim=True)
-    return (deviation.square().mean(dim=(1, 2)) + 1e-12).sqrt().mean()
+    batch, channels, height, width = out.shape
+    period, cell = LATTICE_PERIOD, min(LATTICE_CELL, min(height, width) // LATTICE_PERIOD * LATTICE_PERIOD)
+    rows, columns, repeats = height // cell, width // cell, cell // period
+    error = (out - hr)[..., : rows * cell, : columns * cell]
+    folded = error.reshape(batch, channels, rows, repeats, period, columns, repeats, period).mean(dim=(3, 6))
+    power = torch.view_as_real(torch.fft.fft2(folded, dim=(3, 5), norm="forward")).square().sum(dim=-1)
+    amplitudes = (power + LATTICE_FAINT**2).sqrt() - LATTICE_FAINT  # (B, 3, rows, 16, columns, 16)
+    return (amplitudes.sum(dim=(3, 5)) - amplitudes[:, :, :, 0, :, 0]).mean()
