@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from ablations import RESULTS, ROOT, ROWS, chain, upscale
 from PIL import Image, ImageDraw
+from skimage import data
 
 from edgesr.data.degradation import degrade
 from edgesr.export.__main__ import load_averaged
@@ -38,7 +39,8 @@ COMPARED = {
     "the paper's stages": "paper",
     "with end-to-end": "ours",
 }
-CROP, ZOOM = 48, 4  # LR px a side of a shown crop; the model's factor
+SHOWN = ((data.chelsea, 20, 100), (data.astronaut, 0, 90), (data.coffee, 60, 200))  # public domain; top and left, px
+WHOLE, CROP = 64, 48  # LR px a side: of what is upscaled, and of its middle, which is shown
 
 
 def values(results: dict[str, dict[str, object]], row: str, column: str) -> list[float]:
@@ -91,21 +93,20 @@ def plot(results: dict[str, dict[str, object]], path: Path) -> None:
 def pictures(runs: Path, path: Path) -> None:
     """The paper's figure 1: a degraded example, interpolated, by standard training, and by the stages, side by side."""
     rows = []
-    for name in ("cat", "astronaut", "coffee"):
-        hr = np.asarray(Image.open(ROOT / "examples" / f"{name}.jpg").convert("RGB"))
-        side = min(hr.shape[0], hr.shape[1]) // 16 * 16
-        tensor = torch.from_numpy(hr[:side, :side].copy()).permute(2, 0, 1)[None].float() / 255
+    for load, y, x in SHOWN:
+        hr = load()[y : y + 4 * WHOLE, x : x + 4 * WHOLE]
+        tensor = torch.from_numpy(hr.copy()).permute(2, 0, 1)[None].float() / 255
         degraded = degrade(tensor, scale=4, generator=torch.Generator().manual_seed(1))[0]
         lr = (degraded.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
-        top, left = (max(0, (s - CROP) // 2) for s in lr.shape[:2])
+        first, last = (4 * edge for edge in ((WHOLE - CROP) // 2, (WHOLE + CROP) // 2))
         cells = []
         for row in COMPARED.values():
             if row is None:
                 out = np.asarray(Image.fromarray(lr).resize((4 * lr.shape[1], 4 * lr.shape[0]), Image.Resampling.BICUBIC))
             else:
                 out = upscale(load_averaged(chain(ROWS[row], 0, runs)[-1] / "checkpoint")[0].eval(), lr)
-            cells.append(out[4 * top : 4 * (top + CROP), 4 * left : 4 * (left + CROP)])
-        cells.append(hr[4 * top : 4 * (top + CROP), 4 * left : 4 * (left + CROP)])
+            cells.append(out[first:last, first:last])
+        cells.append(hr[first:last, first:last])
         rows.append(np.concatenate(cells, axis=1))
     sheet = Image.new("RGB", (rows[0].shape[1], sum(row.shape[0] for row in rows) + 20), "white")
     draw = ImageDraw.Draw(sheet)
