@@ -66,7 +66,7 @@ class LossConfig:
     psnr: float = 0.0  # minus the PSNR in dB of a crop, of the same; levels off at 30 dB
     perceptual: float = 0.0  # distance of features, of the same; 0 leaves the network out
     perceptual_network: str = "efficientnet-lite0"  # or vgg16, lpips-vgg, lpips-alex, where their weights can be loaded
-    lattice: float = 0.0  # faint patterns that repeat with the pixel shuffle, which a perceptual term likes to grow
+    lattice: float = 0.0  # faint patterns that repeat with the network's grids, which a perceptual term likes to grow
     colour: float = 0.0  # L1 of the means of cells of 16 px: what features do not see, a perceptual term lets drift
     adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
     latent: float = 0.02  # mean squared error of v, or of z0_hat against the teacher's
