@@ -25,7 +25,7 @@ from edgesr.data.suites import load_suite
 from edgesr.errors import DivergedError
 from edgesr.evaluate.epd import EPD
 from edgesr.evaluate.metrics import psnr_y
-from edgesr.export.__main__ import load_averaged
+from edgesr.export.source import load_averaged
 from edgesr.model import EdgeSR
 from edgesr.train import run
 from edgesr.train.checkpoint import exists

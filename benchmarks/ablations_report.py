@@ -17,7 +17,8 @@ from PIL import Image, ImageDraw
 from skimage import data
 
 from edgesr.data.degradation import degrade
-from edgesr.export.__main__ import load_averaged
+from edgesr.export.source import load_averaged
+from edgesr.presets import SCALE
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -94,15 +95,17 @@ def pictures(runs: Path, path: Path) -> None:
     """The paper's figure 1: a degraded example, interpolated, by standard training, and by the stages, side by side."""
     rows = []
     for load, y, x in SHOWN:
-        hr = load()[y : y + 4 * WHOLE, x : x + 4 * WHOLE]
+        hr = load()[y : y + SCALE * WHOLE, x : x + SCALE * WHOLE]
         tensor = torch.from_numpy(hr.copy()).permute(2, 0, 1)[None].float() / 255
-        degraded = degrade(tensor, scale=4, generator=torch.Generator().manual_seed(1))[0]
+        degraded = degrade(tensor, scale=SCALE, generator=torch.Generator().manual_seed(1))[0]
         lr = (degraded.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
-        first, last = (4 * edge for edge in ((WHOLE - CROP) // 2, (WHOLE + CROP) // 2))
+        first, last = (SCALE * edge for edge in ((WHOLE - CROP) // 2, (WHOLE + CROP) // 2))
         cells = []
         for row in COMPARED.values():
             if row is None:
-                out = np.asarray(Image.fromarray(lr).resize((4 * lr.shape[1], 4 * lr.shape[0]), Image.Resampling.BICUBIC))
+                out = np.asarray(
+                    Image.fromarray(lr).resize((SCALE * lr.shape[1], SCALE * lr.shape[0]), Image.Resampling.BICUBIC)
+                )
             else:
                 out = upscale(load_averaged(chain(ROWS[row], 0, runs)[-1] / "checkpoint")[0].eval(), lr)
             cells.append(out[first:last, first:last])
@@ -111,9 +114,9 @@ def pictures(runs: Path, path: Path) -> None:
     sheet = Image.new("RGB", (rows[0].shape[1], sum(row.shape[0] for row in rows) + 20), "white")
     draw = ImageDraw.Draw(sheet)
     for place, title in enumerate([*COMPARED, "the picture itself"]):
-        draw.text((place * CROP * 4 + 4, 4), title, fill="black")
+        draw.text((place * CROP * SCALE + 4, 4), title, fill="black")
     for place, row in enumerate(rows):
-        sheet.paste(Image.fromarray(row), (0, 20 + place * CROP * 4))
+        sheet.paste(Image.fromarray(row), (0, 20 + place * CROP * SCALE))
     sheet.save(path)
 
 

@@ -13,8 +13,9 @@ pytest.importorskip("onnxscript")
 from two_forms import RELEASED, half_precision, make, moved, weights  # noqa: E402
 
 from edgesr.errors import EdgesrError  # noqa: E402
-from edgesr.export.__main__ import load_averaged, main  # noqa: E402
+from edgesr.export.__main__ import main  # noqa: E402
 from edgesr.export.forms import MAX_DIFFERENCE, write_difference  # noqa: E402
+from edgesr.export.source import load_averaged  # noqa: E402
 from edgesr.forms import interpolate  # noqa: E402
 from edgesr.model import build  # noqa: E402
 from edgesr.presets import get_preset  # noqa: E402
