@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import re
 
@@ -108,6 +109,17 @@ def test_a_system_without_a_cost_is_named_under_the_scatter(report, open_page) -
     page.select_option("#cost", "gflops")
     assert page.locator("#scatter circle").count() == 1
     assert re.search("bicubic, nearest", page.locator("#scatter-note").inner_text())
+
+
+def test_a_mean_over_fewer_pictures_is_named_under_the_scatter(benchmark, open_page, tmp_path) -> None:
+    result = copy.deepcopy(benchmark)
+    row = result["suites"]["photos"]["nearest"]
+    row |= {"n": row["n"] - 1, "failed": {"img_3.png": "took longer than 60 s"}}
+    write_report(result, tmp_path / "report.html")
+    page = open_page((tmp_path / "report.html").as_uri())
+    note = page.locator("#scatter-note").inner_text()
+    assert f"nearest ({row['n']} of {row['n'] + 1})" in note
+    assert "bicubic" not in note
 
 
 def test_the_boxes_are_the_quartiles_and_each_picture_is_a_dot(report, open_page, benchmark) -> None:

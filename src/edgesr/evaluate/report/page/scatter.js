@@ -4,7 +4,7 @@ function drawScatter() {
   const costs = Object.fromEntries(systems().map((name) => [name, DATA.systems[name]?.[state.cost]]));
   const marks = systems().filter((name) => costs[name] > 0 && Number.isFinite(DATA.suites[state.suite][name][state.metric]));
   const left = systems().filter((name) => !marks.includes(name));
-  byId("scatter-note").textContent = left.length ? `Not in the plot, for want of a figure on one axis: ${left.join(", ")}.` : "";
+  byId("scatter-note").textContent = notes(marks, left);
   const place = byId("scatter");
   if (!marks.length) return place.replaceChildren(element("p", { class: "hint" }, "No system has both figures."));
 
@@ -31,6 +31,17 @@ function drawScatter() {
     drawing.append(group);
   }
   drawing.append(...labels(places, 4, width - 4));
+}
+
+/** What the plot leaves out, and which marks are means over fewer pictures than the others' are. */
+function notes(marks, left) {
+  const rows = DATA.suites[state.suite];
+  const failures = (name) => Object.keys(rows[name].failed).length;
+  const fewer = marks.filter((name) => failures(name)).map((name) => `${name} (${rows[name].n} of ${rows[name].n + failures(name)})`);
+  return [
+    left.length ? `Not in the plot, for want of a figure on one axis: ${left.join(", ")}.` : "",
+    fewer.length ? `Means over the pictures that did not fail, not to be compared with the others: ${fewer.join(", ")}.` : "",
+  ].filter(Boolean).join(" ");
 }
 
 const DOWN = [0, -16, 16, -32, 32, -48, 48, -64, 64, -80, 80];
