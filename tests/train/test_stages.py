@@ -197,3 +197,30 @@ def test_the_checkpoint_of_another_preset_is_refused(tmp_path):
     checkpoint.save(folder / "other", {}, {"preset": "small", "stage": "autoencoder", "step": 1, "seconds": 0.0})
     with pytest.raises(UsageError, match="'small'"):
         run.train(write_recipe(folder, "decoder", folder / "other"), tmp_path / "out")
+
+
+def test_equivariance_sees_what_does_not_move_with_the_picture(batch):
+    """Bicubic moves with it; a pattern of the latent's grid, 2 LR px, stays where it is."""
+    nets = Networks(TINY, 0)
+    stage = stage_of("end-to-end", equivariance=1.0, terminal_start=1.0)
+
+    def figures():
+        seeds = [Draws(torch.Generator().manual_seed(seed), 4) for seed in range(4)]
+        return [float(stage.loss(nets, batch, 0.0, each).scalars["equivariance"]) for each in seeds]
+
+    assert max(figures()) < 1e-5
+    with torch.no_grad():
+        decoder = nets.edge.decoder
+        decoder.conv_out.bias += 0.1  # everywhere the same
+        assert max(figures()) < 1e-5
+        decoder.upsample.bias.view(-1, 4)[:, 0] += 1.0  # one of four positions
+        decoder.conv_out.weight[:] = 1e-3
+    assert max(figures()) > 1e-3
+
+
+def test_equivariance_costs_and_draws_nothing_where_its_weight_is_zero(batch):
+    nets = networks()
+    without, with_it = (stage_of("end-to-end", equivariance=weight).loss(nets, batch, 0.5, draws()) for weight in (0.0, 0.5))
+    assert "equivariance" not in without.scalars
+    assert float(without.scalars["pixel"]) == float(with_it.scalars["pixel"])
+    assert float((with_it.total - without.total).detach()) == pytest.approx(0.5 * float(with_it.scalars["equivariance"]), rel=1e-3)

@@ -70,6 +70,10 @@ class Draws:
         down, right = torch.randint(8, (2,), generator=self.generator).tolist()
         return down, right
 
+    def move(self, unit: int) -> tuple[int, int]:
+        """Rows and columns, each below `unit` and not both 0, by which a step's pictures are moved."""
+        return divmod(int(torch.randint(1, unit * unit, (), generator=self.generator)), unit)
+
     def gather(self, tensor: Tensor) -> Tensor:
         """The rows of all processes."""
         return self.processes.gather(tensor)

@@ -108,6 +108,10 @@ def _title(recipe: Recipe, where: torch.device) -> str:
 def _check_sizes(recipe: Recipe, processes: Processes) -> None:
     if recipe.data.hr_size % (unit := SCALE * get_preset(recipe.preset).multiple):
         raise UsageError(f"recipe: the field 'data.hr_size' wants a multiple of {unit}, not {recipe.data.hr_size}")
+    if recipe.loss.equivariance and recipe.data.hr_size < 2 * unit:
+        raise UsageError(
+            f"recipe: with 'loss.equivariance' the field 'data.hr_size' wants {2 * unit} or more, not {recipe.data.hr_size}"
+        )
     if recipe.data.batch % processes.world:
         raise UsageError(f"recipe: the field 'data.batch' wants a multiple of the {processes.world} processes")
 

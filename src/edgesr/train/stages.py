@@ -10,12 +10,15 @@ from torch import Tensor, nn
 
 from edgesr import diffusion
 from edgesr.errors import UsageError
-from edgesr.model.edge import Condition, LatentDiffusion
+from edgesr.model.edge import Condition, EdgeSR, LatentDiffusion
 from edgesr.model.encoder import HREncoder
+from edgesr.presets import SCALE
 from edgesr.train.batches import Batch, Draws
 from edgesr.train.networks import Networks
 from edgesr.train.recipe import LossConfig, Recipe
 from edgesr.train.terms import PixelTerms
+
+EQUIVARIANCE_BORDER = 8  # LR px
 
 Scalars = dict[str, Tensor]
 
@@ -213,7 +216,7 @@ class EndToEnd(Stage):
         return [*self._student(nets), nets.edge.decoder]
 
     def loss(self, nets: Networks, batch: Batch, progress: float, draws: Draws) -> Loss:
-        """Pixel terms at T, squared error of v at every t, and the regulariser of s."""
+        """Pixel terms and equivariance at T, squared error of v at every t, and the regulariser of s."""
         z_h = _frozen_latent(nets, batch)
         t, terminal, weight = draws.times(self.config, progress)
         step = _diffusion_step(nets.edge, batch.lr, z_h, t, draws.normal(z_h))
@@ -224,6 +227,11 @@ class EndToEnd(Stage):
         z0 = -step.v[:rows]  # z0_hat of one step, at T
         out = nets.edge.decoder(z0, step.condition.features[:rows], batch.lr[:rows]).float()
         pixels, scalars = _pixel_terms(self.pixels)(out, batch.hr[:rows], progress, draws.shift())
+        if self.config.equivariance:
+            some = max(1, rows // 4)  # it evaluates the networks once more
+            eps, move = draws.normal(z_h)[:some], draws.move(nets.edge.preset.multiple)
+            scalars["equivariance"] = _moved_difference(nets.edge, batch.lr[:some], out[:some], eps, move)
+            pixels = pixels + self.config.equivariance * scalars["equivariance"]
         return Loss(latent.total + weight * pixels, _detached(scalars) | latent.scalars, out)
 
 
@@ -249,6 +257,23 @@ def _diffusion_step(model: LatentDiffusion, lr: Tensor, z_h: Tensor, t: Tensor, 
     condition = Condition(noise.float(), mu.float(), log_s.float(), features)
     z_t = diffusion.diffuse(z_h, condition.noise, t)
     return _Step(z_t, model.denoise(z_t, t, condition).float(), condition)
+
+
+def _moved_difference(edge: EdgeSR, lr: Tensor, out: Tensor, eps: Tensor, move: tuple[int, int]) -> Tensor:
+    """L1 between out (B, 3, 4h, 4w) and what is made, with other noise, of lr (B, 3, h, w) less its first rows and columns (ours).
+
+    What lies elsewhere in the network's grids is all that differs, so a pattern of the grids shows however it comes and goes.
+    """
+    unit, (down, right) = edge.preset.multiple, move
+    height, width = lr.shape[-2] - unit, lr.shape[-1] - unit
+    moved = lr[..., down : down + height, right : right + width].contiguous(memory_format=torch.channels_last)
+    condition = edge.condition(moved, eps[..., : height // 2, : width // 2])
+    again = edge.decoder(edge.one_step(condition), condition.features, moved).float()
+    border = min(EQUIVARIANCE_BORDER, min(height, width) // 4)  # LR px, where only one of the two knows what lies beyond
+    rows = slice(SCALE * (down + border), SCALE * (down + height - border))
+    columns = slice(SCALE * (right + border), SCALE * (right + width - border))
+    inner = slice(SCALE * border, -SCALE * border)
+    return (again[..., inner, inner] - out[..., rows, columns]).abs().mean()
 
 
 def _v_error(config: LossConfig, step: _Step, z_h: Tensor, t: Tensor) -> Tensor:
