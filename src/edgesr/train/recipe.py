@@ -68,9 +68,7 @@ class LossConfig:
     perceptual_network: str = "efficientnet-lite0"  # or vgg16, lpips-vgg, lpips-alex, where their weights can be loaded
     lattice: float = 0.0  # faint patterns that repeat with the network's grids, which a perceptual term likes to grow
     colour: float = 0.0  # L1 of the means of cells of 16 px: what features do not see, a perceptual term lets drift
-    equivariance: float = (
-        0.0  # L1 of what does not move with the LR picture by whole pixels: patterns of the latent's and the UNet's grids
-    )
+    equivariance: float = 0.0  # L1 of what does not move with the LR picture: patterns of the latent's and the UNet's grids
     adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
     latent: float = 0.02  # mean squared error of v, or of z0_hat against the teacher's
     weighting: Literal["v", "z0"] = "v"  # of the former over t: as it is, or times sigma_t^2, the squared error of z0_hat

@@ -221,9 +221,8 @@ class EndToEnd(Stage):
         t, terminal, weight = draws.times(self.config, progress)
         step = _diffusion_step(nets.edge, batch.lr, z_h, t, draws.normal(z_h))
         latent = _latent_loss(self.config, _v_error(self.config, step, z_h, t), step)
-        rows = max(
-            1, terminal
-        )  # a process without a row at T decodes one for nothing, its weight is 0: a mean of none is no number
+        # A process without a row at T decodes one for nothing, its weight is 0: a mean of none is no number.
+        rows = max(1, terminal)
         z0 = -step.v[:rows]  # z0_hat of one step, at T
         out = nets.edge.decoder(z0, step.condition.features[:rows], batch.lr[:rows]).float()
         pixels, scalars = _pixel_terms(self.pixels)(out, batch.hr[:rows], progress, draws.shift())
