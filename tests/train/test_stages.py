@@ -223,4 +223,6 @@ def test_equivariance_costs_and_draws_nothing_where_its_weight_is_zero(batch):
     without, with_it = (stage_of("end-to-end", equivariance=weight).loss(nets, batch, 0.5, draws()) for weight in (0.0, 0.5))
     assert "equivariance" not in without.scalars
     assert float(without.scalars["pixel"]) == float(with_it.scalars["pixel"])
-    assert float((with_it.total - without.total).detach()) == pytest.approx(0.5 * float(with_it.scalars["equivariance"]), rel=1e-3)
+    assert float((with_it.total - without.total).detach()) == pytest.approx(
+        0.5 * float(with_it.scalars["equivariance"]), rel=1e-3
+    )
