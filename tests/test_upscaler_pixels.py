@@ -183,10 +183,8 @@ def test_the_result_is_the_picture_itself_larger(upscaler):
         assert abs(ours.mean() - given.mean()) < 3
 
 
-@pytest.mark.parametrize(
-    ("picture", "most", "share"), [(gradient(128, 224), 2, 0), (photograph(128, 224), 6, 1e-4)], ids=["gradient", "photograph"]
-)
-def test_blended_tiles_show_no_seam(picture, most, share):
+@pytest.mark.parametrize("picture", [gradient(128, 224), photograph(128, 224)], ids=["gradient", "photograph"])
+def test_blended_tiles_show_no_seam(picture):
     """A model without a bounded receptive field is tiled as in the paper; forced upon this one, it must hardly show."""
     exact = Upscaler(threads=1)
     blended = Upscaler(threads=1)
@@ -196,6 +194,4 @@ def test_blended_tiles_show_no_seam(picture, most, share):
     apart = blended(picture).astype(float) - exact(picture)
     # A seam is a line: no row and no column may differ as one. Levels of 255.
     assert max(np.abs(apart.mean(axis=axis)).max() for axis in (0, 1)) < 0.1
-    # On a ramp an eye would see more than 2; in texture what the overlap cannot see may move a value here and there.
-    assert (np.abs(apart) > 2).mean() <= share
-    assert np.abs(apart).max() <= most
+    assert np.abs(apart).max() <= 2

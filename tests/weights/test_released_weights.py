@@ -19,8 +19,8 @@ from edgesr.evaluate.metrics import psnr_y
 
 SHARED = Path(os.environ.get("EDGESR_SHARED", Path(__file__).parents[3] / "shared"))
 WEIGHTS = Path(edgesr.__file__).parent / "weights"
-LEAST_GAIN, LEAST_GAIN_TRUE = 0.65, 0.7  # dB PSNR-Y over bicubic, of the crisp form and of the other
-MOST_DISTANCE = 0.91  # EPD of the crisp form, of bicubic's
+LEAST_GAIN, LEAST_GAIN_TRUE = 0.7, 0.75  # dB PSNR-Y over bicubic, of the crisp form and of the other
+MOST_DISTANCE = 0.905  # EPD of the crisp form, of bicubic's
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_flat_areas_have_no_lattice(fidelity):
 
 
 @pytest.mark.parametrize("fidelity", [0.0, 1.0])
-@pytest.mark.parametrize(("noise", "most"), [(0, 0.15), (4, 0.25), (12, 0.4)])  # levels of 255
+@pytest.mark.parametrize(("noise", "most"), [(0, 0.15), (4, 0.2), (12, 0.25)])  # levels of 255
 def test_soft_and_dark_pictures_get_no_weave(fidelity, noise, most):
     """What repeats every 16, 8 or 4 px, the periods of the network's grids, where nothing so fine is in the picture."""
     upscaler, rng = Upscaler("tiny", fidelity=fidelity), np.random.default_rng(0)
