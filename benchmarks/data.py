@@ -17,8 +17,9 @@ import torch
 from edgesr.bench import cpu_name
 from edgesr.data.bank import ImageBank
 from edgesr.data.files import read_rgb
+from edgesr.data.seeds import step_generator
 from edgesr.presets import get_preset
-from edgesr.train.batches import Batches, step_generator
+from edgesr.train.batches import Batches
 from edgesr.train.loop import Loop
 from edgesr.train.networks import Networks
 from edgesr.train.recipe import load_recipe

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 
 import cv2
@@ -12,7 +13,7 @@ from PIL import Image
 from skimage import data
 
 from edgesr.data.degradation import add_noise, degrade
-from edgesr.data.plan import DegradationConfig, RoundConfig, draw_plans
+from edgesr.data.plan import DegradationConfig, LastRoundConfig, RoundConfig, draw_plans
 from edgesr.errors import UsageError
 
 HARMLESS_ROUND = RoundConfig(
@@ -193,3 +194,58 @@ def test_the_share_of_light_groups_is_the_one_asked_for():
     plans = draw_plans(4000, DegradationConfig(light_probability=0.25, group=1), seeded())
     assert sum(plan.light for plan in plans) / 4000 == pytest.approx(0.25, abs=0.03)
     assert not any(plan.light for plan in draw_plans(400, DegradationConfig(), seeded()))
+
+
+def last_round(**fields) -> DegradationConfig:
+    """Nothing but the last round, on all samples."""
+    none = {"blur_probability": 0.0, "noise_probability": 0.0, "impulse_probability": 0.0, "jpeg_probability": 0.0}
+    return dataclasses.replace(HARMLESS, last=LastRoundConfig(probability=1.0, **(none | fields)))
+
+
+def grey(side: int = 384) -> torch.Tensor:
+    return torch.full((4, 3, side, side), 0.5)
+
+
+def test_the_last_round_alone_with_nothing_in_it_changes_nothing(photos):
+    assert torch.equal(*(degrade(photos, scale=4, generator=seeded(), config=config) for config in (HARMLESS, last_round())))
+
+
+def test_the_last_rounds_noise_is_of_single_pixels_or_in_the_colours_alone():
+    noise = {"noise_probability": 1.0, "noise_sigma": (8.0, 8.0)}
+    pixels = degrade(grey(), scale=4, generator=seeded(), config=last_round(**noise, colour_probability=0.0)) - 128 / 255
+    assert pixels.std() * 255 == pytest.approx(8, rel=0.05)
+    neighbours = (pixels[..., 1:] * pixels[..., :-1]).mean() / pixels.var()
+    assert abs(neighbours) < 0.05, "no resize has smoothed it"
+    specks = degrade(grey(), scale=4, generator=seeded(), config=last_round(**noise, colour_probability=1.0)) - 128 / 255
+    luma = (specks * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1)
+    assert luma.std() * 255 < 0.5
+    assert specks.std() * 255 > 4
+    assert (specks[..., 1:] * specks[..., :-1]).mean() / specks.var() > 0.3, "specks are larger than a pixel"
+
+
+def test_the_last_rounds_blur_is_as_wide_as_asked_for():
+    edge = grey()
+    edge[..., 192:] = 1.0
+    config = last_round(blur_probability=1.0, sigma=(2.0, 2.0))
+    profile = degrade(edge, scale=4, generator=seeded(), config=config)[0, 0, 48].diff().clamp_min(0)
+    x = torch.arange(len(profile)) + 0.5
+    mean = (profile * x).sum() / profile.sum()
+    assert ((profile * (x - mean).square()).sum() / profile.sum()).sqrt() == pytest.approx(2.0, abs=0.3)
+
+
+def test_impulses_are_black_or_white_and_as_many_as_asked_for():
+    config = last_round(impulse_probability=1.0, impulse_share=(0.02, 0.02))
+    lr = degrade(grey(), scale=4, generator=seeded(), config=config)
+    hit = (lr - 128 / 255).abs().amax(1) > 0.1
+    assert hit.float().mean() == pytest.approx(0.02, abs=0.004)
+    assert set(lr[:, 0][hit].tolist()) == {0.0, 1.0}
+
+
+def test_the_share_of_samples_with_a_last_round_is_the_one_asked_for(photos):
+    config = dataclasses.replace(DegradationConfig(), last=LastRoundConfig(probability=0.3, blur_probability=1.0))
+    plans = draw_plans(4000, config, seeded())
+    blurred = torch.cat([plan.last.kernels.amax(dim=(1, 2)) < 1 for plan in plans])
+    assert blurred.float().mean() == pytest.approx(0.3, abs=0.03)
+    without = draw_plans(4000, DegradationConfig(), seeded())
+    assert all(plan.last is None for plan in without)
+    assert torch.equal(plans[7].first.kernels, without[7].first.kernels), "what was drawn before stays as it was"

@@ -25,7 +25,7 @@ TINY = get_preset("tiny")
 @pytest.fixture
 def batch():
     generator = torch.Generator().manual_seed(0)
-    return Batch(*(torch.rand(4, 3, side, side, generator=generator) for side in (64, 16, 32)))
+    return Batch(*(torch.rand(4, 3, side, side, generator=generator) for side in (64, 16, 32, 0)))
 
 
 def draws():

@@ -1,4 +1,4 @@
-"""`edgesr data`: looks at training data, and carries it between machines."""
+"""`edgesr data`: looks at training data, carries it between machines, and has teachers make targets of it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgesr.commands.console import complain, say, whole
+from edgesr.commands.teach import add_teach, run_teach
 from edgesr.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ examples:
   edgesr data sheet --rendered -o sheet.png --seed 7    of the crops drawn by code
   edgesr data pack photos shards                        shards/photos-1-of-3.tar and so on, 60 MB at most
   edgesr data unpack shards/*.tar photos                the same pictures again
+  edgesr data teach photos --teacher realesrgan-x4plus -o targets   what a larger upscaler makes of crops, to train towards
   edgesr data degrade photos suite --seed 1             a test suite for `edgesr evaluate`
 """
 
@@ -33,7 +35,8 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     actions = verb.add_subparsers(title="actions", metavar="ACTION", required=True)
-    for add_action, action in ((_add_sheet, sheet), (_add_pack, pack), (_add_unpack, unpack), (_add_degrade, degrade)):
+    pairs = ((_add_sheet, sheet), (_add_pack, pack), (_add_unpack, unpack), (_add_degrade, degrade), (add_teach, run_teach))
+    for add_action, action in pairs:
         parser = add_action(actions)
         parser.allow_abbrev = False
         parser.set_defaults(action=action)

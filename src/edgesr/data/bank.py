@@ -82,6 +82,16 @@ class ImageBank:
         """The same bank with its pixels on `device`; crops come out there."""
         return ImageBank(self.pixels.to(device), self.photos)
 
+    def split(self, held_out: int) -> tuple[ImageBank, ImageBank]:
+        """The photographs to train on, and the last `held_out` of them, or half of all if these are fewer, to judge by.
+
+        Raises UsageError when there are fewer than two.
+        """
+        if len(self) < 2:
+            raise UsageError("the folder holds one photograph; training wants two or more, since some are held out")
+        first = len(self) - max(1, min(held_out, len(self) // 2))
+        return ImageBank(self.pixels, self.photos[:first]), ImageBank(self.pixels, self.photos[first:])
+
     def image(self, index: int) -> torch.Tensor:
         """Photograph `index` as a (height, width, 3) uint8 view of the bank."""
         photo = self.photos[index]

@@ -1,7 +1,8 @@
 """Blind degradation of high-resolution crops: the second-order pipeline of Real-ESRGAN (arXiv 2107.10833), batched.
 
 Two rounds of blur, resize, noise and JPEG, then a final sinc filter; the second JPEG falls before or after the last
-resize and filter. What is drawn is in `plan`, what it does to the pixels is here.
+resize and filter. A third round at the LR picture's own size can follow (ours). What is drawn is in `plan`, what it does to the pixels
+is here.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ import torch.nn.functional as F
 
 from edgesr.data import kernels
 from edgesr.data.jpeg import jpeg
-from edgesr.data.plan import DegradationConfig, Plan, Round, draw_plans
+from edgesr.data.plan import DegradationConfig, LastRound, Plan, Round, draw_plans
 from edgesr.errors import UsageError
 
+LUMA = (0.299, 0.587, 0.114)  # BT.601
+SPECKS = 1.5  # times as strong as noise a pixel: the eye sees less of colour, and interpolation weakens it
 POISSON_LEVELS = 256  # photons that a white pixel stands for at Poisson scale 1
 
 
@@ -33,9 +36,7 @@ def degrade(
     size = (hr.shape[2] // scale, hr.shape[3] // scale)
     with torch.autocast(hr.device.type, enabled=False):  # the DCT and the Fourier transform want float32
         groups = zip(hr.float().split(config.group), plans, strict=True)
-        lr = torch.cat(
-            [(_degrade_lightly if plan.light else _degrade_group)(images, plan, size, noise) for images, plan in groups]
-        )
+        lr = torch.cat([_degraded(images, plan, size, noise) for images, plan in groups])
     return lr.clamp(0, 1).mul(255).round() / 255
 
 
@@ -48,6 +49,12 @@ def _check_size(hr: torch.Tensor, scale: int, config: DegradationConfig) -> None
     radius = max(config.first.kernel_size[1], config.second.kernel_size[1], config.final_sinc_size[1]) // 2
     if smallest <= radius:
         raise UsageError(f"HR crops of {height}x{width} px are too small to degrade: choose larger crops")
+
+
+def _degraded(images: torch.Tensor, plan: Plan, size: tuple[int, int], noise: torch.Generator) -> torch.Tensor:
+    """One group, (G, 3, H, W) -> (G, 3, *size)."""
+    lr = (_degrade_lightly if plan.light else _degrade_group)(images, plan, size, noise)
+    return lr if plan.last is None else _last_round(lr, plan.last, noise)
 
 
 def _degrade_group(images: torch.Tensor, plan: Plan, size: tuple[int, int], noise: torch.Generator) -> torch.Tensor:
@@ -69,6 +76,27 @@ def _degrade_lightly(images: torch.Tensor, plan: Plan, size: tuple[int, int], no
     drawn = plan.first
     lr = add_noise(lr, gaussian=drawn.gaussian, strength=drawn.strength / 3, grey=drawn.grey, generator=noise)
     return jpeg(lr, drawn.quality.to(images.device))
+
+
+def _last_round(lr: torch.Tensor, drawn: LastRound, noise: torch.Generator) -> torch.Tensor:
+    """Blur, noise of single pixels or specks of colour, impulses and JPEG, all at the LR picture's own size."""
+    device, (height, width) = lr.device, lr.shape[-2:]
+    radius = min(drawn.kernels.shape[-1] // 2, min(height, width) - 1)
+    middle = drawn.kernels.shape[-1] // 2
+    lr = kernels.blur(
+        lr, drawn.kernels[:, middle - radius :, middle - radius :][:, : 2 * radius + 1, : 2 * radius + 1].to(device)
+    )
+    plain = torch.randn(lr.shape, device=device, generator=noise)
+    specks = torch.randn((len(lr), 3, -(-height // 2), -(-width // 2)), device=device, generator=noise)
+    specks = F.interpolate(specks, size=(height, width), mode="bilinear", align_corners=False)
+    specks = specks - (specks * specks.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)  # in the colours alone
+    colour, strength = drawn.colour.to(device)[:, None, None, None], drawn.strength.to(device)[:, None, None, None]
+    lr = lr + strength * torch.where(colour, SPECKS * specks, plain)
+    hit = torch.rand((len(lr), 1, height, width), device=device, generator=noise)
+    share = drawn.impulses.to(device)[:, None, None, None]
+    lr = torch.where(hit < share, (hit < share / 2).to(lr), lr).clamp(0, 1)
+    compressed = jpeg(lr, drawn.quality.clamp_min(1).float().to(device))
+    return torch.where((drawn.quality > 0).to(device)[:, None, None, None], compressed, lr)
 
 
 def _blur_resize_noise(images: torch.Tensor, drawn: Round, base: tuple[int, int], noise: torch.Generator) -> torch.Tensor:
@@ -115,4 +143,4 @@ def add_noise(
 def _luma(image: torch.Tensor) -> torch.Tensor:
     """BT.601 luma of (3, H, W), as (1, H, W)."""
     red, green, blue = image.split(1)
-    return 0.299 * red + 0.587 * green + 0.114 * blue
+    return LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue

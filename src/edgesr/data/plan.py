@@ -48,6 +48,26 @@ SECOND_ROUND = RoundConfig(
 
 
 @dataclass(frozen=True)
+class LastRoundConfig:
+    """Ranges of a third round at the size of the LR picture (ours).
+
+    The last resize of the two rounds smooths what lies before it. Small pictures that people have are often out of focus by some of their
+    own pixels, or carry the noise of single pixels and specks of colour.
+    """
+
+    probability: float = 0.0  # share of the samples that go through it
+    blur_probability: float = 0.4  # of those, the share that is blurred
+    sigma: Range = (0.4, 2.0)  # LR px, standard deviation of an isotropic Gaussian
+    noise_probability: float = 0.5  # of those, the share with Gaussian noise a pixel
+    noise_sigma: Range = (1.0, 16.0)  # grey levels of 255
+    colour_probability: float = 0.5  # of the noisy ones, the share whose noise is in the colours alone, in specks of two pixels
+    impulse_probability: float = 0.1  # of those, the share in which single pixels are black or white
+    impulse_share: Range = (0.001, 0.02)  # of the pixels of such a sample
+    jpeg_probability: float = 0.6  # of those, the share that is compressed at the end
+    jpeg_quality: tuple[int, int] = (40, 95)
+
+
+@dataclass(frozen=True)
 class DegradationConfig:
     """Ranges of the whole pipeline; defaults from the same source unless marked "ours"."""
 
@@ -57,6 +77,7 @@ class DegradationConfig:
     final_sinc_size: tuple[int, int] = (7, 21)  # px, odd
     final_sinc_cutoff: Range = (math.pi / 3, math.pi)  # radians a px
     light_probability: float = 0.0  # share of the groups that are hardly degraded: clean small pictures exist as well (ours)
+    last: LastRoundConfig = LastRoundConfig()
     group: int = 4  # samples that share resizes and the order of the last steps (ours: a tensor has one size)
 
 
@@ -74,6 +95,17 @@ class Round:
 
 
 @dataclass(frozen=True)
+class LastRound:
+    """What the last round does to a group of G samples; tensors lie on the CPU."""
+
+    kernels: torch.Tensor  # (G, K, K), a centred impulse where there is no blur
+    strength: torch.Tensor  # (G,) standard deviation of the noise in [0, 1] units, 0 for none
+    colour: torch.Tensor  # (G,) bool: the noise is in the colours alone
+    impulses: torch.Tensor  # (G,) share of the pixels that are black or white
+    quality: torch.Tensor  # (G,) of the JPEG, 0 for none
+
+
+@dataclass(frozen=True)
 class Plan:
     """All that is random in the degradation of a group of G samples, but for the noise fields."""
 
@@ -83,6 +115,7 @@ class Plan:
     final_mode: str  # of the last resize, one of RESIZE_MODES
     jpeg_last: bool  # whether the second JPEG comes after the last resize and sinc filter, or before
     light: bool  # whether all this is left out for one plain reduction
+    last: LastRound | None = None  # after either
 
 
 def draw_plans(batch: int, config: DegradationConfig, generator: torch.Generator) -> list[Plan]:
@@ -96,7 +129,8 @@ def draw_plans(batch: int, config: DegradationConfig, generator: torch.Generator
     final_modes = _draw_modes(len(first), generator)
     jpeg_last = (torch.rand(len(first), generator=generator) < 0.5).tolist()
     light = (torch.rand(len(first), generator=generator) < config.light_probability).tolist()
-    return [Plan(*parts) for parts in zip(first, second, final_kernels, final_modes, jpeg_last, light, strict=True)]
+    last = _draw_last_rounds(batch, config, generator) if config.last.probability else [None] * len(first)
+    return [Plan(*parts) for parts in zip(first, second, final_kernels, final_modes, jpeg_last, light, last, strict=True)]
 
 
 def _draw_rounds(batch: int, config: RoundConfig, group: int, generator: torch.Generator) -> list[Round]:
@@ -171,6 +205,30 @@ def _draw_final_kernels(count: int, config: DegradationConfig, generator: torch.
     cutoff = _uniform(count, config.final_sinc_cutoff, generator)
     drawn = kernels.crop_and_normalise(kernels.sinc(cutoff, config.final_sinc_size[1]), size)
     return _or_impulse(drawn, config.final_sinc_probability, generator)
+
+
+def _draw_last_rounds(batch: int, config: DegradationConfig, generator: torch.Generator) -> list[LastRound]:
+    last, group = config.last, config.group
+
+    def happens(probability: float) -> torch.Tensor:
+        return torch.rand(batch, generator=generator) < probability
+
+    through = happens(last.probability)
+    extent = 2 * math.ceil(3 * last.sigma[1]) + 1  # px: three standard deviations a side
+    sigma = _uniform(batch, last.sigma, generator)
+    form = kernels.quadratic_form(sigma, sigma, torch.zeros(batch), extent)
+    bell = kernels.crop_and_normalise(kernels.generalised_gaussian(form, torch.ones(batch)), torch.full((batch,), extent))
+    none = torch.zeros(extent, extent)
+    none[extent // 2, extent // 2] = 1
+    blurred, noisy, quality = happens(last.blur_probability), happens(last.noise_probability), last.jpeg_quality
+    parts = (
+        torch.where((through & blurred)[:, None, None], bell, none),
+        _uniform(batch, last.noise_sigma, generator) / 255 * (through & noisy),
+        happens(last.colour_probability),
+        _uniform(batch, last.impulse_share, generator) * (through & happens(last.impulse_probability)),
+        torch.randint(quality[0], quality[1] + 1, (batch,), generator=generator) * (through & happens(last.jpeg_probability)),
+    )
+    return [LastRound(*group_parts) for group_parts in zip(*(part.split(group) for part in parts), strict=True)]
 
 
 def _or_impulse(drawn: torch.Tensor, probability: float, generator: torch.Generator) -> torch.Tensor:

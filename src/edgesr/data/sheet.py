@@ -10,11 +10,11 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from edgesr.data.degradation import degrade
-from edgesr.data.plan import DegradationConfig, Plan, Round, draw_plans
+from edgesr.data.plan import DegradationConfig, LastRound, Plan, Round, draw_plans
 from edgesr.presets import SCALE
 
 GAP, LINE, TITLE, LETTERS = 6, 13, 24, 11  # px: between cells, a line of a caption, the heading, the size of its letters
-LINES = 5  # of a caption
+LINES = 6  # of a caption
 
 
 def contact_sheet(hr: torch.Tensor, columns: int, generator: torch.Generator, config: DegradationConfig) -> Image.Image:
@@ -63,6 +63,22 @@ def describe(plan: Plan) -> list[str]:
     Blurs are told by the standard deviations of their kernels in px, resizes by mode and factor, noise by its standard
     deviation in grey levels of 255 or by its factor on shot noise, JPEG by its quality.
     """
+    return [*_first_rounds(plan), *([text] if plan.last is not None and (text := _last_round(plan.last)) else [])]
+
+
+def _last_round(drawn: LastRound) -> str:
+    """The last round in one line, empty where it does nothing to the sample."""
+    strength, impulses, quality = (part[0].item() for part in (drawn.strength, drawn.impulses, drawn.quality))
+    parts = [
+        *([_kernel(drawn.kernels)] if drawn.kernels.max() < 1 else []),
+        *([f"{'colour' if drawn.colour[0] else 'pixel'} noise {strength * 255:.0f}"] if strength else []),
+        *([f"impulses {100 * impulses:.1f} %"] if impulses else []),
+        *([f"JPEG {quality:.0f}"] if quality else []),
+    ]
+    return f"3: {', '.join(parts)}" if parts else ""
+
+
+def _first_rounds(plan: Plan) -> list[str]:
     if plan.light:
         faint = dataclasses.replace(plan.first, strength=plan.first.strength / 3)
         return ["light: one bicubic reduction", *([f"{_noise(faint)}, JPEG {_quality(faint)}"] if plan.jpeg_last else [])]

@@ -3,8 +3,8 @@ run to be resumed bit for bit, and several processes see together what one would
 
 from __future__ import annotations
 
-import hashlib
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -13,7 +13,10 @@ from torch import Tensor
 from edgesr.data.bank import ImageBank
 from edgesr.data.degradation import DegradationConfig, degrade
 from edgesr.data.rendered import rendered_crops
+from edgesr.data.seeds import step_generator
+from edgesr.data.targets import PART, Targets
 from edgesr.diffusion import T
+from edgesr.errors import UsageError
 from edgesr.presets import SCALE
 from edgesr.train.networks import TEACHER_SCALE
 from edgesr.train.processes import Processes
@@ -22,18 +25,18 @@ from edgesr.train.recipe import DataConfig, LossConfig
 CHUNK = 16  # crops degraded at once: more take memory, and no less time on a CPU
 
 
-def step_generator(seed: int, purpose: str, step: int) -> torch.Generator:
-    """A CPU generator that depends on these three alone."""
-    digest = hashlib.sha256(f"{seed}/{purpose}/{step}".encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:7], "little"))
-
-
 class Batch(NamedTuple):
     """Crops of one step, float32 in [0, 1]."""
 
     hr: Tensor  # (B, 3, S, S)
     lr: Tensor  # (B, 3, S/4, S/4)
     finer: Tensor  # (B, 3, S/2, S/2), the x2 teacher's less degraded LR of the same crops; (B, 3, 0, 0) where none is wanted
+    target: Tensor  # (B, 3, S, S), what pictures are compared with, where it is not hr: `data.targets`; else (B, 3, 0, 0)
+
+    @property
+    def wanted(self) -> Tensor:
+        """What pictures are compared with, (B, 3, S, S)."""
+        return self.target if self.target.numel() else self.hr
 
 
 class Times(NamedTuple):
@@ -98,7 +101,8 @@ class Batches:
     ) -> None:
         self.bank, self.config, self.seed, self.finer = bank, config, seed, finer
         self.processes = processes or Processes()
-        self._block, self._pairs, self._order = -1, Batch(*[torch.empty(0)] * 3), torch.empty(0)
+        self.targets = [_load_targets(target.folder, bank, config) for target in config.targets]
+        self._block, self._pairs, self._order = -1, Batch(*[torch.empty(0)] * len(Batch._fields)), torch.empty(0)
         self._pool = ThreadPoolExecutor(1) if ahead else None
         self._next: tuple[int, Future[tuple[Batch, Tensor]]] | None = None
 
@@ -127,10 +131,25 @@ class Batches:
         config = self.config
         generator = step_generator(self.seed, "block", block)
         count = -(-config.block * config.batch // config.uses)
-        chunks = [self._chunk(min(CHUNK, count - start), generator) for start in range(0, count, CHUNK)]
+        chunks = self._taught(block, count)
+        left = count - sum(len(chunk.hr) for chunk in chunks)
+        chunks += [self._chunk(min(CHUNK, left - start), generator) for start in range(0, left, CHUNK)]
         # Every pass over the pairs is a permutation of its own: uses of one pair are spread over the block.
         order = torch.cat([torch.randperm(count, generator=generator) for _ in range(config.uses)])
         return Batch(*(torch.cat(parts) for parts in zip(*chunks, strict=True))), order
+
+    def _taught(self, block: int, count: int) -> list[Batch]:
+        """The pairs of the block that teachers have made targets for, uint8: whole parts, every one as often as the others."""
+        chunks = []
+        for number, (targets, config) in enumerate(zip(self.targets, self.config.targets, strict=True)):
+            wanted, at = round(config.share * count), block * -(-round(config.share * count) // PART)
+            while wanted > 0:
+                turn, place = divmod(at, targets.manifest.parts)
+                order = torch.randperm(targets.manifest.parts, generator=step_generator(self.seed, f"targets {number}", turn))
+                hr, lr, target = (_bytes(part[:wanted]) for part in targets.part(int(order[place])))
+                chunks.append(Batch(hr, lr, lr.new_empty(len(lr), 3, 0, 0), target))
+                wanted, at = wanted - len(lr), at + 1
+        return chunks
 
     def _chunk(self, count: int, generator: torch.Generator) -> Batch:
         """Fresh crops and their LR, uint8."""
@@ -139,18 +158,33 @@ class Batches:
         rendered = int((torch.rand(count, generator=generator) < config.rendered.probability).sum())
         if rendered:  # in place of the first ones; the block is shuffled anyway
             hr[:rendered] = rendered_crops(rendered, config.hr_size, generator, config.rendered).to(hr.device)
-        return Batch(*((part * 255).round().byte() for part in degraded(hr, generator, config.degradation, finer=self.finer)))
+        chunk = Batch(*(_bytes(part) for part in degraded(hr, generator, config.degradation, finer=self.finer)))
+        return chunk._replace(target=chunk.hr) if self.targets else chunk
+
+
+def _load_targets(folder: str, bank: ImageBank, config: DataConfig) -> Targets:
+    targets = Targets(Path(folder), bank)
+    if targets.source.hr_size != config.hr_size:
+        raise UsageError(
+            f"{folder}: holds crops of {targets.source.hr_size} px, and the field 'data.hr_size' wants {config.hr_size}"
+        )
+    return targets
+
+
+def _bytes(pictures: Tensor) -> Tensor:
+    return (pictures * 255).round().byte()
 
 
 def degraded(hr: Tensor, generator: torch.Generator, config: DegradationConfig, *, finer: bool) -> Batch:
     """hr (B, 3, S, S) in [0, 1] with its LR and, where `finer`, that of x2: the same blurs, noises and qualities at twice the size."""
     drawn = generator.get_state()
     lr = degrade(hr, scale=SCALE, generator=generator, config=config)
+    none = lr.new_empty(len(hr), 3, 0, 0)
     if not finer:
-        return Batch(hr, lr, lr.new_empty(len(hr), 3, 0, 0))
+        return Batch(hr, lr, none, none)
     again = torch.Generator()
     again.set_state(drawn)
-    return Batch(hr, lr, degrade(hr, scale=TEACHER_SCALE, generator=again, config=config))
+    return Batch(hr, lr, degrade(hr, scale=TEACHER_SCALE, generator=again, config=config), none)
 
 
 def _turned(images: Tensor, chosen: Tensor, turns: Tensor) -> Tensor:

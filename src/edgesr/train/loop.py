@@ -12,10 +12,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from edgesr.data.seeds import step_generator
 from edgesr.errors import DivergedError, UsageError
 from edgesr.presets import SCALE
 from edgesr.train import checkpoint
-from edgesr.train.batches import Batch, Batches, Draws, step_generator
+from edgesr.train.batches import Batch, Batches, Draws
 from edgesr.train.journal import Journal
 from edgesr.train.meter import Meter
 from edgesr.train.networks import Networks

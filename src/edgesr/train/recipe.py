@@ -29,6 +29,18 @@ Config = TypeVar("Config")
 
 
 @dataclass(frozen=True)
+class TargetsConfig:
+    """Targets of a teacher, made by `edgesr data teach`."""
+
+    folder: str
+    share: float = 1.0  # of the crops; what all targets leave is drawn anew and has the truth as target
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share <= 1:
+            raise UsageError(f"recipe: the field 'data.targets.share' wants more than 0 and at most 1, not {self.share}")
+
+
+@dataclass(frozen=True)
 class DataConfig:
     """Where crops come from and how many."""
 
@@ -39,6 +51,7 @@ class DataConfig:
     batch: int = 16  # crops a step
     uses: int = 8  # times a degraded crop is used, each time turned otherwise and among others; degrading is dear on a CPU
     block: int = 64  # steps whose crops are made together, so that uses of one crop lie apart
+    targets: tuple[TargetsConfig, ...] = ()  # of teachers of texture; their pairs come in place of crops drawn anew
     crop: CropConfig = field(default_factory=CropConfig)
     degradation: DegradationConfig = field(default_factory=DegradationConfig)
     rendered: RenderedConfig = field(default_factory=RenderedConfig)
@@ -66,6 +79,7 @@ class LossConfig:
     psnr: float = 0.0  # minus the PSNR in dB of a crop, of the same; levels off at 30 dB
     perceptual: float = 0.0  # distance of features, of the same; 0 leaves the network out
     perceptual_network: str = "efficientnet-lite0"  # or vgg16, lpips-vgg, lpips-alex, where their weights can be loaded
+    truth: float = 0.0  # share of the truth in what the terms above compare with, where a crop has a teacher's target
     lattice: float = 0.0  # faint patterns that repeat with the network's grids, which a perceptual term likes to grow
     colour: float = 0.0  # L1 of the means of cells of 16 px: what features do not see, a perceptual term lets drift
     equivariance: float = 0.0  # L1 of what does not move with the LR picture: patterns of the latent's and the UNet's grids
@@ -187,8 +201,9 @@ BOUNDS: dict[str, tuple[Callable[[float], bool], str]] = {
     "more than 0": (lambda value: value > 0, "optimizer.learning_rate optimizer.clip loss.adversarial.learning_rate"),
     "0 to 1": (
         lambda value: 0 <= value <= 1,
-        "data.crop.downscale_probability data.rendered.probability data.degradation.light_probability "
-        "data.degradation.final_sinc_probability optimizer.decay loss.terminal_start loss.terminal_end loss.adversarial.start "
+        "loss.truth data.crop.downscale_probability data.rendered.probability data.degradation.light_probability "
+        "data.degradation.final_sinc_probability data.degradation.last.probability "
+        "optimizer.decay loss.terminal_start loss.terminal_end loss.adversarial.start "
         + " ".join(f"data.degradation.{nth}.{share}" for nth in ("first", "second") for share in _ROUND_SHARES.split()),
     ),
     "0 to less than 1": (lambda value: 0 <= value < 1, "optimizer.ema optimizer.beta2"),
@@ -200,6 +215,8 @@ def _check_values(recipe: Recipe) -> None:
     for name, value in _numbers(recipe):
         if not math.isfinite(value) and UNBOUNDED.get(name) != value:
             raise UsageError(f"recipe: the field '{name}' wants a finite number, not {value}")
+    if sum(targets.share for targets in recipe.data.targets) > 1 + 1e-9:
+        raise UsageError("recipe: the shares of 'data.targets' add up to more than 1")
     for wanted, (fits, names) in BOUNDS.items():
         for name in names.split():
             if not fits(value := operator.attrgetter(name)(recipe)):

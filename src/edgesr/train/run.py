@@ -13,10 +13,11 @@ from pathlib import Path
 import torch
 
 from edgesr.data.bank import ImageBank
+from edgesr.data.seeds import step_generator
 from edgesr.errors import EdgesrError, UsageError
 from edgesr.presets import SCALE, get_preset
 from edgesr.train import checkpoint
-from edgesr.train.batches import Batch, Batches, degraded, step_generator
+from edgesr.train.batches import Batch, Batches, degraded
 from edgesr.train.loop import Loop
 from edgesr.train.networks import Networks
 from edgesr.train.processes import Processes, join_processes
@@ -112,16 +113,24 @@ def _check_sizes(recipe: Recipe, processes: Processes) -> None:
         raise UsageError(
             f"recipe: with 'loss.equivariance' the field 'data.hr_size' wants {2 * unit} or more, not {recipe.data.hr_size}"
         )
+    if recipe.data.targets and not stage_class(recipe.stage).makes_pictures:
+        raise UsageError(
+            f"recipe: the stage '{recipe.stage}' compares no pictures, so 'data.targets' says nothing to it; leave it out"
+        )
+    if recipe.loss.truth and not recipe.data.targets:
+        raise UsageError(
+            "recipe: 'loss.truth' is a share beside a teacher's targets: name them in 'data.targets', or leave it out"
+        )
     if recipe.data.batch % processes.world:
         raise UsageError(f"recipe: the field 'data.batch' wants a multiple of the {processes.world} processes")
 
 
 def _banks(recipe: Recipe) -> tuple[ImageBank, ImageBank]:
     bank = ImageBank.load(Path(recipe.data.folder), cache=Path(recipe.data.cache))
-    if len(bank) < 2:
-        raise UsageError(f"{recipe.data.folder}: holds one photograph; training wants two or more, since some are held out")
-    split = len(bank) - max(1, min(recipe.data.held_out, len(bank) // 2))
-    return ImageBank(bank.pixels, bank.photos[:split]), ImageBank(bank.pixels, bank.photos[split:])
+    try:
+        return bank.split(recipe.data.held_out)
+    except UsageError as error:
+        raise UsageError(f"{recipe.data.folder}: {error}") from None
 
 
 def _validation_batch(bank: ImageBank, recipe: Recipe, *, finer: bool) -> Batch:

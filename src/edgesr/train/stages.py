@@ -71,6 +71,10 @@ class Stage:
         """D(z0, lr) with the LR features of E_L at x4, (B, 3, H, W)."""
         return nets.edge.decoder(z0, nets.edge.encoder(batch.lr)[2], batch.lr)
 
+    def _wanted(self, batch: Batch) -> Tensor:
+        """What pictures are compared with, (B, 3, H, W): a teacher's target, or the truth, or a mean of both."""
+        return batch.wanted.lerp(batch.hr, self.config.truth) if self.config.truth else batch.wanted
+
     def _student(self, nets: Networks) -> list[nn.Module]:
         """The UNet, and E_L unless the recipe holds it still."""
         joint = self.recipe.model.lr_encoder == "joint"
@@ -100,7 +104,7 @@ class Autoencoder(Stage):
         mu, _, features = nets.edge.encoder(batch.lr)
         out = nets.edge.decoder(z, features, batch.lr).float()
         guess = (mu.float() - z_h.detach().float()).square().mean()
-        pixels, scalars = _pixel_terms(self.pixels)(out, batch.hr, progress, draws.shift())
+        pixels, scalars = _pixel_terms(self.pixels)(out, self._wanted(batch), progress, draws.shift())
         scalars |= {"std z_h": z_h.detach().std(), "guess": guess}
         return Loss(pixels + self.config.guess * guess, _detached(scalars), out)
 
@@ -199,7 +203,7 @@ class Decoder(Stage):
         with torch.no_grad():
             z0, condition = self.latent(nets, batch, draws)
         out = nets.edge.decoder(z0, condition.features, batch.lr).float()
-        pixels, scalars = _pixel_terms(self.pixels)(out, batch.hr, progress, draws.shift())
+        pixels, scalars = _pixel_terms(self.pixels)(out, self._wanted(batch), progress, draws.shift())
         return Loss(pixels, _detached(scalars | _condition_scalars(condition)), out)
 
 
@@ -225,7 +229,7 @@ class EndToEnd(Stage):
         rows = max(1, terminal)
         z0 = -step.v[:rows]  # z0_hat of one step, at T
         out = nets.edge.decoder(z0, step.condition.features[:rows], batch.lr[:rows]).float()
-        pixels, scalars = _pixel_terms(self.pixels)(out, batch.hr[:rows], progress, draws.shift())
+        pixels, scalars = _pixel_terms(self.pixels)(out, self._wanted(batch)[:rows], progress, draws.shift())
         if self.config.equivariance:
             some = max(1, rows // 4)  # it evaluates the networks once more
             eps, move = draws.normal(z_h)[:some], draws.move(nets.edge.preset.multiple)

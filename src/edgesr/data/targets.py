@@ -1,0 +1,288 @@
+"""Targets of a teacher as data: crops of photographs, their degraded LR, and what a larger upscaler makes of it, made once and kept.
+
+A teacher costs a hundred times what a student does, so it runs beforehand. A folder of targets holds `targets.json` and parts of PART
+pairs each. A part keeps the LR as it is and the teacher's result as JPEG without chroma subsampling; the HR crop is drawn again from
+the photographs, whose hashes are kept.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+from edgesr.data.bank import CropConfig, ImageBank
+from edgesr.data.degradation import degrade
+from edgesr.data.plan import DegradationConfig, LastRoundConfig, RoundConfig
+from edgesr.data.rendered import RenderedConfig, rendered_crops
+from edgesr.data.seeds import step_generator
+from edgesr.data.whole import write_whole
+from edgesr.errors import EdgesrError, UsageError
+from edgesr.presets import SCALE
+
+FORMAT = "edgesr targets 1"  # raise the number when a reader of the old one would fail
+PART = 64  # pairs a file
+QUALITY = 95  # of the JPEG, 4:4:4: 42 dB and more to the teacher's result, which lies at 25 to 30 dB from the truth
+THUMB = 8  # px a side of the reduced HR crop that tells whether the photographs are still the same
+THUMB_LEVELS = 3  # of 255, by which it may differ: processors round differently
+BAND = 8  # HR px: what is coarser comes from the truth, what is finer from the teacher
+INVENTED = 4.0  # times the truth's local variance, above which the teacher invents, and the truth is the target
+FAINT = (4 / 255) ** 2  # variance below which nobody sees what is invented
+
+
+@dataclass(frozen=True)
+class Source:
+    """How the pairs were drawn: the same source gives the same pairs."""
+
+    hr_size: int  # HR px a side
+    crop: CropConfig
+    degradation: DegradationConfig
+    rendered: RenderedConfig
+    seed: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What `targets.json` tells."""
+
+    teacher: str
+    licence: str
+    sha256: str  # of the teacher's weights
+    pairs: int
+    source: dict[str, Any]  # of Source
+    photographs: dict[str, str]  # name -> SHA-256 of its pixels
+
+    @property
+    def parts(self) -> int:
+        """How many files hold the pairs."""
+        return -(-self.pairs // PART)
+
+
+def photograph_hashes(bank: ImageBank) -> dict[str, str]:
+    """SHA-256 of the pixels of every photograph of a bank, by name."""
+    return {photo.name: hashlib.sha256(bank.image(i).numpy().tobytes()).hexdigest() for i, photo in enumerate(bank.photos)}
+
+
+def hr_crops(bank: ImageBank, source: Source, part: int, count: int) -> torch.Tensor:
+    """The first `count` HR crops of a part, (count, 3, S, S) float32 in [0, 1]."""
+    generator = step_generator(source.seed, "targets", part)
+    hr = bank.crops(PART, source.hr_size, generator, source.crop)[:count]
+    rendered = torch.rand(PART, generator=generator)[:count] < source.rendered.probability
+    if drawn := int(rendered.sum()):
+        hr[rendered] = rendered_crops(drawn, source.hr_size, generator, source.rendered)
+    return hr
+
+
+def lr_crops(hr: torch.Tensor, source: Source, part: int) -> torch.Tensor:
+    """The degraded LR of a part's HR crops, (B, 3, S/4, S/4) float32 in [0, 1]."""
+    generator = step_generator(source.seed, "targets' degradation", part)
+    chunks = [degrade(chunk, scale=SCALE, generator=generator, config=source.degradation) for chunk in hr.split(16)]
+    return torch.cat(chunks)
+
+
+def begin(folder: Path, manifest: Manifest) -> list[int]:
+    """Make `folder` with its manifest, or go on with the same one there; return the parts that are missing.
+
+    Raises UsageError when the folder holds other targets or other files; EdgesrError when it cannot be written.
+    """
+    path, text = folder / "targets.json", json.dumps({"format": FORMAT, **dataclasses.asdict(manifest)}, indent=1)
+    if path.exists():
+        there = _load_manifest(folder)
+        if dataclasses.replace(there, pairs=0) != dataclasses.replace(json_round_trip(manifest), pairs=0):
+            raise UsageError(
+                f"{folder}: holds targets of another teacher, recipe, seed or other photographs; choose another folder"
+            )
+    elif folder.exists() and any(folder.iterdir()):
+        raise UsageError(f"{folder}: holds other files; choose a new or an empty folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(path, text.encode())
+    except OSError as error:
+        raise EdgesrError(f"{folder}: cannot write there: {error.strerror or error}") from None
+    return [part for part in range(manifest.parts) if _pairs_in(folder / _name(part)) < _count(manifest, part)]
+
+
+def json_round_trip(manifest: Manifest) -> Manifest:
+    """The manifest as it is read back: tuples become lists."""
+    return Manifest(**json.loads(json.dumps(dataclasses.asdict(manifest))))
+
+
+def write_part(folder: Path, part: int, hr: torch.Tensor, lr: torch.Tensor, result: torch.Tensor) -> None:
+    """Write pairs: hr and result (N, 3, S, S), lr (N, 3, S/4, S/4), all in [0, 1]; the file appears as a whole.
+
+    Raises EdgesrError when it cannot be written.
+    """
+    coded = [_encoded(picture) for picture in _bytes(result)]
+    arrays = {
+        "lr": _bytes(lr),
+        "thumbs": _bytes(_thumbs(hr)),
+        "ends": np.cumsum([len(code) for code in coded]),
+        "jpeg": np.frombuffer(b"".join(coded), np.uint8),
+    }
+    stream = io.BytesIO()
+    np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
+    try:
+        write_whole(folder / _name(part), stream.getvalue())
+    except OSError as error:
+        raise EdgesrError(
+            f"{folder}: cannot write there: {error.strerror or error}; make room, then run the same again"
+        ) from None
+
+
+class Targets:
+    """The pairs of a folder, with their HR crops from the photographs of `bank`."""
+
+    def __init__(self, folder: Path, bank: ImageBank) -> None:
+        """Raise UsageError when the folder is missing, incomplete, damaged, or was made from other photographs."""
+        self.folder, self.bank = folder, bank
+        self.manifest = _load_manifest(folder)
+        self.source = _source(self.manifest.source, folder)
+        missing = [p for p in range(self.manifest.parts) if not (folder / _name(p)).is_file()]
+        if missing:
+            raise UsageError(
+                f"{folder}: {len(missing)} of {self.manifest.parts} parts are missing; run `edgesr data teach` again, or lower --pairs"
+            )
+        self._check_photographs()
+
+    def __len__(self) -> int:
+        return self.manifest.pairs
+
+    def _check_photographs(self) -> None:
+        sizes = {photo.name for photo in self.bank.photos}
+        wanted = self.manifest.photographs
+        names = [photo.name for photo in self.bank.photos]
+        if list(wanted) != names:
+            strange = sorted(set(wanted) ^ sizes)
+            what = f"'{strange[0]}' is on one side only" if strange else "they lie in another order"
+            raise UsageError(f"{self.folder}: was made from other photographs than those to train on ({what}); teach again")
+        for index in {
+            0,
+            len(names) // 2,
+            len(names) - 1,
+        }:  # all of them would be read from disk; every crop is compared on its own
+            found = hashlib.sha256(self.bank.image(index).numpy().tobytes()).hexdigest()
+            if found != wanted[names[index]]:
+                raise UsageError(f"{self.folder}: the photograph '{names[index]}' has changed since; teach again")
+
+    def part(self, part: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The pairs of a part: hr (N, 3, S, S), lr (N, 3, S/4, S/4) and target (N, 3, S, S), float32 in [0, 1], on the bank's device.
+
+        Raises UsageError when its file is damaged or does not match the photographs.
+        """
+        arrays = _read_part(self.folder / _name(part))
+        hr = hr_crops(self.bank, self.source, part, len(arrays["lr"]))
+        self._check_crops(hr, arrays["thumbs"], part)
+        codes = np.split(arrays["jpeg"], arrays["ends"][:-1])
+        result = torch.stack([_decoded(code.tobytes()) for code in codes]).to(hr.device)
+        return hr, torch.from_numpy(arrays["lr"]).to(hr.device).float().div(255), composed(result, hr)
+
+    def _check_crops(self, hr: torch.Tensor, thumbs: np.ndarray, part: int) -> None:
+        difference = (_thumbs(hr).cpu() * 255 - torch.from_numpy(thumbs)).abs().amax(dim=(1, 2, 3))
+        if (difference > THUMB_LEVELS).any():
+            raise UsageError(
+                f"{self.folder / _name(part)}: its targets do not match the photographs: a photograph has changed, or this version "
+                "draws crops otherwise; teach again"
+            )
+
+
+def composed(result: torch.Tensor, hr: torch.Tensor) -> torch.Tensor:
+    """What a student learns, (B, 3, S, S) in [0, 1]: the high band of the teacher's result, the low band of the truth hr.
+
+    Where the teacher's local variance is far above the truth's it invents; there the truth is the target. Sides are multiples of BAND.
+    """
+    high = result - _low(result)
+    variances = (F.avg_pool2d((picture - _low(picture)).square().mean(1, keepdim=True), BAND) for picture in (result, hr))
+    taught, true = variances
+    invents = F.interpolate((taught > INVENTED * true + FAINT).to(hr), scale_factor=BAND, mode="bilinear", align_corners=False)
+    return ((_low(hr) + high).lerp(hr, invents)).clamp(0, 1)
+
+
+def _low(picture: torch.Tensor) -> torch.Tensor:
+    """What is coarser than BAND px."""
+    return F.interpolate(F.avg_pool2d(picture, BAND), scale_factor=BAND, mode="bilinear", align_corners=False)
+
+
+def _thumbs(hr: torch.Tensor) -> torch.Tensor:
+    return F.adaptive_avg_pool2d(hr, THUMB)
+
+
+def _bytes(pictures: torch.Tensor) -> np.ndarray:
+    return (pictures * 255).round().byte().cpu().numpy()
+
+
+def _encoded(picture: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(picture.transpose(1, 2, 0)).save(stream, "JPEG", quality=QUALITY, subsampling=0)
+    return stream.getvalue()
+
+
+def _decoded(code: bytes) -> torch.Tensor:
+    pixels = np.array(Image.open(io.BytesIO(code)))
+    return torch.from_numpy(pixels).permute(2, 0, 1).float().div_(255)
+
+
+def _name(part: int) -> str:
+    return f"part-{part:05d}.npz"
+
+
+def _count(manifest: Manifest, part: int) -> int:
+    return min(PART, manifest.pairs - part * PART)
+
+
+def _pairs_in(path: Path) -> int:
+    """Pairs in a part; 0 when it is not there or damaged."""
+    try:
+        with np.load(path) as arrays:
+            return len(arrays["lr"]) if len(arrays["ends"]) == len(arrays["lr"]) else 0
+    except Exception:  # numpy and zipfile raise a dozen kinds
+        return 0
+
+
+def _read_part(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path) as arrays:
+            return {name: arrays[name] for name in ("lr", "thumbs", "ends", "jpeg")}
+    except Exception as error:  # numpy and zipfile raise a dozen kinds
+        raise UsageError(f"{path}: damaged ({' '.join(str(error).split())[:100]}); run `edgesr data teach` again") from None
+
+
+def _load_manifest(folder: Path) -> Manifest:
+    path = folder / "targets.json"
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+        if table.pop("format") != FORMAT:
+            raise UsageError(f"{path}: of another version of this format; teach again")
+        return Manifest(**table)
+    except OSError:
+        raise UsageError(f"{folder}: no targets there; make them with `edgesr data teach`") from None
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise UsageError(f"{path}: damaged; teach again") from None
+
+
+def _source(table: dict[str, Any], folder: Path) -> Source:
+    try:
+        degradation = _tuples(table["degradation"])
+        for name, kind in (("first", RoundConfig), ("second", RoundConfig), ("last", LastRoundConfig)):
+            degradation[name] = kind(**_tuples(degradation[name]))
+        return Source(
+            table["hr_size"],
+            CropConfig(**table["crop"]),
+            DegradationConfig(**degradation),
+            RenderedConfig(**_tuples(table["rendered"])),
+            table["seed"],
+        )
+    except (KeyError, TypeError):
+        raise UsageError(f"{folder / 'targets.json'}: of another version of this program; teach again") from None
+
+
+def _tuples(table: dict[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}

@@ -1,0 +1,89 @@
+"""Making targets: crops are drawn and degraded as a recipe says, and a teacher's results are kept, by a process a core."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from edgesr.data.bank import ImageBank
+from edgesr.data.targets import PART, Manifest, Source, begin, hr_crops, lr_crops, photograph_hashes, write_part
+from edgesr.pretrained.teachers import Teacher, load_teacher, taught
+
+CHUNK = 4  # crops that a teacher sees at once: more take memory, and no less time on a CPU
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """All that a process needs to make a part."""
+
+    teacher: str
+    weights: Path | None
+    photographs: Path
+    cache: Path
+    held_out: int
+    source: Source
+    pairs: int
+    out: Path
+    bfloat16: bool
+    device: str
+
+
+def teach(lesson: Lesson, processes: int) -> tuple[int, Iterator[int]]:
+    """Check everything, then return how many pairs are missing and an iterator that makes them, with the pairs of each part done.
+
+    Raises what `load_teacher`, `ImageBank.load` and `targets.begin` raise.
+    """
+    teacher = load_teacher(lesson.teacher, lesson.weights)
+    bank = ImageBank.load(lesson.photographs, cache=lesson.cache).split(lesson.held_out)[0]
+    manifest = Manifest(
+        teacher.name, teacher.licence, teacher.sha256, lesson.pairs, asdict(lesson.source), photograph_hashes(bank)
+    )
+    missing = begin(lesson.out, manifest)
+    left = sum(min(PART, lesson.pairs - part * PART) for part in missing)
+    if processes == 1:
+        return left, (_make(lesson, teacher, bank, part) for part in missing)
+    return left, _shared_out(lesson, missing, processes)
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _shared_out(lesson: Lesson, missing: list[int], processes: int) -> Iterator[int]:
+    context = multiprocessing.get_context("spawn")  # a fork would share torch's threads
+    with ProcessPoolExecutor(processes, context, _begin_process, (lesson,)) as pool:
+        try:
+            yield from pool.map(_make_here, missing)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+_here: list[tuple[Lesson, Teacher, ImageBank]] = []  # of a process of the pool
+
+
+def _begin_process(lesson: Lesson) -> None:
+    torch.set_num_threads(1)
+    bank = ImageBank.load(lesson.photographs, cache=lesson.cache).split(lesson.held_out)[0]
+    _here.append((lesson, load_teacher(lesson.teacher, lesson.weights), bank))
+
+
+def _make_here(part: int) -> int:
+    lesson, teacher, bank = _here[0]
+    return _make(lesson, teacher, bank, part)
+
+
+def _make(lesson: Lesson, teacher: Teacher, bank: ImageBank, part: int) -> int:
+    """Make and write a part; return how many pairs it holds."""
+    teacher.network.to(lesson.device)
+    hr = hr_crops(bank, lesson.source, part, min(PART, lesson.pairs - part * PART))
+    lr = lr_crops(hr, lesson.source, part)
+    result = torch.cat([taught(teacher, chunk.to(lesson.device), bfloat16=lesson.bfloat16).cpu() for chunk in lr.split(CHUNK)])
+    write_part(lesson.out, part, hr, lr, result)
+    return len(hr)

@@ -1,0 +1,1 @@
+"""Networks that others trained, read from their own files: teachers of textures, by spandrel or from ncnn's format."""
