@@ -17,7 +17,7 @@ from command_line import COMMAND, ENVIRONMENT, edgesr_, error_of
 from PIL import Image
 
 import edgesr.cli
-from edgesr.upscaler import Upscaler
+from edgesr.upscaling.upscaler import Upscaler
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals, terminals and users as POSIX has them")
 

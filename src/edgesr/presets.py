@@ -145,7 +145,7 @@ def weights_path(name: str) -> resources.abc.Traversable:
 
 
 def difference_path(name: str) -> resources.abc.Traversable:
-    """Return where the way to a preset's fidelity form lies, for `edgesr.forms`, whether or not it is there."""
+    """Return where the way to a preset's fidelity form lies, for `edgesr.upscaling.forms`, whether or not it is there."""
     return WEIGHTS.joinpath(f"{name}-fidelity.npz")
 
 

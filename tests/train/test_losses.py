@@ -14,7 +14,7 @@ import torch.nn.functional as F  # noqa: E402
 from skimage import data  # noqa: E402
 
 from edgesr.errors import UsageError  # noqa: E402
-from edgesr.model.features import VGG16_STAGES  # noqa: E402
+from edgesr.pretrained.features import VGG16_STAGES  # noqa: E402
 from edgesr.train.losses import perceptual_distance  # noqa: E402
 
 

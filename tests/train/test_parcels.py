@@ -16,9 +16,8 @@ torch = pytest.importorskip("torch")
 from test_checkpoint import awkward_tensors, bits  # noqa: E402
 
 from edgesr.errors import UsageError  # noqa: E402
-from edgesr.model import build  # noqa: E402
+from edgesr.model import build, checkpoint  # noqa: E402
 from edgesr.presets import get_preset  # noqa: E402
-from edgesr.train import checkpoint  # noqa: E402
 from edgesr.train.parcels import pack, unpack  # noqa: E402
 
 MB = 1_000_000

@@ -8,8 +8,8 @@ torch = pytest.importorskip("torch")
 
 from photographs import make_folder, write_recipe  # noqa: E402
 
-from edgesr import diffusion  # noqa: E402
 from edgesr.errors import UsageError  # noqa: E402
+from edgesr.model import diffusion  # noqa: E402
 from edgesr.model.edge import LatentDiffusion  # noqa: E402
 from edgesr.presets import get_preset  # noqa: E402
 from edgesr.train import checkpoint, run  # noqa: E402

@@ -144,7 +144,7 @@ def _measure(arguments: argparse.Namespace) -> dict[str, Any]:
     from edgesr.evaluate.scoring import Scoring  # noqa: PLC0415
     from edgesr.evaluate.suites import find_suite  # noqa: PLC0415
     from edgesr.evaluate.systems import parse  # noqa: PLC0415
-    from edgesr.runtime import available_cores  # noqa: PLC0415
+    from edgesr.upscaling.engines import available_cores  # noqa: PLC0415
 
     systems = [parse(text) for text in arguments.system or ("bicubic", "edgesr:tiny")]
     _check_distinct("system", [named.name for named in systems])

@@ -58,11 +58,11 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         import uvicorn  # noqa: PLC0415 (so that --help stays fast; an extra)
 
-        from edgesr.web.app import make_app  # noqa: PLC0415
+        from edgesr.serve.app import make_app  # noqa: PLC0415
     except ImportError as error:
         raise UsageError(f"edgesr serve needs an extra: pip install 'edgesr[serve]' ({error.name} is missing)") from None
-    from edgesr.web import pages  # noqa: PLC0415
-    from edgesr.web.limits import Limits  # noqa: PLC0415
+    from edgesr.serve import pages  # noqa: PLC0415
+    from edgesr.serve.limits import Limits  # noqa: PLC0415
 
     limits = Limits(
         body_bytes=arguments.max_megabytes * 2**20,

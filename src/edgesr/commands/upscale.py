@@ -1,4 +1,4 @@
-"""`edgesr upscale`: its arguments, messages and progress bar; `edgesr.jobs` and `edgesr.batch` deal with the files."""
+"""`edgesr upscale`: its arguments, messages and progress bar; `edgesr.commands.jobs` and `edgesr.commands.batch` deal with the files."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from edgesr.commands.console import complain, say, whole
 from edgesr.errors import UsageError
 
 if TYPE_CHECKING:
-    from edgesr.batch import Result
-    from edgesr.jobs import Job
+    from edgesr.commands.batch import Result
+    from edgesr.commands.jobs import Job
 
 EXAMPLES = """\
 examples:
@@ -112,8 +112,9 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
 
 def run(arguments: argparse.Namespace) -> int:
     """Upscale every input; return 0 if none failed, else 1."""
-    from edgesr import batch, images, jobs  # noqa: PLC0415 (so that --help stays fast)
-    from edgesr.upscaler import Upscaler, target_size  # noqa: PLC0415
+    from edgesr import images  # noqa: PLC0415 (so that --help stays fast)
+    from edgesr.commands import batch, jobs  # noqa: PLC0415
+    from edgesr.upscaling.upscaler import Upscaler, target_size  # noqa: PLC0415
 
     if arguments.scale is not None:  # a wrong one is wrong for all pictures; a width depends on the picture
         target_size(1, 1, arguments.scale, arguments.width, arguments.height)

@@ -18,7 +18,7 @@ from edgesr.evaluate.systems.base import digest
 from edgesr.evaluate.unavailable import need
 
 # Our own code that figures depend on, beside this file.
-OWN = ("metrics.py", "colour.py", "niqe.py", "epd.py", "perceptual.py", "distributions.py", "../model/features.py")
+OWN = ("metrics.py", "colour.py", "niqe.py", "epd.py", "perceptual.py", "distributions.py", "../pretrained/features.py")
 PERFECT = 100.0  # dB: equal pictures, so that means stay finite
 
 PictureScore = Callable[[np.ndarray, np.ndarray, np.ndarray], float]  # result, lr, hr: (h, w, 3) uint8; hr only if it needs one

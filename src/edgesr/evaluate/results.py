@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from edgesr.bench import cpu_name
+from edgesr.evaluate.bench import cpu_name
 from edgesr.evaluate.registry import METRICS
 from edgesr.evaluate.run import Entry, Outcome, Row
 from edgesr.evaluate.statistics import interval, win_rates

@@ -12,12 +12,11 @@ import onnx
 import torch
 from torch import Tensor
 
-from edgesr import forms
 from edgesr.errors import EdgesrError, UsageError
-from edgesr.model import EdgeSR, build
+from edgesr.model import EdgeSR, build, checkpoint
 from edgesr.model.edge import Variant
 from edgesr.presets import PRESETS, difference_path, get_preset, weights_path
-from edgesr.train import checkpoint
+from edgesr.upscaling import forms
 
 
 class Source(NamedTuple):

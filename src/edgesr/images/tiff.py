@@ -12,9 +12,9 @@ import numpy as np
 import tifffile
 from PIL.TiffImagePlugin import TiffImageFile
 
-from edgesr.bands import Bands
 from edgesr.errors import InputError
 from edgesr.images import exif as exif_block
+from edgesr.images.bands import Bands
 from edgesr.images.colour import unassociated
 from edgesr.images.ifd import (
     BYTE,

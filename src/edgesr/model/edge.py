@@ -8,9 +8,9 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from edgesr import diffusion
-from edgesr.diffusion import T
+from edgesr.model import diffusion
 from edgesr.model.decoder import LatentDecoder, SkipDecoder
+from edgesr.model.diffusion import T
 from edgesr.model.encoder import LREncoder
 from edgesr.model.unet import StableDiffusionUNet, UNet
 from edgesr.presets import SCALE, Preset, SkipDecoderConfig, UNetConfig

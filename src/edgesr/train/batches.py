@@ -15,8 +15,8 @@ from edgesr.data.degradation import DegradationConfig, degrade
 from edgesr.data.rendered import rendered_crops
 from edgesr.data.seeds import step_generator
 from edgesr.data.targets import PART, Targets
-from edgesr.diffusion import T
 from edgesr.errors import UsageError
+from edgesr.model.diffusion import T
 from edgesr.presets import SCALE
 from edgesr.train.networks import TEACHER_SCALE
 from edgesr.train.processes import Processes

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from edgesr.data.seeds import step_generator
 from edgesr.errors import DivergedError, UsageError
+from edgesr.model import checkpoint
 from edgesr.presets import SCALE
-from edgesr.train import checkpoint
 from edgesr.train.batches import Batch, Batches, Draws
 from edgesr.train.journal import Journal
 from edgesr.train.meter import Meter

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from edgesr.errors import UsageError
+from edgesr.model import checkpoint
 from edgesr.model.edge import EdgeSR, LatentDiffusion, Variant
 from edgesr.model.encoder import HREncoder
 from edgesr.model.unet import StableDiffusionUNet
 from edgesr.presets import Preset
-from edgesr.train import checkpoint
 
 TEACHER_SCALE = 2
 
@@ -53,7 +53,7 @@ class Networks(nn.Module):
             self._start_unet(config.unet)
 
     def _start_unet(self, source: str) -> None:
-        from edgesr.model.stable_diffusion import start_from_unet  # noqa: PLC0415 -- an extra
+        from edgesr.pretrained.stable_diffusion import start_from_unet  # noqa: PLC0415 -- an extra
 
         started = self.edge if self.teacher is None else self.teacher
         if not isinstance(started.unet, StableDiffusionUNet):
@@ -92,7 +92,7 @@ class Networks(nn.Module):
 
 
 def _foreign_encoder(source: str, preset: Preset) -> nn.Module:
-    from edgesr.model.stable_diffusion import load_hr_encoder  # noqa: PLC0415 -- an extra
+    from edgesr.pretrained.stable_diffusion import load_hr_encoder  # noqa: PLC0415 -- an extra
 
     encoder = load_hr_encoder(source)
     if encoder.latent_channels != preset.latent_channels:

@@ -15,8 +15,8 @@ import torch
 from edgesr.data.bank import ImageBank
 from edgesr.data.seeds import step_generator
 from edgesr.errors import EdgesrError, UsageError
+from edgesr.model import checkpoint
 from edgesr.presets import SCALE, get_preset
-from edgesr.train import checkpoint
 from edgesr.train.batches import Batch, Batches, degraded
 from edgesr.train.loop import Loop
 from edgesr.train.networks import Networks

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from edgesr import diffusion
 from edgesr.errors import UsageError
+from edgesr.model import diffusion
 from edgesr.model.edge import Condition, EdgeSR, LatentDiffusion
 from edgesr.model.encoder import HREncoder
 from edgesr.presets import SCALE

@@ -7,18 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import edgesr
-from edgesr import runtime
 from edgesr.errors import UsageError
 from edgesr.evaluate.systems.base import Facts, InProcess, Loaded, Pixels, Place, digest
 from edgesr.evaluate.unavailable import Unavailable
 from edgesr.presets import difference_path, get_preset, weights_path
-from edgesr.upscaler import Upscaler
+from edgesr.upscaling import engines
+from edgesr.upscaling.upscaler import Upscaler
 
 # What decides the pixels beside the weights.
-_CODE = [
-    Path(edgesr.__file__).with_name(f"{name}.py")
-    for name in ("bands", "forms", "noise", "planes", "runtime", "tiling", "upscaler")
-]
+_ROOT = Path(edgesr.__file__).parent
+_CODE = [*sorted((_ROOT / "upscaling").rglob("*.py")), _ROOT / "images" / "bands.py"]
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ class Ours:
             what = f"fidelity {self.fidelity:g}" if weights_path(self.preset).is_file() else "released weights"
             raise Unavailable(f"the model '{self.preset}' has no {what} yet") from None
         try:
-            engine = runtime.version(self.engine)
+            engine = engines.version(self.engine)
         except UsageError as error:
             raise Unavailable(str(error)) from None
         form = f", fidelity {self.fidelity:g}" if difference_path(self.preset).is_file() else ""
