@@ -14,7 +14,9 @@ from skimage import data
 
 from edgesr.evaluate import registry, weights
 from edgesr.evaluate.cache import Cache
+from edgesr.evaluate.direction import merit
 from edgesr.evaluate.registry import METRICS, PERFECT
+from edgesr.evaluate.results import _metric
 from edgesr.evaluate.scoring import Compared, Scoring
 from edgesr.evaluate.unavailable import Unavailable
 
@@ -33,7 +35,7 @@ def test_every_metric_tells_what_a_table_needs():
     assert {name for name, info in METRICS.items() if info.unit == "dB"} == {"psnr", "psnr_rgb", "consistency"}
     for name, info in METRICS.items():
         assert info.title, name
-        assert info.better in ("higher", "lower"), name
+        assert info.better in ("higher", "lower", "nearest"), name
         assert (info.picture is None) != (info.suite is None), name
     assert all("rewards false texture" in METRICS[name].note for name in ("niqe", "musiq", "clipiqa"))
     assert all("licence" in METRICS[name].note for name in ("musiq", "clipiqa"))
@@ -45,7 +47,7 @@ def test_a_perfect_result_has_the_best_score_and_a_noisy_one_a_worse(name, pair)
     score = METRICS[name].picture(None)
     noisy = np.clip(hr + np.random.default_rng(0).normal(8, 12, hr.shape), 0, 255).astype(np.uint8)
     better, worse = score(hr, lr, hr), score(noisy, lr, hr)
-    assert better > worse if METRICS[name].better == "higher" else better < worse
+    assert merit(better, _metric(name)) > merit(worse, _metric(name))
     assert better <= PERFECT
     if METRICS[name].needs_reference:
         assert better == pytest.approx(PERFECT if METRICS[name].unit == "dB" else 1)

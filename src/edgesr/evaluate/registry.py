@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from edgesr.evaluate import metrics, perceptual
+from edgesr.evaluate.direction import Better
 from edgesr.evaluate.distributions import Distribution
 from edgesr.evaluate.niqe import STATISTICS, Niqe
 from edgesr.evaluate.systems.base import digest
@@ -31,9 +31,10 @@ class MetricInfo:
 
     title: str
     unit: str
-    better: Literal["higher", "lower"]
+    better: Better
     source: str
     note: str = ""
+    target: float | None = None  # the best figure, where `better` is "nearest"
     needs_reference: bool = True
     packages: tuple[str, ...] = ()  # whose versions decide its figures
     statistics: str = ""  # file in the folder of weights that does
