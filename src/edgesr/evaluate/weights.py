@@ -13,7 +13,9 @@ from edgesr.evaluate.unavailable import Unavailable, brief, need
 
 # As torchvision and torch-fidelity publish them; the end of each name is the start of its SHA-256.
 ALEXNET, VGG16 = "alexnet-owt-7be5be79.pth", "vgg16-397923af.pth"
+SQUEEZENET = "squeezenet1_1-b8a52dc0.pth"
 INCEPTION = "weights-inception-2015-12-05-6726825d.pth"
+SQUEEZENET_ARCHIVE = "squeezenet1_1_features.npz"  # the convolutions alone, in Caffe's convention: see sqd.py
 
 
 def find(weights: Path, name: str) -> Path:

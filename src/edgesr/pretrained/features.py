@@ -25,17 +25,20 @@ class FeatureDistance(nn.Module):
     """Distance of features after each of `stages`, which follow one another.
 
     Each position is divided by its norm over channels; squared differences are summed over channels and averaged over positions and
-    stages, as in LPIPS (arXiv 1801.03924, equation 1) without its calibrated weights.
+    stages, as in LPIPS (arXiv 1801.03924, equation 1) without its calibrated weights. Pictures in [0, 1] lose `mean` and are divided
+    by `std`, three numbers each, before the first stage.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, stages: list[nn.Module]) -> None:
+    def __init__(
+        self, stages: list[nn.Module], mean: tuple[float, ...] = IMAGENET_MEAN, std: tuple[float, ...] = IMAGENET_STD
+    ) -> None:
         super().__init__()
         self.stages = nn.ModuleList(stages)
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN)[:, None, None])
-        self.register_buffer("std", torch.tensor(IMAGENET_STD)[:, None, None])
+        self.register_buffer("mean", torch.tensor(mean)[:, None, None])
+        self.register_buffer("std", torch.tensor(std)[:, None, None])
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.eval().requires_grad_(False)
 
