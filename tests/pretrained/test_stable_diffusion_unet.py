@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 
 import pytest
 
@@ -38,10 +39,10 @@ def source_unet(widths=(16, 32, 32), *, blocks=2, silent_attention=False, **opti
     return network
 
 
-def our_unet(widths=(8, 16, 16), *, time_width=None):
+def our_unet(widths=(8, 16, 16), *, time_width=None, channels=4):
     torch.manual_seed(2)
     config = StableDiffusionUNetConfig(widths, blocks=2, groups=4, time_width=time_width or 4 * widths[0])
-    return StableDiffusionUNet(config, 4, 4).eval()
+    return StableDiffusionUNet(config, channels, channels).eval()
 
 
 def unconditional_unet():
@@ -101,6 +102,21 @@ def test_a_wider_unet_gives_the_first_channels_of_every_layer(tmp_path):
         taken(f"{name}.norm1", f"{layer}.norm1", channels)
         taken(f"{name}.conv1", f"{layer}.conv1", rows, channels)
         taken(f"{name}.shortcut", f"{layer}.conv_shortcut", rows, channels)
+
+
+def test_where_the_latent_is_another_its_layers_start_afresh_and_the_rest_is_taken(tmp_path, caplog):
+    source_unet((8, 16, 16)).save_pretrained(tmp_path)
+    ours, theirs = our_unet(channels=16), our_unet(channels=4)
+    before = copy.deepcopy(ours.state_dict())
+    with caplog.at_level(logging.INFO):
+        taken = start_from_unet(ours, str(tmp_path))
+    assert "conv_in and conv_out start afresh" in caplog.text
+    start_from_unet(theirs, str(tmp_path))
+    want, fresh = theirs.state_dict(), ("conv_in.", "conv_out.")
+    for name, value in ours.state_dict().items():
+        assert torch.equal(value, before[name] if name.startswith(fresh) else want[name]), name
+    kept = [parameter for name, parameter in ours.named_parameters() if not name.startswith(fresh)]
+    assert taken == sum(parameter.numel() for parameter in kept)
 
 
 def test_fewer_sinusoids_say_of_the_time_nearly_what_all_of_them_said(tmp_path):

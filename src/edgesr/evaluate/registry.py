@@ -19,7 +19,16 @@ from edgesr.evaluate.unavailable import need
 from edgesr.evaluate.weights import SQUEEZENET, SQUEEZENET_ARCHIVE
 
 # Our own code that figures depend on, beside this file.
-OWN = ("metrics.py", "colour.py", "niqe.py", "sqd.py", "epd.py", "perceptual.py", "distributions.py", "../pretrained/features.py")
+OWN = (
+    "metrics.py",
+    "colour.py",
+    "niqe.py",
+    "sqd.py",
+    "epd.py",
+    "perceptual.py",
+    "distributions.py",
+    "../pretrained/features.py",
+)
 PERFECT = 100.0  # dB: equal pictures, so that means stay finite
 
 PictureScore = Callable[[np.ndarray, np.ndarray, np.ndarray], float]  # result, lr, hr: (h, w, 3) uint8; hr only if it needs one

@@ -57,7 +57,9 @@ def load_averaged(folder: Path) -> tuple[EdgeSR, dict[str, str]]:
     Raises UsageError when the folder holds no checkpoint, or one that is damaged.
     """
     tensors, state = checkpoint.load(folder)
-    model = build(get_preset(state["preset"]), variant=Variant(**state.get("variant", {})))
+    preset = get_preset(state["preset"])
+    preset = preset.with_latent_channels(state.get("latent_channels", preset.latent_channels))
+    model = build(preset, variant=Variant(**state.get("variant", {})))
     checkpoint.load_into(model, checkpoint.averaged(tensors), "edge.", folder)
     return model, {"preset": state["preset"], "stage": state["stage"], "steps": str(state["step"]), "licence": "Apache-2.0"}
 

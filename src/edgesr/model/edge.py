@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from edgesr.model import diffusion
-from edgesr.model.decoder import LatentDecoder, SkipDecoder
+from edgesr.model.decoder import PyramidDecoder, SkipDecoder
 from edgesr.model.diffusion import T
 from edgesr.model.encoder import LREncoder
 from edgesr.model.unet import StableDiffusionUNet, UNet
@@ -78,11 +78,11 @@ class EdgeSR(LatentDiffusion):
     def __init__(self, preset: Preset, variant: Variant | None = None) -> None:
         super().__init__(preset, variant)
         self.folded = False
-        channels = preset.latent_channels
-        self.decoder: SkipDecoder | LatentDecoder = (
-            SkipDecoder(preset.decoder, channels, preset.encoder.width, lr_skip=self.variant.lr_skip)
+        channels, width, lr_skip = preset.latent_channels, preset.encoder.width, self.variant.lr_skip
+        self.decoder: SkipDecoder | PyramidDecoder = (
+            SkipDecoder(preset.decoder, channels, width, lr_skip=lr_skip)
             if isinstance(preset.decoder, SkipDecoderConfig)
-            else LatentDecoder(preset.decoder, channels)
+            else PyramidDecoder(preset.decoder, channels, width, lr_skip=lr_skip)
         )
 
     def forward(self, lr: Tensor, eps: Tensor) -> Tensor:

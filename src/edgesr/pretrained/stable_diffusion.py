@@ -20,6 +20,8 @@ from edgesr.model.blocks import GroupNormResBlock
 from edgesr.model.encoder import LATENT_STRIDE_HR
 from edgesr.model.unet import StableDiffusionUNet
 
+logger = logging.getLogger(__name__)
+
 AUTOENCODERS = ("AutoencoderKL", "AutoencoderTiny")
 UNETS = ("UNet2DConditionModel",)
 FILES = ("config.json", "diffusion_pytorch_model.safetensors*", "diffusion_pytorch_model-*.safetensors")  # whole, or in shards
@@ -72,6 +74,8 @@ def load_hr_encoder(source: str) -> DiffusersEncoder:
     """
     autoencoder = _load(source, "vae", AUTOENCODERS)
     config = autoencoder.config
+    if config["latent_channels"] % 2:  # the noise field is made of pairs
+        raise UsageError(f"{source}: has {config['latent_channels']} latent channels; name an autoencoder with an even number")
     levels = config.get("encoder_block_out_channels") or config["block_out_channels"]
     if 2 ** (len(levels) - 1) != LATENT_STRIDE_HR or config["in_channels"] != 3:
         raise UsageError(
@@ -86,8 +90,10 @@ def start_from_unet(unet: StableDiffusionUNet, source: str) -> int:
 
     `source` is as for `load_hr_encoder`, of a UNet2DConditionModel or of a pipeline with a `unet` subfolder. Where a layer takes
     concat(x, skip) the first channels of x and the first of skip are kept, so that a channel means the same everywhere.
-    Attentions and text are left out. The first layer of the time embedding keeps none of its columns as they are: a narrower
-    `unet` has fewer sinusoids in the same range of frequencies, and each column is shared between the two nearest of them.
+    Attentions and text are left out. Where its latent has another number of channels than ours, `conv_in` and `conv_out`, which
+    meet the latent, stay as they are: channels of another autoencoder mean something else. The first layer of the time embedding
+    keeps none of its columns as they are: a narrower `unet` has fewer sinusoids in the same range of frequencies, and each column
+    is shared between the two nearest of them.
 
     Training has the rest to correct. Stable Diffusion 1 predicts eps, not v; v = (eps_hat - sigma_t z_t) / alpha_t has no limit
     at T, where alpha_T = 0 and eps_hat, which is z_t itself there, says nothing of z_0: no change of the last layer turns the
@@ -107,11 +113,20 @@ def start_from_unet(unet: StableDiffusionUNet, source: str) -> int:
     _check_same_layers(source, {layer.name for layer in layers}, state)
     first = "time_embedding.linear_1.weight"
     state[first] = _merge_frequencies(state[first], unet.time.sinusoids)
-    kept = [pair for layer in layers for pair in _cut(source, layer, state)]
+    fresh = _other_latents(unet, network.config)
+    if fresh:
+        logger.info("%s: another number of latent channels than ours; %s start afresh", source, " and ".join(fresh))
+    kept = [pair for layer in layers if layer.name not in fresh for pair in _cut(source, layer, state)]
     with torch.no_grad():
         for parameter, values in kept:
             parameter.copy_(values)
     return sum(parameter.numel() for parameter, _ in kept)
+
+
+def _other_latents(unet: StableDiffusionUNet, config: Mapping[str, Any]) -> list[str]:
+    """The layers at the latent whose channels are not those of the source."""
+    here, there = (unet.conv_in.in_channels, unet.conv_out.out_channels), (config["in_channels"], config["out_channels"])
+    return [name for name, ours, theirs in zip(("conv_in", "conv_out"), here, there, strict=True) if ours != theirs]
 
 
 class _Layer(NamedTuple):

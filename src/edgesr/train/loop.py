@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import logging
 import math
 import time
@@ -17,6 +16,7 @@ from edgesr.errors import DivergedError, UsageError
 from edgesr.model import checkpoint
 from edgesr.presets import SCALE
 from edgesr.train.batches import Batch, Batches, Draws
+from edgesr.train.identity import check_resumed, identity
 from edgesr.train.journal import Journal
 from edgesr.train.meter import Meter
 from edgesr.train.networks import Networks
@@ -55,17 +55,6 @@ class Loop:
             teacher = [] if nets.teacher is None else [nets.teacher.encoder, nets.teacher.unet]
             for part in (nets.hr_encoder, nets.edge.encoder, nets.edge.unet, nets.edge.decoder, *teacher):
                 part.compile()
-
-    @property
-    def identity(self) -> dict[str, object]:
-        """What a checkpoint must share with the recipe for the run to go on from it."""
-        return {
-            "preset": self.recipe.preset,
-            "stage": self.recipe.stage,
-            "variant": dataclasses.asdict(self.recipe.model.variant),
-            "lr_encoder": self.recipe.model.lr_encoder,
-            "hr_encoder": self.recipe.model.hr_encoder,
-        }
 
     @property
     def seconds(self) -> float:
@@ -216,14 +205,12 @@ class Loop:
             tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items()}
         if self.stage.pixels is not None and self.stage.pixels.adversary is not None:
             tensors |= {f"adversary.{k}": v for k, v in self.stage.pixels.adversary.state_dict().items()}
-        checkpoint.save(folder, tensors, {**self.identity, "step": self.step, "seconds": self.seconds})
+        checkpoint.save(folder, tensors, {**identity(self.recipe, self.nets), "step": self.step, "seconds": self.seconds})
 
     def restore(self, folder: Path) -> None:
         """Take up what `save` wrote; raises UsageError when it is not of this recipe's run."""
         tensors, state = checkpoint.load(folder)
-        for field, value in self.identity.items():
-            if state.get(field, value) != value:
-                raise UsageError(f"{folder}: the run there has {field} {state.get(field)!r}, and the recipe {value!r}")
+        check_resumed(state, self.recipe, self.nets, folder)
         self.nets.load(checkpoint.part(tensors, "net."), folder)
         self.average.load(checkpoint.averaged(tensors), folder)
         # Earlier checkpoints do not name the encoders; what they hold tells.

@@ -18,6 +18,7 @@ from edgesr.errors import EdgesrError, UsageError
 from edgesr.model import checkpoint
 from edgesr.presets import SCALE, get_preset
 from edgesr.train.batches import Batch, Batches, degraded
+from edgesr.train.identity import check_init
 from edgesr.train.loop import Loop
 from edgesr.train.networks import Networks
 from edgesr.train.processes import Processes, join_processes
@@ -87,10 +88,7 @@ def _begin(recipe: Recipe, stage: Stage, where: torch.device, processes: Process
     if resumed is None and recipe.init:
         init = Path(recipe.init)
         tensors, state = checkpoint.load(init)
-        if state.get("preset", recipe.preset) != recipe.preset:
-            raise UsageError(
-                f"{init}: the checkpoint is of the preset '{state['preset']}', and the recipe of '{recipe.preset}'"
-            )
+        check_init(state, recipe, nets, init)
         nets.load(checkpoint.averaged(tensors), init, needs_teacher=stage.starts_from_teacher)
     elif resumed is None and stage.starts_from_teacher:
         raise UsageError("recipe: the field 'init' must name a checkpoint of the stage 'teacher-x2'")
