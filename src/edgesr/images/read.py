@@ -22,7 +22,7 @@ from PIL import (
 )
 
 from edgesr.errors import InputError
-from edgesr.images import formats, headers, pil, profile, sixteen_bit, tiff
+from edgesr.images import formats, headers, parts, pil, profile, sixteen_bit, tiff
 from edgesr.images.metadata import settle
 from edgesr.images.picture import MAX_PIXELS, Picture
 from edgesr.images.quiet import quiet
@@ -146,6 +146,7 @@ def _format(stream: BinaryIO) -> str:
 
 
 def _image(name: str, stream: BinaryIO) -> Any:
+    parts.check(name, stream)
     stream.seek(0)
     if name == "HEIF":
         from pillow_heif.as_plugin import HeifImageFile  # noqa: PLC0415 -- an extra
