@@ -130,6 +130,35 @@ def test_what_is_missing_fails_alone() -> None:
     assert job.problem == "no such file or folder"
 
 
+def test_what_a_folder_cannot_show_fails_alone() -> None:
+    touch("album/a.png")
+    Path("album/broken.png").symlink_to("nowhere.png")
+    Path("album/itself.png").symlink_to("itself.png")
+    os.mkfifo("album/pipe.png")
+    problems = {str(job.source): job.problem for job in plan(["album"])}
+    assert problems.pop("album/a.png") is None
+    assert problems == {
+        "album/broken.png": "is a link to nowhere.png, which does not exist",
+        "album/itself.png": "Too many levels of symbolic links",
+        "album/pipe.png": "is not a regular file",
+    }
+    Path("album/a.png").unlink()
+    assert len(plan(["album"])) == 3
+
+
+def test_a_file_that_vanishes_while_the_folder_is_read_fails_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    touch("album/a.png", "album/b.png", "album/c.png")
+
+    def read(path: Path, *_: object) -> bool:
+        Path("album/b.png").unlink(missing_ok=True)
+        return True
+
+    monkeypatch.setattr("edgesr.images.is_picture_name", read)
+    assert {str(job.source): job.problem for job in plan(["album"])} == {
+        "album/a.png": None, "album/c.png": None, "album/b.png": "no such file or folder",
+    }  # fmt: skip
+
+
 def test_patterns_are_expanded_and_literal_names_win() -> None:
     touch("photo1.png", "photo[1].png", "photo2.png", "photo.txt", "x/y/deep.png")
     assert list(targets(plan(["photo?.*"]))) == ["photo1.png", "photo2.png"]

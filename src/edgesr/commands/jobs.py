@@ -9,6 +9,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
+import stat
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -52,16 +53,21 @@ def plan(
 
     sources: dict[object, tuple[Path, Path]] = {}  # picture and the folder its result goes to; the first mention counts
     failures: list[Job] = []
+    unusable: list[Job] = []
     for text in inputs:
         found, problems = _found(text, folder, suffix, recursive)
         for picture, place in found:
-            sources.setdefault(_entry(picture), (picture, place))
+            problem = _problem(picture, regular=picture != Path(text))  # a pipe may be named, but not come upon
+            if problem is None:
+                sources.setdefault(_entry(picture), (picture, place))
+            else:
+                unusable.append(Job(picture, None, problem))
         failures += problems
-    if not sources and not any(_names_file(text) for text in inputs):
+    if not (sources or unusable) and not any(_names_file(text) for text in inputs):
         raise UsageError("; ".join(f"{job.source}: {job.problem}" for job in failures))
     jobs = _named([*sources.values()], suffix, format)
     _protect_inputs(jobs)
-    return jobs + failures
+    return jobs + unusable + failures
 
 
 def _found(text: str, folder: Path | None, suffix: str, recursive: bool) -> tuple[list[tuple[Path, Path]], list[Job]]:
@@ -168,18 +174,25 @@ def _is_visible_picture(path: Path) -> bool:
     return not path.name.startswith(".") and images.is_picture_name(path)
 
 
-def _problem(path: Path) -> str | None:
-    """Say why there is nothing to be seen at `path`; None if there is."""
+def _problem(path: Path, *, regular: bool = False) -> str | None:
+    """Say why there is nothing to be seen at `path`, or if `regular` no file that has an end; None if there is."""
     try:
-        path.stat()
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        if path.is_symlink():
+            return f"is a link to {path.readlink()}, which does not exist"
+        return "no such file or folder"
     except OSError as error:
-        return "no such file or folder" if isinstance(error, FileNotFoundError) else error.strerror
-    return None
+        return error.strerror
+    return "is not a regular file" if regular and not stat.S_ISREG(mode) else None
 
 
-def _identity(path: Path) -> tuple[int, int]:
+def _identity(path: Path) -> tuple[object, ...]:
     """Say which file this is, however it is spelt: the same for links to it and for other cases of its name."""
-    status = path.stat()
+    try:
+        status = path.stat()
+    except OSError:  # it has vanished: whoever opens it will say so
+        return (str(path),)
     return status.st_dev, status.st_ino
 
 
