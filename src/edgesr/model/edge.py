@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from edgesr.model import diffusion
+from edgesr.model.conditioning import Variant, conditioning
 from edgesr.model.decoder import PyramidDecoder, SkipDecoder
 from edgesr.model.diffusion import T
 from edgesr.model.encoder import LREncoder
 from edgesr.model.unet import StableDiffusionUNet, UNet
 from edgesr.presets import SCALE, Preset, SkipDecoderConfig, UNetConfig
-
-
-@dataclass(frozen=True)
-class Variant:
-    """What the paper's ablations change in the network; the defaults are what ships."""
-
-    conditioning: Literal["bidirectional", "standard"] = "bidirectional"  # standard: noise is eps, UNet sees concat(z_t, mu)
-    variance: Literal["learned", "one", "zero"] = "learned"  # of the LR-conditioned Gaussian: s of E_L, s = 1, s = 0
-    lr_skip: bool = True  # whether D receives LR features and adds to bicubic (ours); without, D sees the latent alone
 
 
 class Condition(NamedTuple):
@@ -42,7 +33,8 @@ class LatentDiffusion(nn.Module):
         channels = preset.latent_channels
         self.preset, self.variant = preset, variant or Variant()
         self.encoder = LREncoder(preset.encoder, channels, scale)
-        in_channels = channels if self.variant.conditioning == "bidirectional" else 2 * channels
+        self.conditioning = conditioning(self.variant)
+        in_channels = self.conditioning.unet_channels(channels)
         self.unet: UNet | StableDiffusionUNet = (
             UNet(preset.unet, in_channels, channels)
             if isinstance(preset.unet, UNetConfig)
@@ -52,20 +44,11 @@ class LatentDiffusion(nn.Module):
     def condition(self, lr: Tensor, eps: Tensor) -> Condition:
         """E_L at work: lr (B, 3, h, w) in [0, 1] and eps ~ N(0, I) on the latent grid give n = mu + s eps and its parts."""
         mu, log_s, features = self.encoder(lr)
-        variant = self.variant
-        if variant.conditioning == "standard":
-            noise = eps
-        elif variant.variance == "learned":
-            noise = diffusion.conditioned_noise(mu, log_s, eps)
-        else:
-            noise = mu + eps if variant.variance == "one" else mu
-        return Condition(noise, mu, log_s, features)
+        return Condition(self.conditioning.noise(mu, log_s, eps), mu, log_s, features)
 
     def denoise(self, z_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
         """v_hat (B, C, h, w) of z_t (B, C, h, w) at t (B,)."""
-        if self.variant.conditioning == "standard":
-            return diffusion.concatenated(self.unet, condition.mu)(z_t, t)
-        return self.unet(z_t, t)
+        return self.unet(self.conditioning.unet_input(z_t, condition.mu), t)
 
     def one_step(self, condition: Condition) -> Tensor:
         """z0_hat (B, C, h, w): the whole reverse process in one evaluation at T."""

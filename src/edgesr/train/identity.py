@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edgesr.errors import UsageError
-from edgesr.model.edge import Variant
+from edgesr.model.conditioning import Variant
 from edgesr.train.networks import Networks
 from edgesr.train.recipe import Recipe
 

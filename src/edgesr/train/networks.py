@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from edgesr.errors import UsageError
 from edgesr.model import checkpoint
-from edgesr.model.edge import EdgeSR, LatentDiffusion, Variant
+from edgesr.model.conditioning import Variant
+from edgesr.model.edge import EdgeSR, LatentDiffusion
 from edgesr.model.encoder import HREncoder
 from edgesr.model.unet import StableDiffusionUNet
 from edgesr.presets import Preset
@@ -38,7 +39,7 @@ class ModelConfig(Variant):
     @property
     def variant(self) -> Variant:
         """The part that shapes the network."""
-        return Variant(self.conditioning, self.variance, self.lr_skip)
+        return Variant(**{field.name: getattr(self, field.name) for field in fields(Variant)})
 
 
 class Networks(nn.Module):

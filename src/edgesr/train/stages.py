@@ -227,7 +227,7 @@ class EndToEnd(Stage):
         latent = _latent_loss(self.config, _v_error(self.config, step, z_h, t), step)
         # A process without a row at T decodes one for nothing, its weight is 0: a mean of none is no number.
         rows = max(1, terminal)
-        z0 = -step.v[:rows]  # z0_hat of one step, at T
+        z0 = diffusion.z0_from_v(step.z_t, step.v, t)[:rows]  # of one step: the first rows are at T
         out = nets.edge.decoder(z0, step.condition.features[:rows], batch.lr[:rows]).float()
         pixels, scalars = _pixel_terms(self.pixels)(out, self._wanted(batch)[:rows], progress, draws.shift())
         if self.config.equivariance:
