@@ -1,4 +1,4 @@
-"""EPD, a perceptual distance that works offline: EfficientNet-Lite2's features (ours; DESIGN section 7), uncalibrated.
+"""EPD, a perceptual distance that works offline: EfficientNet-Lite2's features, uncalibrated.
 
 Another network than the one training may use (Lite0), and trained for another purpose; still of the same family, so that models
 trained on Lite0's features may look a little better here than to people. Lower is better; no unit.

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from edgesr.model.blocks import ResBlock, blocks
 from edgesr.presets import EncoderConfig
 
-LOG_S_MIN = -4.0  # log s stays in (LOG_S_MIN, 0): an unbounded one collapses to 0 or runs off (DESIGN section 2, traps)
+LOG_S_MIN = -4.0  # log s stays in (LOG_S_MIN, 0): an unbounded one collapses to 0 or runs off (docs/method.md, traps)
 LATENT_STRIDE_HR = 8  # HR px a latent position
 
 

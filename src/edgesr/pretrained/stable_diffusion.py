@@ -1,4 +1,4 @@
-"""Stable Diffusion's networks as starting points for training (DESIGN section 3): its autoencoder as the frozen E_H, and its UNet
+"""Stable Diffusion's networks as starting points for training: its autoencoder as the frozen E_H, and its UNet
 cut to the widths of `paper` (the cut is ours). Both are read with diffusers, an extra, from a folder or from the hub; the weights
 must be safetensors, in which no code can hide."""
 

@@ -60,7 +60,7 @@ class Draws:
         return self.processes.rows(drawn).to(like.device, like.dtype)
 
     def times(self, config: LossConfig, progress: float) -> Times:
-        """Uniform t, but for a growing share of the batch at T (DESIGN section 4); `progress` in [0, 1]."""
+        """Uniform t, but for a growing share of the batch at T (docs/method.md); `progress` in [0, 1]."""
         t = torch.rand(self.total, generator=self.generator)
         share = config.terminal_start + (config.terminal_end - config.terminal_start) * progress
         count = max(1, round(share * self.total))

@@ -87,7 +87,7 @@ class LossConfig:
     latent: float = 0.02  # mean squared error of v, or of z0_hat against the teacher's
     weighting: Literal["v", "z0"] = "v"  # of the former over t: as it is, or times sigma_t^2, the squared error of z0_hat
     target: Literal["teacher", "truth"] = "teacher"  # of the stage student-x4: scale distillation, or without (the ablation)
-    spread: float = 1e-4  # (s^2 - 1) / 2 - log s: keeps s alive; mu is left free (DESIGN section 2, traps)
+    spread: float = 1e-4  # (s^2 - 1) / 2 - log s: keeps s alive; mu is left free (docs/method.md, traps)
     guess: float = 0.1  # squared error of mu as a guess of z_h, in the stage autoencoder (ours)
     latent_noise: float = 0.1  # standard deviation of the noise on z_h while the autoencoder trains (ours)
     terminal_start: float = 0.75  # share of a batch at t = T at the first step; the rest has t uniform in [0, T]
@@ -102,7 +102,7 @@ class LogConfig:
     validate: int = 500  # figures and a sample grid of held-out photographs
     crops: int = 48  # of held-out photographs, that the figures are the means of
     checkpoint: int = 250
-    least_latent_db: float = 0.2  # a finished run whose latent path carries less has failed (DESIGN section 2, traps)
+    least_latent_db: float = 0.2  # a finished run whose latent path carries less has failed (docs/method.md, traps)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The stages: which networks move, and against what (DESIGN section 4; paper section 3). Each is a small class with the loss in
+"""The stages: which networks move, and against what (docs/method.md; paper section 3). Each is a small class with the loss in
 one method."""
 
 from __future__ import annotations
@@ -296,7 +296,7 @@ def _latent_loss(config: LossConfig, error: Tensor, step: _Step) -> Loss:
 
 
 def _condition_scalars(condition: Condition) -> Scalars:
-    """What tells a collapse (DESIGN section 2, traps)."""
+    """What tells a collapse (docs/method.md, traps)."""
     return {"mean s": condition.log_s.float().exp().mean(), "norm mu": condition.mu.float().square().mean().sqrt()}
 
 
