@@ -81,6 +81,7 @@ class Preset:
     unet: UNetConfig | StableDiffusionUNetConfig
     decoder: SkipDecoderConfig | PyramidDecoderConfig
     halo: int | None  # LR px around a pixel that can change it; None: unbounded (GroupNorm sees the whole tile)
+    unet_halo: int  # LR px of these that each further step of the diffusion adds; 0 where they are unbounded
     parameters: Cost  # count
     gflops: Cost  # 2 x multiply-accumulates / 1e9
     latent_channels: int = 16  # of z, as many as the HR encoder makes: ours 16, Stable Diffusion's 4, SD3's 16
@@ -88,6 +89,10 @@ class Preset:
     def with_latent_channels(self, channels: int) -> Preset:
         """Return this preset for the latents of another HR encoder; the costs stay those of the table."""
         return replace(self, latent_channels=channels)
+
+    def halo_of(self, steps: int) -> int | None:
+        """Return the LR px around a pixel that can change it in so many steps of the diffusion; None: all of its tile."""
+        return None if self.halo is None else self.halo + (steps - 1) * self.unet_halo
 
     @property
     def multiple(self) -> int:
@@ -108,6 +113,7 @@ PRESETS = {
             unet=UNetConfig(widths=(48, 128), blocks=1, middle_blocks=3),
             decoder=SkipDecoderConfig(width=64, blocks=1, lr_width=32, lr_blocks=2),
             halo=56,
+            unet_halo=32,
             parameters=Cost(encoder=89_936, unet=1_059_232, decoder=137_200),
             gflops=Cost(encoder=0.7345, unet=2.6047, decoder=2.4836),
         ),
@@ -117,6 +123,7 @@ PRESETS = {
             unet=UNetConfig(widths=(96, 256), blocks=2, middle_blocks=4),
             decoder=SkipDecoderConfig(width=128, blocks=2, lr_width=64, lr_blocks=2),
             halo=76,
+            unet_halo=48,
             parameters=Cost(encoder=345_728, unet=5_685_232, decoder=813_232),
             gflops=Cost(encoder=2.8280, unet=15.5275, decoder=11.0735),
         ),
@@ -126,6 +133,7 @@ PRESETS = {
             unet=StableDiffusionUNetConfig(widths=(160, 320, 640, 640), blocks=2),
             decoder=PyramidDecoderConfig(widths=(128, 64, 32), blocks=(2, 2, 1)),
             halo=None,
+            unet_halo=0,
             parameters=Cost(encoder=1_198_752, unet=148_156_176, decoder=969_100),
             gflops=Cost(encoder=9.8105, unet=104.9344, decoder=14.5464),
         ),

@@ -252,8 +252,8 @@ def test_a_full_disk_is_one_line_and_keeps_the_checkpoint_before(tmp_path):
 import resource, sys
 from pathlib import Path
 import torch
-from edgesr.errors import EdgesrError
-from edgesr.model import checkpoint
+from edgesr.errors import EdgesrError  # noqa: E402
+from edgesr.model import checkpoint  # noqa: E402
 folder = Path(sys.argv[1])
 checkpoint.save(folder, {"a": torch.zeros(10)}, {"step": 1})
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))

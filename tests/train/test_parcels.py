@@ -274,8 +274,8 @@ def test_trips_are_never_mixed_with_earlier_ones(packed, source):
 LIMITED = """
 import resource, sys
 from pathlib import Path
-from edgesr.errors import EdgesrError
-from edgesr.train.parcels import pack, unpack
+from edgesr.errors import EdgesrError  # noqa: E402
+from edgesr.train.parcels import pack, unpack  # noqa: E402
 resource.setrlimit(resource.RLIMIT_FSIZE, (9_000_000, 9_000_000))
 verb, target, *sources = sys.argv[1:]
 try:

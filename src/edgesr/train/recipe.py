@@ -59,12 +59,13 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """AdamW; learning rate: linear warm-up, constant, then half a cosine down to zero over the last `decay` of the steps."""
+    """AdamW; learning rate: linear warm-up, constant, then half a cosine down to zero over the last `decay` of the run."""
 
     steps: int = 10_000
+    schedule: Literal["steps", "time"] = "steps"  # what ends the run: `steps`, or the clock (`--minutes`) however many they are
     learning_rate: float = 5e-4
     warmup: int = 200  # steps
-    decay: float = 0.5  # share of the steps; 1 is plain cosine
+    decay: float = 0.5  # share of the run; 1 is plain cosine
     beta2: float = 0.99
     weight_decay: float = 0.0
     clip: float = 1.0  # greatest norm of the gradient

@@ -39,7 +39,8 @@ def train(
 ) -> dict[str, float]:
     """Run one stage; write checkpoints, log, scalars and sample grids to `out`; return the last figures on held-out pictures.
 
-    With `resume` it goes on from `out`'s checkpoint. `minutes` boxes the time: the run stops after it with a checkpoint.
+    With `resume` it goes on from `out`'s checkpoint. `minutes` boxes the time: the run stops after it with a checkpoint; with the
+    schedule "time" that is its end, and a resumed run has its share of the time done, and these minutes left.
     Raises UsageError for a wrong recipe, missing data, a checkpoint of another preset, or an `out` that holds a run already;
     DivergedError when the loss is not finite (the last good checkpoint stays); EdgesrError when the latent path of a finished run
     is dead.
@@ -48,6 +49,10 @@ def train(
         raise UsageError(f"--minutes {minutes:g}: give more than 0")
     deadline = math.inf if minutes is None else time.monotonic() + 60 * minutes
     recipe = load_recipe(recipe_path, overrides)
+    if recipe.optimizer.schedule == "time" and minutes is None:
+        raise UsageError(
+            "recipe: with optimizer.schedule = 'time' the run ends by the clock: say how long it is with --minutes"
+        )
     processes = join_processes(device)
     _keep_freed_memory()
     if checkpoint.exists(out / "checkpoint") and not resume:
@@ -68,13 +73,14 @@ def _run(
     with processes.main_first():
         training, held_out = _banks(recipe)
     loop = _begin(recipe, stage, where, processes, out / "checkpoint" if resume else None)
-    logger.info("%s: %d photographs, step %d of %d", _title(recipe, where), len(training), loop.step, recipe.optimizer.steps)
+    end = f"of {recipe.optimizer.steps}" if recipe.optimizer.schedule == "steps" else "by the clock"
+    logger.info("%s: %d photographs, step %d %s", _title(recipe, where), len(training), loop.step, end)
     on_gpu = where.type == "cuda"
     bank = training.to(where) if on_gpu else training
     batches = Batches(bank, recipe.data, recipe.seed, finer=stage.has_teacher, processes=processes, ahead=on_gpu)
     figures = loop.run(batches, _validation_batch(held_out, recipe, finer=stage.has_teacher), out, deadline)
     dead = processes.main and not figures["latent dB"] >= recipe.log.least_latent_db  # not a number fails as well
-    if loop.step >= recipe.optimizer.steps and dead:
+    if loop.finished and dead:
         raise EdgesrError(
             f"the latent path carries {figures['latent dB']:.2f} dB, less than {recipe.log.least_latent_db:g}: "
             "this stage has failed (what trained is kept in its checkpoint)"

@@ -18,9 +18,10 @@ from edgesr import images
 from edgesr.errors import UsageError
 from edgesr.images import Picture
 from edgesr.images.bands import Bands
-from edgesr.presets import LATENT_STRIDE, PRESETS, SCALE, difference_path, get_preset, weights_path
+from edgesr.presets import LATENT_STRIDE, PRESETS, SCALE, Preset, difference_path, get_preset, weights_path
 from edgesr.upscaling import forms
 from edgesr.upscaling.engines import load_engine
+from edgesr.upscaling.fit import fit
 from edgesr.upscaling.noise import noise_field
 from edgesr.upscaling.planes import beside, fill_transparent, hold_within_neighbours, resize, to_grey
 from edgesr.upscaling.tiling import Plan, Span, assemble, crop, plan_blended, plan_exact
@@ -43,10 +44,11 @@ class Upscaler:
     `tile` is the side in LR px of the part a tile contributes, or "auto"; it changes memory and speed, never the result. "paper" is the
     paper's plan, tiles of 128 px that overlap by 32 and fade into each other: what a device with a fixed tile computes.
     `threads` None uses every core. `seed` names the noise field: the same seed gives the same bytes. `weights` is an ONNX file of this
-    model, of your own training or by `edgesr export`, in place of the released one.
+    model, of your own training or by `edgesr export`, in place of the released one; or the checkpoint folder of a training, for the
+    engine torch. Such a folder can also be run in several `steps` of the diffusion (DDIM).
 
-    Raises UsageError for an unknown model, one without weights, a wrong fidelity, an unknown or missing engine, or a
-    wrong tile; EdgesrError for damaged weights.
+    Raises UsageError for an unknown model, one without weights, weights of another model, a wrong fidelity, an unknown or missing
+    engine, a wrong tile, or steps that the weights cannot take; EdgesrError for damaged weights.
     """
 
     def __init__(
@@ -59,19 +61,35 @@ class Upscaler:
         threads: int | None = None,
         seed: int = 0,
         weights: str | Path | None = None,
+        steps: int = 1,
     ) -> None:
         self.preset = get_preset(model)
         self.model = model
         self.fidelity = _checked_fidelity(fidelity)
         self._blended = tile == PAPER
         self._tile = None if tile == PAPER else _checked_tile(tile)
-        self._seed = seed
+        self._seed, self.steps = seed, steps
         if weights is None:
             with resources.as_file(_released(model)) as path:
-                self._engine = load_engine(engine, self._form(path), threads)
+                self._engine = load_engine(engine, self._form(path), threads, steps)
         else:
-            self._engine = load_engine(engine, _own(weights, self.fidelity), threads)
+            self._engine = load_engine(engine, _own(weights, self.fidelity), threads, steps)
         self.engine = self._engine.description
+        self._side = self._fit(weights or weights_path(model).name)
+
+    def _fit(self, name: str | Path) -> int:
+        """Take from the weights what they fix; return the least side of a window, LR px: 1, or that of the one tile they take."""
+        channels, tile = fit(self.preset, self._engine.contents, name)
+        self.preset = self.preset.with_latent_channels(channels)
+        if tile is None:
+            return 1
+        if tile != (BLENDED_TILE, BLENDED_TILE):
+            raise UsageError(f"{name}: takes tiles of {tile[0]}x{tile[1]} px alone; export it with {_useful_size(self.preset)}")
+        if self.preset.halo is not None and not self._blended:
+            raise UsageError(
+                f"{name}: takes tiles of {tile[0]}x{tile[1]} px alone; use --tile paper, or export it with --size dynamic"
+            )
+        return BLENDED_TILE
 
     def _form(self, path: Path) -> Path | bytes:
         """The ONNX file at `path` as it is, or its bytes with the weights moved towards the fidelity form."""
@@ -166,12 +184,12 @@ class Upscaler:
         return sums.map(lambda rows: _from_network(rows, dtype), dtype=dtype)
 
     def _padded(self, pixels: Pixels) -> tuple[int, int]:
-        """Height and width as the network takes them: multiples of the model's."""
-        multiple = self.preset.multiple
-        return -(-pixels.shape[0] // multiple) * multiple, -(-pixels.shape[1] // multiple) * multiple
+        """Height and width as the network takes them: multiples of the model's, and no less than the one tile of some weights."""
+        height, width = (max(-(-side // self.preset.multiple) * self.preset.multiple, self._side) for side in pixels.shape[:2])
+        return height, width
 
     def _plan(self, height: int, width: int) -> Plan:
-        halo, multiple = self.preset.halo, self.preset.multiple
+        halo, multiple = self.preset.halo_of(self.steps), self.preset.multiple
         if self._blended or halo is None:
             return plan_blended(height, width, tile=BLENDED_TILE, overlap=BLENDED_OVERLAP, multiple=multiple)
         limits = {"window_pixels": WINDOW_PIXELS, "band_pixels": BAND_PIXELS}
@@ -229,9 +247,13 @@ def _released(model: str) -> resources.abc.Traversable:
 def _own(weights: str | Path, fidelity: float) -> Path:
     if fidelity:
         raise UsageError(f"fidelity {fidelity:g}: a file of weights has one form; leave fidelity out")
-    if not (path := Path(weights)).is_file():
+    if not (path := Path(weights)).exists():
         raise UsageError(f"{weights}: no such file of weights")
     return path
+
+
+def _useful_size(preset: Preset) -> str:
+    return f"--size {BLENDED_TILE}x{BLENDED_TILE}" if preset.halo is None else "--size dynamic"
 
 
 def _checked_fidelity(fidelity: float) -> float:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib import import_module, metadata
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,17 +19,26 @@ from edgesr.errors import EdgesrError, UsageError
 Array = NDArray[np.float32]
 
 
+class Contents(NamedTuple):
+    """What a file of weights says of itself."""
+
+    inputs: dict[str, tuple[int | None, ...]]  # name: shape, None for a side that may be any
+    metadata: dict[str, str]  # of edgesr's own exports: preset, latent_channels, halo...; other files may have none
+
+
 class Engine(Protocol):
     """A loaded network."""
 
     description: str  # what is really in use, for people
+    contents: Contents  # of the file that it was loaded from
 
     def __call__(self, lr: Array, eps: Array) -> Array:
         """Map lr (1, 3, h, w) in [0, 1] and eps (1, C, h/2, w/2) to hr (1, 3, 4h, 4w) in [0, 1]; may raise MemoryError."""
         ...
 
 
-Load = Callable[[Path | bytes, int, bool], Engine]  # model, threads, whether parts of it may fall back to the CPU
+# Of the model, threads, whether parts of it may fall back to the CPU, and, where it takes checkpoints, steps of the diffusion.
+Load = Callable[..., Engine]
 
 
 @dataclass(frozen=True)
@@ -40,6 +49,7 @@ class Kind:
     packages: tuple[str, ...]  # any of which brings it, by what pip calls them
     install: str = ""  # what pip is to install, if that is not the first of them
     provider: str | None = None  # of onnxruntime
+    checkpoints: bool = False  # whether it also takes the checkpoint folder of a training, whose network knows the time
 
 
 class OnnxRuntime:
@@ -69,6 +79,8 @@ class OnnxRuntime:
             if not on_cpu:
                 raise _refused(provider, error) from None
             raise damaged(model, error) from None
+        shapes = {node.name: tuple(map(_fixed, node.shape)) for node in self._session.get_inputs()}
+        self.contents = Contents(shapes, dict(self._session.get_modelmeta().custom_metadata_map))
         used = self._session.get_providers()[0]
         if used != provider and not fallback:  # a device that cannot be opened is dropped with no more than a warning
             raise _refused(provider, RuntimeError(f"onnxruntime took {used} instead"))
@@ -97,6 +109,11 @@ class OpenVino:
         except RuntimeError as error:
             raise damaged(model, error) from None
         self._request = compiled.create_infer_request()
+        shapes = {
+            node.any_name: tuple(None if side.is_dynamic else side.get_length() for side in node.partial_shape)
+            for node in source.inputs
+        }
+        self.contents = Contents(shapes, _metadata(source))
         self.description = f"openvino (CPU, {count(threads)})"
 
     def __call__(self, lr: Array, eps: Array) -> Array:
@@ -104,8 +121,21 @@ class OpenVino:
         return self._request.infer({"lr": lr, "eps": eps})["hr"]
 
 
-def _torch(model: Path | bytes, threads: int, fallback: bool) -> Engine:
-    engine: Engine = import_module("edgesr.upscaling.engines.torch").Torch(model, threads, fallback)
+def _fixed(side: object) -> int | None:
+    """A side of a shape in an ONNX file; those that may be any have a name, or nothing."""
+    return side if isinstance(side, int) else None
+
+
+def _metadata(model: Any) -> dict[str, str]:
+    """An OpenVINO model's metadata, where it keeps those of an ONNX file."""
+    try:
+        return {key: value.astype(str) for key, value in model.rt_info["framework"].items()}
+    except (KeyError, AttributeError, TypeError, RuntimeError):
+        return {}
+
+
+def _torch(model: Path | bytes, threads: int, fallback: bool, steps: int) -> Engine:
+    engine: Engine = import_module("edgesr.upscaling.engines.torch").Torch(model, threads, fallback, steps)
     return engine
 
 
@@ -116,7 +146,7 @@ def _on(provider: str, *packages: str) -> Kind:
 ENGINES = {
     "onnxruntime": _on("CPUExecutionProvider", "onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-qnn"),
     "openvino": Kind(OpenVino, ("openvino",), "'edgesr[openvino]'"),
-    "torch": Kind(_torch, ("torch", "onnx"), "'edgesr[export]'"),  # ONNX files are read by the package onnx
+    "torch": Kind(_torch, ("torch", "onnx"), "'edgesr[export]'", checkpoints=True),  # ONNX files are read by the package onnx
     "cuda": _on("CUDAExecutionProvider", "onnxruntime-gpu"),
     "coreml": _on("CoreMLExecutionProvider", "onnxruntime"),
     "directml": _on("DmlExecutionProvider", "onnxruntime-directml"),
@@ -126,20 +156,41 @@ FALLBACK = "+cpu"  # after an engine's name: parts that its device does not take
 CHOICE = "engine.json"  # in the cache folder: what `edgesr bench --engine all --choose` found fastest here
 
 
-def load_engine(name: str, model: Path | bytes, threads: int | None) -> Engine:
+def load_engine(name: str, model: Path | bytes, threads: int | None, steps: int = 1) -> Engine:
     """Load `model`, an ONNX file or the bytes of one, into the engine called `name` on so many threads (None: every core).
+
+    `model` may also be the checkpoint folder of a training, for the engine torch, which "auto" then is. It alone can take more than
+    one of the diffusion's `steps` (DDIM): an ONNX file has the time of its one step folded into its weights.
 
     "auto" is what was measured to be fastest on this machine (`choose`), if it is still installed, else onnxruntime on the CPU. An engine
     on another device raises rather than computing on the CPU, unless its name ends in "+cpu". Raises UsageError for an unknown engine,
     one that is not installed or whose device is not there, or a wrong thread count; EdgesrError for a damaged model.
     """
-    kind, fallback = _kind(name)
+    checkpoint = model if isinstance(model, Path) and model.is_dir() else None
+    kind, fallback = _kind("torch" if checkpoint and name == "auto" else name)
+    if checkpoint is None:
+        _check_one_step(steps, model)
+    elif not ENGINES[kind].checkpoints:
+        raise UsageError(
+            f"{checkpoint}: is a checkpoint folder, for the engine 'torch' alone: add --engine torch, or export it"
+        )
+    if not (isinstance(steps, int) and steps >= 1):
+        raise UsageError(f"--steps {steps}: give a whole number of at least 1")
     if threads is not None and not (isinstance(threads, int) and threads >= 1):
         raise UsageError(f"--threads {threads}: give a whole number of at least 1")
     try:
-        return ENGINES[kind].load(model, threads or available_cores(), fallback)
+        options = {"steps": steps} if ENGINES[kind].checkpoints else {}
+        return ENGINES[kind].load(model, threads or available_cores(), fallback, **options)
     except ImportError:
         raise UsageError(f"the engine '{kind}' is not installed: pip install {_install(kind)}") from None
+
+
+def _check_one_step(steps: int, model: Path | bytes) -> None:
+    if isinstance(steps, int) and steps > 1:
+        name = "a model's bytes" if isinstance(model, bytes) else str(model)
+        raise UsageError(
+            f"--steps {steps}: {name}: is made for one step; more need a checkpoint folder of `edgesr train` as --weights (engine torch)"
+        )
 
 
 def version(name: str) -> str:
