@@ -98,6 +98,38 @@ def test_it_describes_itself_for_people_and_programs(api) -> None:
     assert "tiny" in [model["name"] for model in api.get("/v1/models").json()]
 
 
+def test_pages_of_other_sites_neither_make_it_work_nor_read_its_answers(api, small) -> None:
+    """The first asks under its own name, which leads here (DNS rebinding); the second sends a picture from its own address."""
+    port, picture = urlsplit(str(api.base_url)).port, as_file(small)
+    for host in (f"evil.example:{port}", "evil.example", "127.0.0.1.evil.example", "localhost.evil.example", "", "[::1", "1"):
+        for path in ("/", "/health", "/v1/models", "/docs"):
+            assert refusal(api.get(path, headers={"Host": host}), 403) == "foreign_host"
+        assert refusal(api.post("/v1/upscale", content=picture, headers={"Host": host}), 403) == "foreign_host"
+    for origin in ("http://evil.example", "null", f"http://127.0.0.1:{port + 1}", f"http://localhost:{port}", "file://"):
+        headers = {"Origin": origin, "Content-Type": "text/plain"}
+        assert refusal(api.post("/v1/upscale", content=picture, headers=headers), 403) == "foreign_origin"
+        assert refusal(api.get("/health", headers={"Origin": origin}), 403) == "foreign_origin"
+    assert api.post("/v1/upscale", content=picture, headers={"Origin": f"http://127.0.0.1:{port}"}).status_code == 200
+    for host in (
+        f"localhost:{port}",
+        f"LOCALHOST:{port}",
+        "127.0.0.1",
+        f"[::1]:{port}",
+        "192.168.1.2:80",
+    ):  # no name leads to those
+        assert api.get("/health", headers={"Host": host, "Origin": f"http://{host.lower()}"}).status_code == 200
+
+
+def test_other_names_are_answered_when_asked() -> None:
+    with serving("--allow-host", "pictures.example", "--allow-host", "Other.example") as (address, _):
+        for host in ("pictures.example", "pictures.example:8080", "other.example"):
+            headers = {"Host": host, "Origin": f"https://{host}"}
+            assert httpx.get(f"{address}/health", headers=headers).status_code == 200
+        assert refusal(httpx.get(f"{address}/health", headers={"Host": "evil.example"}), 403) == "foreign_host"
+        forwarded = {"Origin": "https://pictures.example"}  # a proxy that puts its own target into Host
+        assert httpx.get(f"{address}/health", headers=forwarded).status_code == 200
+
+
 def test_a_full_queue_sends_away_and_serves_those_it_took(api) -> None:
     large = as_file(photograph(140, 140))
     with concurrent.futures.ThreadPoolExecutor(12) as pool:
@@ -112,7 +144,7 @@ def test_a_full_queue_sends_away_and_serves_those_it_took(api) -> None:
 
 def test_slow_clients_do_not_stop_others(api, small) -> None:
     address = urlsplit(str(api.base_url))
-    head = b"POST /v1/upscale HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
+    head = b"POST /v1/upscale HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n"
     slow = [socket.create_connection((address.hostname, address.port)) for _ in range(20)]
     try:
         for connection in slow:

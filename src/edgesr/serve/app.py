@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from enum import Enum
 from typing import Annotated, Any
@@ -25,6 +25,7 @@ from edgesr import __version__
 from edgesr.images import formats
 from edgesr.presets import list_models
 from edgesr.serve.description import page_of
+from edgesr.serve.guard import OwnRequestsOnly
 from edgesr.serve.limits import Limits, Refusal
 from edgesr.serve.pages import SECURITY_HEADERS, Pages
 from edgesr.serve.work import Options, Work
@@ -43,6 +44,7 @@ _WRITABLE = [name for name in formats.EXTENSIONS if formats.missing_extra(name) 
 Format = Enum("Format", {name: name.lower() for name in _WRITABLE}, type=str)  # type: ignore[misc]
 _REFUSALS = {
     401: "the token is missing or wrong",
+    403: "the request names another host, or comes from a page of another site",
     408: "the picture did not arrive in time",
     413: "the file, the picture or its result is too large",
     415: "not a picture in a format that is read",
@@ -53,8 +55,19 @@ _REFUSALS = {
 _RETRY_AFTER = "5"  # seconds
 
 
-def make_app(limits: Limits, *, model: str = "tiny", threads: int | None = None, token: str | None = None) -> FastAPI:
-    """Return the application; `token`, if given, has to come as `Authorization: Bearer` with every picture."""
+def make_app(
+    limits: Limits,
+    *,
+    model: str = "tiny",
+    threads: int | None = None,
+    token: str | None = None,
+    host: str = "localhost",
+    names: Collection[str] = (),
+) -> FastAPI:
+    """Return the application; `token`, if given, has to come as `Authorization: Bearer` with every picture.
+
+    It answers requests for an address, for localhost, `host` and `names`, and none that pages of other sites send.
+    """
     work = Work(limits, model, threads)
 
     @asynccontextmanager
@@ -73,6 +86,7 @@ def make_app(limits: Limits, *, model: str = "tiny", threads: int | None = None,
     app.state.stopping = False
     app.state.work = work
     _answer_in_json(app)
+    app.add_middleware(OwnRequestsOnly, host=host, names=names)
     app.add_middleware(_Secured)
     _add_api(app, work, limits, token)
     _add_page(app)
