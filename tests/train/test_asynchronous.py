@@ -52,7 +52,7 @@ def test_a_step_asks_the_device_for_nothing_and_mixes_no_devices(meta, stage):
     made = stages.stage_class(stage)(recipe, META)
     nets = Networks(get_preset("tiny"), 0, with_teacher=made.has_teacher)
     training = loop.Loop(recipe, made, nets.to(META, memory_format=torch.channels_last))
-    batch = Batch(*(torch.empty(4, 3, side, side, device=META) for side in (64, 16, 32)))
+    batch = Batch(*(torch.empty(4, 3, side, side, device=META) for side in (64, 16, 32, 0)))
     for _ in range(2):
         figures = training.update(batch)
         training.step += 1
@@ -108,7 +108,7 @@ def test_the_update_of_such_a_step_is_left_out_and_the_next_is_not(queued, tmp_p
     recipe = Recipe("autoencoder", data=DataConfig(batch=2), optimizer=OptimizerConfig(steps=100, warmup=1))
     training = loop.Loop(recipe, Spoilt(recipe, torch.device("cpu")), Networks(get_preset("tiny"), 0))
     generator = torch.Generator().manual_seed(0)
-    batch = Batch(*(torch.rand(2, 3, side, side, generator=generator) for side in (64, 16, 32)))
+    batch = Batch(*(torch.rand(2, 3, side, side, generator=generator) for side in (64, 16, 32, 0)))
 
     def weights():
         moments = [state["exp_avg"] for state in training.optimizer.state.values()]
