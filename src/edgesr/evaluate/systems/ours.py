@@ -40,7 +40,8 @@ class Ours:
             fidelity = float(match[3] or 0)
         except ValueError:
             raise UsageError(
-                f"system 'edgesr:{text}': write edgesr:PRESET[@ENGINE][:fidelity=F], as in edgesr:tiny@openvino:fidelity=1"
+                f"system 'edgesr:{text}': write edgesr:PRESET[@ENGINE][:fidelity=F] or edgesr:PRESET[@ENGINE]:weights=FILE, as in "
+                "edgesr:tiny@openvino:fidelity=1"
             ) from None
         return cls(get_preset(match[1]).name, match[2] or "onnxruntime", fidelity, match[4])
 
