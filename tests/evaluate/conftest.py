@@ -133,7 +133,9 @@ def _summarise(made: dict, suite: str, systems) -> None:
         return {name: image["systems"][system]["metrics"][metric] for name, image in images.items()}
 
     scores = {metric: {system: of(system, metric) for system in systems} for metric in found}
-    made["win_rates"][suite] = {name: win_rates(scores[name], lambda value, name=name: merit(value, METRICS[name])) for name in found}
+    made["win_rates"][suite] = {
+        name: win_rates(scores[name], lambda value, name=name: merit(value, METRICS[name])) for name in found
+    }
     made["suites"][suite] = {
         system: {
             **{name: float(np.mean(list(scores[name][system].values()))) for name in found},

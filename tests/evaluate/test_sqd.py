@@ -190,9 +190,7 @@ def reason(folder: Path | None) -> str:
 
 
 def test_missing_weights_are_named_in_one_line(tmp_path, monkeypatch):
-    assert reason(tmp_path).endswith(
-        "does not hold its weights, squeezenet1_1-b8a52dc0.pth or squeezenet1_1_features.npz"
-    )
+    assert reason(tmp_path).endswith("does not hold its weights, squeezenet1_1-b8a52dc0.pth or squeezenet1_1_features.npz")
 
     def no_network(*_, **__):
         raise URLError("no network")

@@ -88,7 +88,9 @@ def _stages(tensors: Mapping[str, Tensor], key: Callable[[str], str], file: str)
 
 def _from_torchvision(weights: Path | None) -> FeatureDistance:
     with fetched_from(weights, SQUEEZENET):
-        tensors = torch.hub.load_state_dict_from_url(URL, map_location="cpu", progress=False, check_hash=True, weights_only=True)
+        tensors = torch.hub.load_state_dict_from_url(
+            URL, map_location="cpu", progress=False, check_hash=True, weights_only=True
+        )
     return FeatureDistance(_stages(tensors, _torchvision_key, SQUEEZENET))
 
 
