@@ -152,7 +152,7 @@ def test_a_suite_without_reference_has_no_score_that_needs_one(pair, tmp_path):
     assert (set(scores), reasons) == ({"colour_shift"}, {})
 
 
-def test_weights_are_found_by_name_and_known_by_their_checksum(tmp_path):
+def test_weights_are_found_by_name_and_known_by_their_checksum(tmp_path, capsys):
     torch_hub = pytest.importorskip("torch.hub")
     content = b"some weights"
     good = f"net-{hashlib.sha256(content).hexdigest()[:8]}.pth"
@@ -161,6 +161,8 @@ def test_weights_are_found_by_name_and_known_by_their_checksum(tmp_path):
     before = torch_hub.get_dir()
     with weights.fetched_from(tmp_path, good):
         assert Path(torch_hub.get_dir(), "checkpoints", good).read_bytes() == content
+        print("Downloading")
+    assert capsys.readouterr() == ("", "Downloading\n")
     assert torch_hub.get_dir() == before
     with pytest.raises(Unavailable, match=f"{weights.ALEXNET}: its SHA-256 starts with .* not 7be5be79"):
         weights.find(tmp_path, weights.ALEXNET)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,7 +35,8 @@ def find(weights: Path, name: str) -> Path:
 def fetched_from(weights: Path | None, name: str) -> Iterator[None]:
     """Have what is built inside take the file `name` from the folder `weights`, where torch.hub would fetch it.
 
-    Without a folder torch.hub takes it from its cache or from the network. Whatever fails inside becomes Unavailable.
+    Without a folder torch.hub takes it from its cache or from the network. Whatever fails inside becomes Unavailable. What is
+    printed inside goes to standard error: torch.hub tells of downloads on standard output, where the tables belong.
     """
     hub = need("torch.hub", "evaluate")
     before = hub.get_dir()
@@ -45,7 +47,8 @@ def fetched_from(weights: Path | None, name: str) -> Iterator[None]:
             _link(find(weights, name), checkpoints / name)
             hub.set_dir(folder)
         try:
-            yield
+            with contextlib.redirect_stdout(sys.stderr):
+                yield
         except Exception as error:  # no network, a damaged file, a library that does not fit
             raise Unavailable(
                 f"its weights, {name}, cannot be loaded ({brief(error)}); a folder with them: --weights DIR"

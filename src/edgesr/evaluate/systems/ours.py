@@ -39,7 +39,8 @@ class Ours:
             fidelity = float(match[3] or 0)
         except ValueError:
             raise UsageError(
-                f"system 'edgesr:{text}': write edgesr:PRESET[@ENGINE][:fidelity=F], as in edgesr:tiny@openvino:fidelity=1"
+                f"system 'edgesr:{text}': write edgesr:PRESET[@ENGINE][:fidelity=F] or edgesr:PRESET[@ENGINE]:weights=FILE, as in "
+                "edgesr:tiny@openvino:fidelity=1"
             ) from None
         engine = "torch" if match[4] and Path(match[4]).is_dir() else "onnxruntime"
         return cls(get_preset(match[1]).name, match[2] or engine, fidelity, match[4], int(match[5] or 1))
