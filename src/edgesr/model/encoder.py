@@ -71,6 +71,11 @@ class HREncoder(nn.Module):
         z = self.head(self.trunk(F.relu(self.stem(x))))
         return (z - self.mean[:, None, None]) / self.std[:, None, None]
 
+    @property
+    def latent_channels(self) -> int:
+        """C."""
+        return self.head.out_channels
+
     @torch.no_grad()
     def track_statistics(self, z: Tensor, momentum: float) -> None:
         """Move the running mean and standard deviation towards those of normalised latents z (B, C, h, w)."""

@@ -102,6 +102,7 @@ class Loop:
                     "samples a second": rate,
                     "share of the peak": share,
                     "learning rate": self._rate(),
+                    "seconds": self.seconds,
                 }
                 if self.device.type == "cuda":
                     speed["memory GB"] = torch.cuda.max_memory_allocated(self.device) / 1e9

@@ -31,9 +31,7 @@ class ModelConfig(Variant):
     """The network beside its preset: the ablations' switches, and where networks of others come from."""
 
     lr_encoder: Literal["joint", "frozen"] = "joint"  # whether E_L trains with the UNet, or stays as stage 0 left it
-    hr_encoder: str = (
-        ""  # "": ours; else Stable Diffusion's autoencoder, a folder or a hub id, frozen: its channels are the latent's
-    )
+    hr_encoder: str = ""  # "": ours; else frozen: a checkpoint's, or Stable Diffusion's autoencoder, a folder or a hub id
     unet: str = ""  # Stable Diffusion's UNet to start `paper`'s from, by the first channels of each layer; "": random
 
     @property
@@ -58,6 +56,9 @@ class Networks(nn.Module):
             torch.manual_seed(seed)
             self.edge = EdgeSR(preset, config.variant)
             torch.manual_seed(seed)
+            self.owns_hr_encoder = (
+                foreign is None
+            )  # one of others is loaded again from its source, and never written to a checkpoint
             self.hr_encoder = HREncoder(preset.latent_channels) if foreign is None else foreign
             self.teacher = LatentDiffusion(preset, config.variant, TEACHER_SCALE) if with_teacher else None
         self.hr_encoder_sha256 = "" if foreign is None else _digest(foreign)  # its start; "" where it is ours
@@ -71,11 +72,6 @@ class Networks(nn.Module):
         if not isinstance(started.unet, StableDiffusionUNet):
             raise UsageError("recipe: the field 'model.unet' is for presets with Stable Diffusion's UNet, like 'paper'")
         start_from_unet(started.unet, source)
-
-    @property
-    def owns_hr_encoder(self) -> bool:
-        """Whether E_H is ours: one of others is loaded again from its source, and never written to a checkpoint."""
-        return isinstance(self.hr_encoder, HREncoder)
 
     def kept(self) -> dict[str, Tensor]:
         """The tensors that a checkpoint keeps, by name."""
@@ -103,10 +99,22 @@ class Networks(nn.Module):
         return copy.deepcopy(self, {id(m): m for m in still}).requires_grad_(False)
 
 
-def _foreign_encoder(source: str) -> DiffusersEncoder:
+def _foreign_encoder(source: str) -> DiffusersEncoder | HREncoder:
+    if (Path(source) / "state.json").is_file():
+        return _encoder_of(Path(source))
     from edgesr.pretrained.stable_diffusion import load_hr_encoder  # noqa: PLC0415 -- an extra
 
     return load_hr_encoder(source)
+
+
+def _encoder_of(folder: Path) -> HREncoder:
+    """E_H of one of our checkpoints, of whatever preset: all have the same, so that the latent space of one serves the others."""
+    own = checkpoint.part(checkpoint.averaged(checkpoint.load(folder)[0]), "hr_encoder.")
+    if not own:
+        raise UsageError(f"{folder}: holds no HR encoder; name the one that it was trained with in model.hr_encoder")
+    encoder = HREncoder(len(own["mean"]))
+    checkpoint.load_into(encoder, own, "", folder)
+    return encoder.eval().requires_grad_(False)
 
 
 def _digest(module: nn.Module) -> str:

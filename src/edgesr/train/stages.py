@@ -98,7 +98,7 @@ class Autoencoder(Stage):
     def loss(self, nets: Networks, batch: Batch, progress: float, draws: Draws) -> Loss:
         """Pixel terms of D(z_h + noise, lr), and the squared error of mu as a guess of z_h."""
         z_h = nets.hr_encoder(batch.hr)
-        if isinstance(nets.hr_encoder, HREncoder):
+        if nets.owns_hr_encoder and isinstance(nets.hr_encoder, HREncoder):
             nets.hr_encoder.track_statistics(draws.gather(z_h.detach().float()), momentum=0.02)
         z = z_h + self.config.latent_noise * draws.normal(z_h)
         mu, _, features = nets.edge.encoder(batch.lr)
