@@ -17,7 +17,7 @@ from edgesr.data.bank import CropConfig
 from edgesr.data.degradation import DegradationConfig
 from edgesr.data.rendered import RenderedConfig
 from edgesr.errors import UsageError
-from edgesr.train.discriminator import AdversarialConfig
+from edgesr.train.adversary import AdversarialConfig
 from edgesr.train.networks import ModelConfig
 
 if sys.version_info >= (3, 11):

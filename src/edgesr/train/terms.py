@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from edgesr.train.discriminator import Adversary
+from edgesr.train.adversary import Adversary
 from edgesr.train.losses import perceptual_distance
 from edgesr.train.recipe import LossConfig
 

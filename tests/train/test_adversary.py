@@ -13,13 +13,8 @@ from skimage import data  # noqa: E402
 from torch import nn  # noqa: E402
 
 from edgesr.errors import DivergedError, UsageError  # noqa: E402
-from edgesr.train.discriminator import (  # noqa: E402
-    AdversarialConfig,
-    Adversary,
-    Discriminator,
-    adversarial_losses,
-    r1_penalty,
-)
+from edgesr.train.adversary import AdversarialConfig, Adversary, adversarial_losses, r1_penalty  # noqa: E402
+from edgesr.train.discriminator import Discriminator  # noqa: E402
 from edgesr.train.processes import Processes  # noqa: E402
 
 CPU = torch.device("cpu")
