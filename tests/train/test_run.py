@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 from photographs import make_folder, write_recipe  # noqa: E402
 
 from edgesr import cli  # noqa: E402
-from edgesr.errors import EdgesrError, UsageError  # noqa: E402
+from edgesr.errors import DivergedError, EdgesrError, UsageError  # noqa: E402
 from edgesr.presets import get_preset  # noqa: E402
 from edgesr.train import checkpoint, loop, run, stages  # noqa: E402
 from edgesr.train.loop import learning_rate  # noqa: E402
@@ -27,8 +27,15 @@ TRAINED = {
     "decoder": ("edge.decoder.",),
     "end-to-end": ("edge.",),
 }
-# The adversary of the stage decoder acts on the second half of its six steps.
-MORE = {"decoder": "[loss.adversarial]\nweight = 0.05\nstart = 0.5\nwidth = 8\n"}
+# The adversary of the stage decoder acts on the second half of its six steps; that of the last stage on all.
+MORE = {
+    "decoder": "[loss.adversarial]\nweight = 0.05\nstart = 0.5\nwidth = 8\n",
+    "end-to-end": "[loss.adversarial]\nweight = 0.05\nstart = 0.0\nramp = 0.5\nwidth = 8\nnetwork = 'highpass-patch'\n"
+    "kind = 'relativistic'\nupdate_every = 2\n",
+}
+
+
+FINE = {"latent dB": 0.0, "colour shift": 0.0, "lattice": 0.0}  # figures of a validation
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +170,7 @@ def test_pictures_that_cannot_be_read_are_named_in_the_log_as_well(tmp_path, cap
 
 def test_the_time_of_a_validation_is_no_steps(folder, tmp_path, monkeypatch):
     """The line after one says how fast the training is, not how slow the validation was."""
-    monkeypatch.setattr(loop.Loop, "validate", lambda self, batch, journal: time.sleep(2) or {"latent dB": 0.0})
+    monkeypatch.setattr(loop.Loop, "validate", lambda self, batch, journal: time.sleep(2) or FINE)
     settings = ["optimizer.steps=4", "log.validate=2", "log.every=1", "log.checkpoint=1"]
     began = time.monotonic()
     run.train(write_recipe(folder, "autoencoder"), tmp_path, overrides=settings)
@@ -284,6 +291,46 @@ def test_a_gradient_that_is_not_finite_is_not_applied(finished, tmp_path, monkey
     with pytest.raises(EdgesrError, match="gradient nan"):
         run.train(recipe, tmp_path, resume=True, overrides=["log.checkpoint=1"])
     assert bytes_of(tmp_path / "checkpoint") == before
+
+
+def test_resuming_with_another_discriminator_is_refused(finished, tmp_path):
+    recipe, out = finished["end-to-end"]
+    checkpoint.save(tmp_path / "checkpoint", *checkpoint.load(out / "checkpoint"))
+    with pytest.raises(UsageError, match=r"adversary 'highpass-patch', and the recipe 'unet'"):
+        run.train(recipe, tmp_path, resume=True, overrides=["loss.adversarial.network=unet"])
+    run.train(recipe, tmp_path, resume=True, overrides=["loss.adversarial.weight=0"])  # and one without goes on without
+
+
+def test_the_generator_s_term_grows_with_the_ramp(folder, tmp_path):
+    """At its first step the adversary weighs nothing: the run is the one without."""
+    losses = []
+    for weight in (0.0, 0.5):
+        settings = [
+            f"loss.adversarial.weight={weight}",
+            "loss.adversarial.start=0",
+            "loss.adversarial.ramp=1",
+            "log.validate=10",
+        ]
+        run.train(write_recipe(folder, "autoencoder"), tmp_path / str(weight), overrides=settings)
+        losses.append([json.loads(line) for line in (tmp_path / str(weight) / "scalars.jsonl").read_text().splitlines()])
+    without, with_it = losses
+    assert with_it[0]["loss"] == without[0]["loss"]
+    assert all(a["loss"] != b["loss"] for a, b in zip(without[1:6], with_it[1:6], strict=True))
+    assert 0 <= with_it[0]["D accuracy"] <= 1
+
+
+def test_a_run_that_drifts_stops_and_keeps_the_checkpoint_before(folder, tmp_path, monkeypatch):
+    """Its held-out pictures are too bright by 20 levels at the first validation; there was a checkpoint at every step before."""
+    decode = stages.Stage.decode
+    monkeypatch.setattr(stages.Stage, "decode", lambda self, nets, batch, z0: decode(self, nets, batch, z0) + 20 / 255)
+    recipe = write_recipe(folder, "autoencoder")
+    with pytest.raises(DivergedError, match=r"step 4: colours .*log\.greatest_colour_shift = 9") as caught:
+        run.train(recipe, tmp_path, overrides=["log.checkpoint=1", "log.greatest_colour_shift=9", "log.greatest_lattice=inf"])
+    assert "\n" not in str(caught.value)
+    assert checkpoint.load(tmp_path / "checkpoint")[1]["step"] == 3
+    assert "held out" in (tmp_path / "log.txt").read_text()
+    run.train(recipe, tmp_path, resume=True, overrides=["log.greatest_colour_shift=inf", "log.greatest_lattice=inf"])
+    assert checkpoint.load(tmp_path / "checkpoint")[1]["step"] == 6
 
 
 @pytest.mark.parametrize("weight", [0.0, float("nan")])

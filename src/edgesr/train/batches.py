@@ -68,9 +68,9 @@ class Draws:
         terminal = int(self.processes.rows(torch.arange(self.total) < count).sum())
         return Times(self.processes.rows(t), terminal, terminal * self.processes.world / count)
 
-    def shift(self) -> tuple[int, int]:
-        """Rows and columns, each below 8, by which a step's features are shifted."""
-        down, right = torch.randint(8, (2,), generator=self.generator).tolist()
+    def shift(self, below: int) -> tuple[int, int]:
+        """Rows and columns, each less than `below`, by which a step's pictures are shifted."""
+        down, right = torch.randint(below, (2,), generator=self.generator).tolist()
         return down, right
 
     def move(self, unit: int) -> tuple[int, int]:

@@ -1,14 +1,20 @@
-"""The discriminator of the stages 3 and 4: Real-ESRGAN's U-Net (ours: the paper says only that its decoder is fine-tuned)."""
+"""The discriminators of the stages 3 and 4: Real-ESRGAN's U-Net, and a PatchGAN that sees fine luma alone (ours: the paper says only
+that its decoder is fine-tuned)."""
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from edgesr.model.blocks import full_precision
+from edgesr.presets import SCALE
 
 SLOPE = 0.2  # of the leaky ReLU below zero
+LUMA = (0.299, 0.587, 0.114)  # of R, G and B, as in JPEG
+BOX = 9  # HR px a side, whose mean is left out of the luma that the PatchGAN sees
+GAIN = 4  # of what is left: a few levels of detail, to the size that a network learns from
 
 
 class Discriminator(nn.Module):
@@ -42,6 +48,48 @@ class Discriminator(nn.Module):
         return self.last(x)
 
 
+class HighPassPatch(nn.Module):
+    """A PatchGAN of four strided levels that sees the high-pass luma of a picture, and the luma of its LR as the condition (ours).
+
+    It does not see the means of areas, nor colour: no gradient of its can shift them. The convolutions between the first and the last
+    have spectral norm 1, as in `Discriminator`.
+    """
+
+    def __init__(self, width: int = 32) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(2, width, 4, stride=2, padding=1)
+        self.middle = nn.ModuleList(
+            [
+                _normed(width, 2 * width, 4, stride=2, bias=True),
+                _normed(2 * width, 4 * width, 4, stride=2, bias=True),
+                _normed(4 * width, 4 * width, 3, bias=True),
+            ]
+        )
+        self.last = nn.Conv2d(4 * width, 1, 3, padding=1)
+
+    def forward(self, x: Tensor, lr: Tensor, shift: tuple[int, int] = (0, 0)) -> Tensor:
+        """Map pictures (B, 3, H, W) in [0, 1], 16 px a side or more, and their LR (B, 3, H/4, W/4) to logits, one for 8 px a side.
+
+        The first `shift` rows and columns (HR px) of both are left out: another shift every step keeps the strides from locking in
+        with the generator's grids.
+        """
+        down, right = shift
+        with full_precision(x):
+            y = _luma(x)[..., down:, right:]
+            mean = F.avg_pool2d(F.pad(y, [BOX // 2] * 4, mode="reflect"), BOX, stride=1)
+            known = F.interpolate(_luma(lr), scale_factor=SCALE, mode="bilinear")[..., down:, right:]
+            x = torch.cat([GAIN * (y - mean), 2 * known - 1], dim=1)  # (B, 2, H, W)
+        x = F.leaky_relu(self.first(x.contiguous(memory_format=torch.channels_last)), SLOPE)  # (B, width, H/2, W/2)
+        for convolution in self.middle:
+            x = F.leaky_relu(convolution(x), SLOPE)  # (B, 4 width, H/8, W/8) in the end
+        return self.last(x)
+
+
+def _luma(x: Tensor) -> Tensor:
+    """The luma (B, 1, H, W) of (B, 3, H, W)."""
+    return (x.float() * x.new_tensor(LUMA, dtype=torch.float32)[:, None, None]).sum(dim=1, keepdim=True)
+
+
 class _FullPrecisionWeight(nn.Conv2d):
     """A convolution that computes its weight outside autocast: a power iteration in bfloat16 does not converge."""
 
@@ -51,6 +99,6 @@ class _FullPrecisionWeight(nn.Conv2d):
         return self._conv_forward(x, weight, self.bias)
 
 
-def _normed(width_in: int, width_out: int, kernel: int, stride: int = 1) -> nn.Module:
-    """A convolution of spectral norm 1 (Miyato et al. 2018, arXiv 1802.05957), without bias as in Real-ESRGAN."""
-    return spectral_norm(_FullPrecisionWeight(width_in, width_out, kernel, stride, padding=1, bias=False))
+def _normed(width_in: int, width_out: int, kernel: int, stride: int = 1, *, bias: bool = False) -> nn.Module:
+    """A convolution of spectral norm 1 (Miyato et al. 2018, arXiv 1802.05957), by default without bias as in Real-ESRGAN."""
+    return spectral_norm(_FullPrecisionWeight(width_in, width_out, kernel, stride, padding=1, bias=bias))

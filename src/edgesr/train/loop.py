@@ -17,6 +17,7 @@ from edgesr.errors import DivergedError, UsageError
 from edgesr.presets import SCALE
 from edgesr.train import checkpoint
 from edgesr.train.batches import Batch, Batches, Draws
+from edgesr.train.guards import AccuracyWatch, drift, drift_figures
 from edgesr.train.journal import Journal
 from edgesr.train.meter import Meter
 from edgesr.train.networks import Networks
@@ -49,6 +50,8 @@ class Loop:
         mine, theirs = nets.state_dict(), self.average.state_dict()
         self._moving = [name for name, tensor in mine.items() if tensor.data_ptr() != theirs[name].data_ptr()]
         self._means = [theirs[name] for name in self._moving]
+        self.adversary = None if stage.pixels is None else stage.pixels.adversary
+        self.accuracy = AccuracyWatch(recipe.log)
         self.step = 0
         self._earlier, self._began = 0.0, time.monotonic()
         if recipe.compile:
@@ -58,8 +61,10 @@ class Loop:
 
     @property
     def identity(self) -> dict[str, object]:
-        """What a checkpoint must share with the recipe for the run to go on from it."""
+        """What a checkpoint must share with the recipe for the run to go on from it; of an adversary where both have one."""
+        adversary = {} if self.adversary is None else {"adversary": self.adversary.config.network}
         return {
+            **adversary,
             "preset": self.recipe.preset,
             "stage": self.recipe.stage,
             "variant": dataclasses.asdict(self.recipe.model.variant),
@@ -107,14 +112,23 @@ class Loop:
                 meter.restart()
                 throughput.start()
             with meter.paused(), throughput.paused():
+                if self.step % log.validate == 0 and self.step < config.steps:
+                    self._judge(
+                        self.validate(validation, journal) if journal else {}
+                    )  # before the checkpoint: a drifted one is none
                 if self.step % log.checkpoint == 0 and main:
                     self.save(folder)
-                if self.step % log.validate == 0 and self.step < config.steps and journal:
-                    self.validate(validation, journal)
-        if journal is None:
-            return {}
-        self.save(folder)
-        return self.validate(validation, journal)
+        if main:
+            self.save(folder)
+        figures = self.validate(validation, journal) if journal else {}
+        self._judge(figures)
+        return figures
+
+    def _judge(self, figures: dict[str, float]) -> None:
+        """Raise DivergedError, in every process, where the main one's figures of a validation say that the run drifts."""
+        problem = drift(figures, self.recipe.log, self.step) if figures and self.stage.makes_pictures else ""
+        if self.processes.any(bool(problem), self.device):
+            raise DivergedError(problem or f"step {self.step}: the run drifts, as the main process says")
 
     def update(self, batch: Batch) -> dict[str, float]:
         """One optimizer step; raises DivergedError, and changes no weight, when the loss or its gradient is not finite."""
@@ -138,16 +152,10 @@ class Loop:
         values = self.nets.state_dict()  # anew: a module may replace its buffers
         torch._foreach_lerp_(self._means, [values[name] for name in self._moving], 1 - decay)
         figures = {"loss": terms[0], **dict(zip(loss.scalars, terms[2:], strict=True)), "gradient": terms[1]}
-        pixels = self.stage.pixels
-        if (
-            pixels is not None
-            and pixels.adversary is not None
-            and loss.out is not None
-            and pixels.adversary_acts(self.progress)
-        ):
-            hr = batch.hr[: len(loss.out)].to(self.device)
+        if self.adversary is not None and loss.shown is not None:
             with self.autocast():
-                figures |= pixels.adversary.update(loss.out.detach(), hr, self.step, self.processes)
+                figures |= self.adversary.update(loss.shown, self.step, self.processes)
+            self.accuracy.add(self.step, figures.get("D accuracy"))
         return figures
 
     def _throughput(self, batch: Batch) -> Throughput:
@@ -177,7 +185,8 @@ class Loop:
     def validate(self, batch: Batch, journal: Journal) -> dict[str, float]:
         """PSNR of the averaged networks on held-out crops against bicubic, and whether the latent path lives.
 
-        "latent dB" is what is lost when z0_hat is replaced by zeros. A sample grid goes to the journal.
+        "latent dB" is what is lost when z0_hat is replaced by zeros; the colour shift and the lattice are in levels of 255. A sample
+        grid goes to the journal.
         """
         batch = Batch(*(x.to(self.device) for x in batch))
         with self.autocast():
@@ -189,6 +198,7 @@ class Loop:
             "PSNR": psnr,
             "gain dB": psnr - _psnr(bicubic, batch.hr),
             "latent dB": psnr - _psnr(without, batch.hr),
+            **drift_figures(full, batch.hr),
             "mean s": float(condition.log_s.float().exp().mean()),
             "norm mu": float(condition.mu.float().square().mean().sqrt()),
         }
@@ -214,8 +224,8 @@ class Loop:
         tensors = {f"net.{k}": v for k, v in self.nets.kept().items()} | {f"ema.{k}": average[k] for k in self._moving}
         for index, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items()}
-        if self.stage.pixels is not None and self.stage.pixels.adversary is not None:
-            tensors |= {f"adversary.{k}": v for k, v in self.stage.pixels.adversary.state_dict().items()}
+        if self.adversary is not None:
+            tensors |= {f"adversary.{k}": v for k, v in self.adversary.state_dict().items()}
         checkpoint.save(folder, tensors, {**self.identity, "step": self.step, "seconds": self.seconds})
 
     def restore(self, folder: Path) -> None:
@@ -240,15 +250,14 @@ class Loop:
             moments.setdefault(int(index), {})[key] = torch.empty_like(like).copy_(tensor)
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
-        if self.stage.pixels is not None and self.stage.pixels.adversary is not None:
-            self.stage.pixels.adversary.load_state_dict(checkpoint.part(tensors, "adversary."))
+        if self.adversary is not None:
+            self.adversary.load_state_dict(checkpoint.part(tensors, "adversary."))
         self.step = state["step"]
         self._earlier, self._began = state["seconds"], time.monotonic()
 
     def _time_is_up(self, deadline: float) -> bool:
         """Whether any process has passed the deadline: they must stop after the same step."""
-        late = torch.tensor(float(time.monotonic() >= deadline), device=self.device)
-        return bool(self.processes.sum(late) > 0)
+        return self.processes.any(time.monotonic() >= deadline, self.device)
 
 
 def learning_rate(config: OptimizerConfig, step: int) -> float:

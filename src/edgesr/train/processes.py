@@ -43,6 +43,17 @@ class Processes:
         """The sum of `tensor` over the processes."""
         return self._accelerator.reduce(tensor, reduction="sum") if self._accelerator else tensor
 
+    def mean(self, tensor: Tensor) -> Tensor:
+        """The mean of all elements over the processes, which hold equally many; gradients flow to those of each.
+
+        They are right in a loss whose gradients `mean_gradients` averages.
+        """
+        return tensor.mean() if self._accelerator is None else _Mean.apply(tensor.mean(), self)
+
+    def any(self, flag: bool, device: torch.device) -> bool:
+        """Whether the flag is set in any process; `device` is where their messages go."""
+        return bool(self.sum(torch.tensor(float(flag), device=device)) > 0)
+
     def gather(self, tensor: Tensor) -> Tensor:
         """The rows of all processes, (world * B, ...), in no particular order."""
         return self._accelerator.gather(tensor) if self._accelerator else tensor
@@ -64,6 +75,19 @@ class Processes:
             return
         with self._accelerator.main_process_first():
             yield
+
+
+class _Mean(torch.autograd.Function):
+    """The mean of a scalar over the processes; backwards, the mean of what their losses send."""
+
+    @staticmethod
+    def forward(ctx: Any, scalar: Tensor, processes: Processes) -> Tensor:
+        ctx.processes = processes
+        return processes.sum(scalar) / processes.world
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        return ctx.processes.sum(grad.contiguous()) / ctx.processes.world, None
 
 
 def join_processes(device: str) -> Processes:

@@ -82,6 +82,7 @@ class LossConfig:
     truth: float = 0.0  # share of the truth in what the terms above compare with, where a crop has a teacher's target
     lattice: float = 0.0  # faint patterns that repeat with the network's grids, which a perceptual term likes to grow
     colour: float = 0.0  # L1 of the means of cells of 16 px: what features do not see, a perceptual term lets drift
+    artifacts: float = 0.0  # L1 weighted by how the error varies from pixel to pixel (LDL): holds an adversary back
     equivariance: float = 0.0  # L1 of what does not move with the LR picture: patterns of the latent's and the UNet's grids
     adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
     latent: float = 0.02  # mean squared error of v, or of z0_hat against the teacher's
@@ -103,6 +104,10 @@ class LogConfig:
     crops: int = 48  # of held-out photographs, that the figures are the means of
     checkpoint: int = 250
     least_latent_db: float = 0.2  # a finished run whose latent path carries less has failed (DESIGN section 2, traps)
+    greatest_colour_shift: float = 8.0  # levels of 255, of the means of 16 px cells of the held-out crops: more stops a run
+    greatest_lattice: float = 4.0  # levels (root mean square), of what repeats there with the network's grids: more stops a run
+    greatest_accuracy: float = 0.95  # of a discriminator over the next: more logs a warning
+    accuracy_steps: int = 1000
 
 
 @dataclass(frozen=True)
@@ -191,24 +196,29 @@ BOUNDS: dict[str, tuple[Callable[[float], bool], str]] = {
     "1 or more": (
         lambda value: value >= 1,
         "data.held_out data.hr_size data.batch data.uses data.block data.degradation.group optimizer.steps "
-        "log.every log.validate log.crops log.checkpoint",
+        "log.every log.validate log.crops log.checkpoint log.accuracy_steps",
     ),
     "0 or more": (
         lambda value: value >= 0,
-        "optimizer.warmup optimizer.weight_decay loss.pixel loss.psnr loss.perceptual loss.lattice loss.colour loss.equivariance "
-        "loss.latent loss.spread loss.guess loss.latent_noise loss.adversarial.weight loss.adversarial.r1_gamma",
+        "optimizer.warmup optimizer.weight_decay loss.pixel loss.psnr loss.perceptual loss.lattice loss.colour loss.artifacts "
+        "loss.equivariance loss.latent loss.spread loss.guess loss.latent_noise loss.adversarial.weight loss.adversarial.r1_gamma",
     ),
-    "more than 0": (lambda value: value > 0, "optimizer.learning_rate optimizer.clip loss.adversarial.learning_rate"),
+    "more than 0": (
+        lambda value: value > 0,
+        "optimizer.learning_rate optimizer.clip loss.adversarial.learning_rate log.greatest_colour_shift log.greatest_lattice",
+    ),
     "0 to 1": (
         lambda value: 0 <= value <= 1,
         "loss.truth data.crop.downscale_probability data.rendered.probability data.degradation.light_probability "
         "data.degradation.final_sinc_probability data.degradation.last.probability "
         "optimizer.decay loss.terminal_start loss.terminal_end loss.adversarial.start "
+        "loss.adversarial.ramp log.greatest_accuracy "
         + " ".join(f"data.degradation.{nth}.{share}" for nth in ("first", "second") for share in _ROUND_SHARES.split()),
     ),
     "0 to less than 1": (lambda value: 0 <= value < 1, "optimizer.ema optimizer.beta2"),
 }
-UNBOUNDED = {"log.least_latent_db": -math.inf}  # the one infinity that means something: no run fails
+# The infinities that mean something: no run fails.
+UNBOUNDED = {"log.least_latent_db": -math.inf, "log.greatest_colour_shift": math.inf, "log.greatest_lattice": math.inf}
 
 
 def _check_values(recipe: Recipe) -> None:
