@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 import torch.nn.functional as F  # noqa: E402
 from photographs import photograph  # noqa: E402
 
-from edgesr.train.guards import AccuracyWatch, drift, drift_figures  # noqa: E402
+from edgesr.train.guards import AccuracyWatch, DriftGuard, drift_figures  # noqa: E402
 from edgesr.train.recipe import LogConfig  # noqa: E402
 
 LEVEL = 1 / 255
@@ -47,19 +47,26 @@ def test_a_pattern_of_the_network_s_grids_is_told_in_levels(soft, side, period):
     assert drift_figures(pictures + other, pictures)["lattice"] < 0.7
 
 
-def test_a_drift_is_one_line_that_names_the_field_and_what_helps():
-    config, fine = LogConfig(greatest_colour_shift=5.0, greatest_lattice=3.0), {"colour shift": 5.0, "lattice": 3.0}
-    assert drift(fine, config, 7) == ""
-    for name, field, weight in (
-        ("colour shift", "log.greatest_colour_shift = 5", "loss.colour"),
-        ("lattice", "log.greatest_lattice = 3", "loss.lattice"),
-    ):
-        for value in (5.5, math.nan):
-            line = drift(fine | {name: value}, config, 7)
-            assert line.startswith("step 7: ")
-            assert field in line
-            assert weight in line
-            assert "\n" not in line
+@pytest.mark.parametrize(
+    ("name", "field", "term"),
+    [("colour shift", "log.greatest_colour_shift = 5", "loss.colour"), ("lattice", "log.greatest_lattice = 3", "loss.lattice")],
+)
+@pytest.mark.parametrize("value", [5.5, math.nan])
+def test_a_drift_is_one_line_that_names_the_field_and_what_helps(name, field, term, value):
+    guard, fine = DriftGuard(LogConfig(greatest_colour_shift=5.0, greatest_lattice=3.0)), {"colour shift": 5.0, "lattice": 3.0}
+    assert guard.judge(fine, 6) == ""
+    line = guard.judge(fine | {name: value}, 7)
+    assert line.startswith("step 7: ")
+    assert field in line
+    assert term in line
+    assert "\n" not in line
+
+
+def test_a_run_that_starts_far_off_has_not_drifted_until_it_was_near():
+    guard = DriftGuard(LogConfig(greatest_colour_shift=5.0, greatest_lattice=3.0))
+    shifts = [90.0, 20.0, 6.0, 5.0, 4.0, 6.0]
+    told = [guard.judge({"colour shift": shift, "lattice": 0.1}, step) for step, shift in enumerate(shifts)]
+    assert [bool(line) for line in told] == [False] * 5 + [True]
 
 
 def warnings(caplog):

@@ -240,6 +240,7 @@ def test_resuming_with_another_latent_space_is_refused(finished, tmp_path):
         ("data.hr_size=100", "data.hr_size"),
         ("data.hr_size=64", "too small to degrade"),
         ("data.hr_size=160", "crop size 160"),
+        ("loss.perceptual_window=97", "loss.perceptual_window"),
     ],
 )
 def test_a_recipe_that_cannot_run_is_one_line_and_leaves_no_checkpoint(folder, tmp_path, override, word):
@@ -320,16 +321,18 @@ def test_the_generator_s_term_grows_with_the_ramp(folder, tmp_path):
 
 
 def test_a_run_that_drifts_stops_and_keeps_the_checkpoint_before(folder, tmp_path, monkeypatch):
-    """Its held-out pictures are too bright by 20 levels at the first validation; there was a checkpoint at every step before."""
-    decode = stages.Stage.decode
-    monkeypatch.setattr(stages.Stage, "decode", lambda self, nets, batch, z0: decode(self, nets, batch, z0) + 20 / 255)
-    recipe = write_recipe(folder, "autoencoder")
-    with pytest.raises(DivergedError, match=r"step 4: colours .*log\.greatest_colour_shift = 9") as caught:
-        run.train(recipe, tmp_path, overrides=["log.checkpoint=1", "log.greatest_colour_shift=9", "log.greatest_lattice=inf"])
+    """Its held-out pictures are too bright by 20 levels at the second validation, step 4."""
+    decode, brighter = stages.Stage.decode, iter([0.0] * 2 + [20 / 255] * 99)
+    monkeypatch.setattr(stages.Stage, "decode", lambda self, *given: decode(self, *given) + next(brighter))
+    recipe, settings = write_recipe(folder, "autoencoder"), ["log.validate=2", "log.checkpoint=1"]
+    with pytest.raises(DivergedError, match=r"step 4: the colours .*log\.greatest_colour_shift = 10") as caught:
+        run.train(recipe, tmp_path, overrides=[*settings, "log.greatest_colour_shift=10"])
     assert "\n" not in str(caught.value)
     assert checkpoint.load(tmp_path / "checkpoint")[1]["step"] == 3
-    assert "held out" in (tmp_path / "log.txt").read_text()
-    run.train(recipe, tmp_path, resume=True, overrides=["log.greatest_colour_shift=inf", "log.greatest_lattice=inf"])
+    assert (tmp_path / "log.txt").read_text().count("colour shift") == 2
+    with pytest.raises(DivergedError, match="step 4"):  # what it had reached is not forgotten
+        run.train(recipe, tmp_path, resume=True, overrides=[*settings, "log.greatest_colour_shift=10"])
+    run.train(recipe, tmp_path, resume=True, overrides=[*settings, "log.greatest_colour_shift=inf"])
     assert checkpoint.load(tmp_path / "checkpoint")[1]["step"] == 6
 
 
@@ -345,7 +348,8 @@ def test_a_finished_stage_with_a_dead_latent_path_fails(finished, tmp_path, weig
 
 
 def test_the_command_line_trains_and_explains(folder, tmp_path, capsys):
-    arguments = ["train", str(write_recipe(folder, "autoencoder")), "--out", str(tmp_path / "out"), "--device", "cpu"]
+    recipe = write_recipe(folder, "autoencoder")
+    arguments = ["train", str(recipe), "--out", str(tmp_path / "out"), "--device", "cpu", "--processes", "1"]
     settings = ["--set", "optimizer.steps=1", "log.validate=10", "--set", "data.block=1"]
     assert cli.main([*arguments, *settings]) == 0
     assert "step 1 " in capsys.readouterr().err

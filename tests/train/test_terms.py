@@ -9,7 +9,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from edgesr.train.terms import artifacts, lattice  # noqa: E402
+from edgesr.train.batches import Batch, Draws  # noqa: E402
+from edgesr.train.recipe import LossConfig  # noqa: E402
+from edgesr.train.terms import PixelTerms, artifacts, lattice  # noqa: E402
 
 LEVEL = 1 / 255
 
@@ -64,6 +66,34 @@ def test_its_gradient_takes_the_wave_away(flat):
     assert float((out.grad * wave(8)).sum()) > 0
     after = out.detach() - LEVEL / 2 * out.grad / out.grad.abs().max()
     assert lattice(after, flat) < 0.7 * lattice(out.detach(), flat)
+
+
+class Seen:
+    """In place of a distance of features: what it is shown, and how far that is apart."""
+
+    def __init__(self):
+        self.pairs = []
+
+    def __call__(self, out, hr):
+        self.pairs.append((out, hr))
+        return (out - hr).abs().mean()
+
+
+def test_features_are_those_of_one_window_of_all_pictures(rough):
+    """Another one each step, of the side that the recipe says; 0: all but a few first rows and columns."""
+    batch = Batch(rough, rough[..., ::4, ::4], *[rough[..., :0, :0]] * 2)
+    places = torch.arange(64 * 64.0).reshape(1, 1, 64, 64).expand(2, 3, 64, 64)
+    for side, sizes in ((24, {24}), (64, {64}), (0, set(range(57, 65)))):
+        terms = PixelTerms(LossConfig(perceptual_window=side, perceptual=0.0), 0, torch.device("cpu"))
+        terms.features = seen = Seen()
+        for step in range(40):
+            terms(places, rough, batch, 0.0, Draws(torch.Generator().manual_seed(step), 2))
+        assert {length for out, _ in seen.pairs for length in out.shape[-2:]} == sizes
+        corners = {float(out[0, 0, 0, 0]) for out, _ in seen.pairs}
+        assert len(corners) == 1 if side == 64 else len(corners) > 20
+        for out, hr in seen.pairs:
+            row, column = divmod(int(out[0, 0, 0, 0]), 64)
+            assert torch.equal(hr, rough[..., row : row + hr.shape[-2], column : column + hr.shape[-1]])
 
 
 def test_artifacts_weigh_the_error_where_it_is_uneven():

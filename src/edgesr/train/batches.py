@@ -73,6 +73,11 @@ class Draws:
         down, right = torch.randint(below, (2,), generator=self.generator).tolist()
         return down, right
 
+    def window(self, side: int, height: int, width: int) -> tuple[int, int]:
+        """The first row and column of a window of `side` px in pictures of height x width px."""
+        down, right = (int(torch.randint(length - side + 1, (), generator=self.generator)) for length in (height, width))
+        return down, right
+
     def move(self, unit: int) -> tuple[int, int]:
         """Rows and columns, each below `unit` and not both 0, by which a step's pictures are moved."""
         return divmod(int(torch.randint(1, unit * unit, (), generator=self.generator)), unit)

@@ -13,6 +13,10 @@ from edgesr.train.terms import LATTICE_PERIOD, colour_shift
 logger = logging.getLogger("edgesr.train")
 
 COLOUR, LATTICE = "colour shift", "lattice"  # the names of the figures that tell a drift
+SAID = {  # what is wrong, the field with the limit, and the term against it
+    COLOUR: ("the colours of held-out pictures are off", "log.greatest_colour_shift", "loss.colour"),
+    LATTICE: ("patterns of the network's grids stand out of held-out pictures", "log.greatest_lattice", "loss.lattice"),
+}
 WINDOW = 128  # HR px a side, whose spectra are averaged: a multiple of the lattice's period
 
 
@@ -45,24 +49,26 @@ def grid_lines(pictures: Tensor) -> float:
     return float(lines.sum().sqrt())
 
 
-def drift(figures: dict[str, float], config: LogConfig, step: int) -> str:
-    """Return what is wrong with the pictures that a validation gave these figures, one line; "" where nothing is.
+class DriftGuard:
+    """Tells when the pictures of a run are further off than its recipe allows, having been within it before: one that starts from
+    scratch is far off at first."""
 
-    Both figures are in levels of 255. Not a number is wrong as well.
-    """
-    if not figures[COLOUR] <= config.greatest_colour_shift:
-        return (
-            f"step {step}: colours of held-out pictures are off by {figures[COLOUR]:.2f} levels, more than log.greatest_colour_shift "
-            f"= {config.greatest_colour_shift:g}: the run drifts (its last checkpoint is kept): lower the weights of "
-            "loss.perceptual and loss.adversarial, or raise loss.colour"
-        )
-    if not figures[LATTICE] <= config.greatest_lattice:
-        return (
-            f"step {step}: patterns of the network's grids on held-out pictures are {figures[LATTICE]:.2f} levels strong, more than "
-            f"log.greatest_lattice = {config.greatest_lattice:g}: the run drifts (its last checkpoint is kept): lower the weights of "
-            "loss.perceptual and loss.adversarial, or raise loss.lattice"
-        )
-    return ""
+    def __init__(self, config: LogConfig) -> None:
+        self.limits = {COLOUR: config.greatest_colour_shift, LATTICE: config.greatest_lattice}
+        self.reached: set[str] = set()  # the figures that have been within their limits
+
+    def judge(self, figures: dict[str, float], step: int) -> str:
+        """Return what is wrong with the pictures that a validation gave these figures, one line; "" where nothing is."""
+        for name, limit in self.limits.items():
+            if figures[name] <= limit:
+                self.reached.add(name)
+            elif name in self.reached:  # not a number is wrong as well
+                what, field, term = SAID[name]
+                return (
+                    f"step {step}: {what} by {figures[name]:.2f} levels, more than {field} = {limit:g}: the run drifts, and its last "
+                    f"checkpoint is kept: lower the weights of loss.perceptual and loss.adversarial, or raise {term}"
+                )
+        return ""
 
 
 class AccuracyWatch:

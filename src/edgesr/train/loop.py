@@ -17,10 +17,11 @@ from edgesr.errors import DivergedError, UsageError
 from edgesr.presets import SCALE
 from edgesr.train import checkpoint
 from edgesr.train.batches import Batch, Batches, Draws
-from edgesr.train.guards import AccuracyWatch, drift, drift_figures
+from edgesr.train.guards import AccuracyWatch, DriftGuard, drift_figures
 from edgesr.train.journal import Journal
 from edgesr.train.meter import Meter
 from edgesr.train.networks import Networks
+from edgesr.train.precision import choose_precision
 from edgesr.train.processes import Processes
 from edgesr.train.recipe import OptimizerConfig, Recipe
 from edgesr.train.stages import Loss, Stage
@@ -42,6 +43,7 @@ class Loop:
             module.requires_grad_(True)
         self.parameters = [p for p in nets.parameters() if p.requires_grad]
         self.device = self.parameters[0].device
+        self.precision = choose_precision(recipe.precision, self.device)
         config = recipe.optimizer
         self.optimizer = torch.optim.AdamW(
             self.parameters, lr=config.learning_rate, betas=(0.9, config.beta2), weight_decay=config.weight_decay
@@ -51,7 +53,7 @@ class Loop:
         self._moving = [name for name, tensor in mine.items() if tensor.data_ptr() != theirs[name].data_ptr()]
         self._means = [theirs[name] for name in self._moving]
         self.adversary = None if stage.pixels is None else stage.pixels.adversary
-        self.accuracy = AccuracyWatch(recipe.log)
+        self.accuracy, self.drift = AccuracyWatch(recipe.log), DriftGuard(recipe.log)
         self.step = 0
         self._earlier, self._began = 0.0, time.monotonic()
         if recipe.compile:
@@ -126,7 +128,7 @@ class Loop:
 
     def _judge(self, figures: dict[str, float]) -> None:
         """Raise DivergedError, in every process, where the main one's figures of a validation say that the run drifts."""
-        problem = drift(figures, self.recipe.log, self.step) if figures and self.stage.makes_pictures else ""
+        problem = self.drift.judge(figures, self.step) if figures and self.stage.makes_pictures else ""
         if self.processes.any(bool(problem), self.device):
             raise DivergedError(problem or f"step {self.step}: the run drifts, as the main process says")
 
@@ -153,7 +155,7 @@ class Loop:
         torch._foreach_lerp_(self._means, [values[name] for name in self._moving], 1 - decay)
         figures = {"loss": terms[0], **dict(zip(loss.scalars, terms[2:], strict=True)), "gradient": terms[1]}
         if self.adversary is not None and loss.shown is not None:
-            with self.autocast():
+            with self.precision.autocast(self.device):
                 figures |= self.adversary.update(loss.shown, self.step, self.processes)
             self.accuracy.add(self.step, figures.get("D accuracy"))
         return figures
@@ -161,7 +163,7 @@ class Loop:
     def _throughput(self, batch: Batch) -> Throughput:
         """What measures the steps: a step's FLOPs, counted on a copy, since counting may change the last bits, and the peak."""
         flops = step_flops(lambda: self._loss(batch, copy.deepcopy(self.nets)).total.backward())  # noqa: PLW0108 -- the forward counts too
-        peak, source = peak_flops(self.device, torch.bfloat16 if self.recipe.precision == "bfloat16" else torch.float32)
+        peak, source = peak_flops(self.device, self.precision.dtype)
         if self.processes.main:
             logger.info("a step takes %.3g GFLOPs; peak %.3g GFLOP/s (%s)", flops / 1e9, peak / 1e9, source)
         return Throughput(flops / len(batch.hr), peak, self.device)
@@ -174,12 +176,8 @@ class Loop:
     def _loss(self, batch: Batch, nets: Networks) -> Loss:
         batch = Batch(*(x.to(self.device, memory_format=torch.channels_last) for x in batch))
         draws = Draws(step_generator(self.recipe.seed, "loss", self.step), self.recipe.data.batch, self.processes)
-        with self.autocast():
+        with self.precision.autocast(self.device):
             return self.stage.loss(nets, batch, self.progress, draws)
-
-    def autocast(self) -> torch.autocast:
-        """Mixed precision as the recipe says."""
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16")
 
     @torch.no_grad()
     def validate(self, batch: Batch, journal: Journal) -> dict[str, float]:
@@ -189,7 +187,7 @@ class Loop:
         grid goes to the journal.
         """
         batch = Batch(*(x.to(self.device) for x in batch))
-        with self.autocast():
+        with self.precision.autocast(self.device):
             z0, condition = self.stage.latent(self.average, batch, Draws(torch.Generator().manual_seed(0), len(batch.hr)))
             full, without = (self.stage.decode(self.average, batch, z).float() for z in (z0, torch.zeros_like(z0)))
         bicubic = nn.functional.interpolate(batch.lr, scale_factor=SCALE, mode="bicubic", align_corners=False)
@@ -226,7 +224,8 @@ class Loop:
             tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items()}
         if self.adversary is not None:
             tensors |= {f"adversary.{k}": v for k, v in self.adversary.state_dict().items()}
-        checkpoint.save(folder, tensors, {**self.identity, "step": self.step, "seconds": self.seconds})
+        state = {"step": self.step, "seconds": self.seconds, "reached": sorted(self.drift.reached)}
+        checkpoint.save(folder, tensors, {**self.identity, **state})
 
     def restore(self, folder: Path) -> None:
         """Take up what `save` wrote; raises UsageError when it is not of this recipe's run."""
@@ -253,6 +252,7 @@ class Loop:
         if self.adversary is not None:
             self.adversary.load_state_dict(checkpoint.part(tensors, "adversary."))
         self.step = state["step"]
+        self.drift.reached = set(state.get("reached", []))
         self._earlier, self._began = state["seconds"], time.monotonic()
 
     def _time_is_up(self, deadline: float) -> bool:

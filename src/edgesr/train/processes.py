@@ -1,7 +1,7 @@
-"""The processes that share a training, one a GPU: which rows of a batch are this one's, and sums over all of them.
+"""The processes that share a training, one a GPU or a core: which rows of a batch are this one's, and sums over all of them.
 
-Started by `accelerate launch -m edgesr train ...`, Hugging Face Accelerate joins them; started plainly there is one process, and
-Accelerate need not be installed. Every process holds all weights and takes the same step, so only gradients travel.
+Started by `accelerate launch -m edgesr train ...`, or on a CPU by `launch`, Hugging Face Accelerate joins them; where there is one
+process, Accelerate need not be installed. Every process holds all weights and takes the same step, so only gradients travel.
 """
 
 from __future__ import annotations
@@ -90,12 +90,17 @@ class _Mean(torch.autograd.Function):
         return ctx.processes.sum(grad.contiguous()) / ctx.processes.world, None
 
 
+def launched() -> int:
+    """How many processes a launcher has started for this training, this one included."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 def join_processes(device: str) -> Processes:
-    """Join the processes that `accelerate launch` started, or return the plain case.
+    """Join the processes that `accelerate launch` or `launch` started, or return the plain case.
 
     Raises UsageError when there are several and Accelerate is not installed.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if launched() == 1:
         return Processes()
     try:
         from accelerate import Accelerator  # noqa: PLC0415 -- an extra

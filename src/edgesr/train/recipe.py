@@ -19,6 +19,7 @@ from edgesr.data.rendered import RenderedConfig
 from edgesr.errors import UsageError
 from edgesr.train.adversary import AdversarialConfig
 from edgesr.train.networks import ModelConfig
+from edgesr.train.precision import Precision
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -79,6 +80,9 @@ class LossConfig:
     psnr: float = 0.0  # minus the PSNR in dB of a crop, of the same; levels off at 30 dB
     perceptual: float = 0.0  # distance of features, of the same; 0 leaves the network out
     perceptual_network: str = "efficientnet-lite0"  # or vgg16, lpips-vgg, lpips-alex, where their weights can be loaded
+    perceptual_window: int = (
+        0  # HR px a side of the random window whose features count; 0: whole crops. 96 takes a third of the time
+    )
     truth: float = 0.0  # share of the truth in what the terms above compare with, where a crop has a teacher's target
     lattice: float = 0.0  # faint patterns that repeat with the network's grids, which a perceptual term likes to grow
     colour: float = 0.0  # L1 of the means of cells of 16 px: what features do not see, a perceptual term lets drift
@@ -104,8 +108,8 @@ class LogConfig:
     crops: int = 48  # of held-out photographs, that the figures are the means of
     checkpoint: int = 250
     least_latent_db: float = 0.2  # a finished run whose latent path carries less has failed (DESIGN section 2, traps)
-    greatest_colour_shift: float = 8.0  # levels of 255, of the means of 16 px cells of the held-out crops: more stops a run
-    greatest_lattice: float = 4.0  # levels (root mean square), of what repeats there with the network's grids: more stops a run
+    greatest_colour_shift: float = 8.0  # levels of 255, of the means of 16 px cells of held-out crops; past it a run stops
+    greatest_lattice: float = 4.0  # levels, root mean square, of what repeats there with the network's grids; the same
     greatest_accuracy: float = 0.95  # of a discriminator over the next: more logs a warning
     accuracy_steps: int = 1000
 
@@ -118,7 +122,9 @@ class Recipe:
     preset: str = "tiny"
     init: str = ""  # checkpoint folder of the stage before
     seed: int = 0
-    precision: Literal["float32", "bfloat16"] = "float32"  # bfloat16 on a CPU only with AVX-512 or AMX, else many times slower
+    precision: Precision = (
+        "auto"  # bfloat16 where the hardware has it: CUDA from Ampere on, CPUs with AVX512_BF16 or AMX; else float32
+    )
     compile: bool = False  # torch.compile of the networks: for a GPU
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
@@ -201,7 +207,8 @@ BOUNDS: dict[str, tuple[Callable[[float], bool], str]] = {
     "0 or more": (
         lambda value: value >= 0,
         "optimizer.warmup optimizer.weight_decay loss.pixel loss.psnr loss.perceptual loss.lattice loss.colour loss.artifacts "
-        "loss.equivariance loss.latent loss.spread loss.guess loss.latent_noise loss.adversarial.weight loss.adversarial.r1_gamma",
+        "loss.perceptual_window loss.equivariance "
+        "loss.latent loss.spread loss.guess loss.latent_noise loss.adversarial.weight loss.adversarial.r1_gamma",
     ),
     "more than 0": (
         lambda value: value > 0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -44,13 +45,14 @@ class PixelTerms:
     def __call__(self, out: Tensor, wanted: Tensor, batch: Batch, progress: float, draws: Draws) -> Terms:
         """Return the terms of out (B', 3, H, W) in [0, 1], made from the first B' of the batch, and of what is wanted of them.
 
-        Features are those of the pictures without some first rows and columns. Another shift every step keeps the features' strides
-        from locking in with the decoder's pixel shuffle: without it a faint lattice grows on flat areas (ours).
+        Features are those of a random window, the same of all pictures, or of the pictures without some first rows and columns.
+        Another place every step keeps the features' strides from locking in with the decoder's pixel shuffle: without it a faint
+        lattice grows on flat areas (ours).
         """
         config = self.config
         rows = slice(len(out))
         hr = wanted[rows]
-        down, right = draws.shift(FEATURES_SHIFT)
+        seen = _window(draws, config.perceptual_window, out)
         scalars = {"pixel": (out - hr).abs().mean()}
         total = config.pixel * scalars["pixel"]
         if config.psnr:
@@ -58,7 +60,7 @@ class PixelTerms:
             scalars["psnr"] = -10 * (error + LEVEL).log10().mean()
             total = total - config.psnr * scalars["psnr"]
         if self.features is not None:
-            scalars["perceptual"] = self.features(out[..., down:, right:], hr[..., down:, right:])
+            scalars["perceptual"] = self.features(seen(out), seen(hr))
             total = total + config.perceptual * scalars["perceptual"]
         if config.lattice:
             scalars["lattice"] = lattice(out, hr)
@@ -77,6 +79,15 @@ class PixelTerms:
         scalars["adversarial"] = self.adversary.generator_term(shown, draws.processes)
         total = total + config.adversarial.weight_at(progress) * scalars["adversarial"]
         return Terms(total, scalars, shown)
+
+
+def _window(draws: Draws, side: int, pictures: Tensor) -> Callable[[Tensor], Tensor]:
+    """What cuts from pictures what a step's features are of; `side` in HR px, 0 for all but some first rows and columns."""
+    if not side:
+        down, right = draws.shift(FEATURES_SHIFT)
+        return lambda pictures: pictures[..., down:, right:]
+    down, right = draws.window(side, *pictures.shape[-2:])
+    return lambda pictures: pictures[..., down : down + side, right : right + side]
 
 
 def colour_shift(out: Tensor, hr: Tensor) -> Tensor:
