@@ -13,7 +13,7 @@ class InputError(EdgesrError):
 
 
 class DivergedError(EdgesrError):
-    """A training whose loss or gradient is not finite: a result of its recipe, unlike a full disk or a wrong path."""
+    """A training that went astray, its loss not finite or its pictures drifting: a result of its recipe, unlike a full disk."""
 
 
 class UsageError(EdgesrError):

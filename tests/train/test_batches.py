@@ -151,6 +151,14 @@ def test_processes_together_see_the_one_batch(bank, world):
 
 def test_features_are_looked_at_from_everywhere():
     """Every shift below the features' stride comes, whatever the step's other draws, and is the step's own."""
-    shifts = [Draws(torch.Generator().manual_seed(step), 4).shift() for step in range(400)]
+    shifts = [Draws(torch.Generator().manual_seed(step), 4).shift(8) for step in range(400)]
     assert {down for down, _ in shifts} == {right for _, right in shifts} == set(range(8))
-    assert shifts == [Draws(torch.Generator().manual_seed(step), 4).shift() for step in range(400)]
+    assert shifts == [Draws(torch.Generator().manual_seed(step), 4).shift(8) for step in range(400)]
+
+
+def test_windows_come_from_everywhere_and_stay_inside():
+    windows = [Draws(torch.Generator().manual_seed(step), 4).window(60, 64, 62) for step in range(400)]
+    assert {down for down, _ in windows} == set(range(5))
+    assert {right for _, right in windows} == set(range(3))
+    assert windows == [Draws(torch.Generator().manual_seed(step), 4).window(60, 64, 62) for step in range(400)]
+    assert Draws(torch.Generator(), 4).window(64, 64, 64) == (0, 0)

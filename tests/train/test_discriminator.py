@@ -1,8 +1,6 @@
-"""The adversary: its losses against values worked out by hand, its norms against singular values, its state bit for bit."""
+"""The discriminators' networks: what they answer, and what the PatchGAN cannot see."""
 
 from __future__ import annotations
-
-import math
 
 import pytest
 
@@ -10,230 +8,75 @@ torch = pytest.importorskip("torch")
 
 import torch.nn.functional as F  # noqa: E402
 from skimage import data  # noqa: E402
-from torch import nn  # noqa: E402
 
-from edgesr.errors import DivergedError, UsageError  # noqa: E402
-from edgesr.train.discriminator import (  # noqa: E402
-    AdversarialConfig,
-    Adversary,
-    Discriminator,
-    adversarial_losses,
-    r1_penalty,
-)
-from edgesr.train.processes import Processes  # noqa: E402
-
-CPU = torch.device("cpu")
-
-
-def config(**fields) -> AdversarialConfig:
-    return AdversarialConfig(**{"weight": 0.1, "width": 8, "learning_rate": 1e-3} | fields)
+from edgesr.train.discriminator import Discriminator, HighPassPatch  # noqa: E402
 
 
 @pytest.fixture(scope="module")
-def sharp():
-    """Eight 48 px crops of a photograph, (8, 3, 48, 48)."""
+def photo():
+    """Two 64 px crops of a photograph, (2, 3, 64, 64), without its darkest and brightest values."""
     photo = torch.from_numpy(data.chelsea().copy()).permute(2, 0, 1) / 255
-    return torch.stack([photo[:, y : y + 48, x : x + 48] for y in (30, 120) for x in (100, 150, 200, 250)])
+    return 0.2 + 0.6 * torch.stack([photo[:, 60:124, x : x + 64] for x in (100, 200)])
 
 
 @pytest.fixture(scope="module")
-def blurred(sharp):
-    return F.avg_pool2d(F.pad(sharp, (2, 2, 2, 2), mode="reflect"), 5, 1)
-
-
-def spectral_norms(net: nn.Module) -> list[float]:
-    return [
-        torch.linalg.matrix_norm(module.weight.flatten(1), 2).item()
-        for module in net.modules()
-        if isinstance(module, nn.Conv2d) and nn.utils.parametrize.is_parametrized(module)
-    ]
-
-
-def test_spectral_norms_are_one_and_stay_so_while_weights_move(sharp, blurred):
-    adversary = Adversary(config(), seed=0, device=CPU)
-    for step in range(20):
-        adversary.update(blurred, sharp, step)
-    norms = spectral_norms(adversary.net)
-    assert len(norms) == 8  # all but the first convolution and the last, as in Real-ESRGAN
-    assert norms == pytest.approx([1] * 8, abs=0.08)  # one iteration a step lags a little behind
+def patch():
+    torch.manual_seed(0)
+    return HighPassPatch(8).eval()
 
 
 @pytest.mark.parametrize("size", [(48, 48), (33, 50)])
-def test_there_is_one_logit_a_pixel(size):
+def test_the_unet_gives_one_logit_a_pixel(size):
     assert Discriminator(4)(torch.rand(2, 3, *size)).shape == (2, 1, *size)
 
 
-def test_hinge_by_hand():
-    losses = adversarial_losses("hinge")
-    real, fake = torch.tensor([2.0, 0.5]), torch.tensor([-3.0, 1.0])
-    assert losses.discriminator(real, fake) == (0 + 0.5) / 2 + (0 + 2) / 2
-    assert losses.generator(fake) == 1
+def test_the_patch_discriminator_gives_one_logit_for_eight_pixels_a_side(patch, photo):
+    assert patch(photo, F.avg_pool2d(photo, 4)).shape == (2, 1, 8, 8)
 
 
-def test_logistic_by_hand():
-    losses = adversarial_losses("r1")
-    real, fake = torch.tensor([0.0]), torch.tensor([math.log(3)])
-    assert losses.discriminator(real, fake).item() == pytest.approx(math.log(2) + math.log(4))
-    assert losses.generator(fake).item() == pytest.approx(math.log(4 / 3))
-
-
-def test_gradient_penalty_of_a_linear_discriminator_is_the_squared_norm_of_its_weights():
-    weight = torch.randn(3, 6, 6, generator=torch.Generator().manual_seed(1))
-    penalty = r1_penalty(lambda x: (x * weight).sum(dim=(1, 2, 3)), torch.rand(4, 3, 6, 6), torch.Generator())
-    assert penalty.item() == pytest.approx(weight.square().sum().item(), rel=1e-5)
-
-
-def test_gradient_penalty_of_a_convolution_is_the_squared_norm_of_its_kernel():
-    """Also of a kernel of mean zero, whose logits' sum does not depend on the picture at all."""
-    kernel = torch.tensor([[0.0, -1, 0], [-1, 4, -1], [0, -1, 0]]).expand(1, 3, 3, 3)
-    real = torch.rand(4, 3, 96, 96)
-    penalty = r1_penalty(lambda x: F.conv2d(x, kernel), real, torch.Generator().manual_seed(0))
-    assert penalty.item() == pytest.approx(kernel.square().sum().item(), rel=0.03)
-
-
-def test_gradient_penalty_teaches_the_discriminator_to_be_flat(sharp, blurred):
-    heavy = config(kind="r1", r1_gamma=1000.0, r1_every=1)
-    adversary = Adversary(heavy, seed=0, device=CPU)
-    figures = [adversary.update(blurred, sharp, step)["D gradient"] for step in range(15)]
-    assert figures[-1] < 0.2 * figures[0]
-
-
-def test_gradient_penalty_comes_every_so_many_steps(sharp, blurred):
-    adversary = Adversary(config(kind="r1", r1_every=3), seed=0, device=CPU)
-    assert ["D gradient" in adversary.update(blurred[:1], sharp[:1], step) for step in range(5)] == [
-        True,
-        False,
-        False,
-        True,
-        False,
-    ]
-
-
-@pytest.mark.parametrize("kind", ["hinge", "r1"])
 @pytest.mark.parametrize("autocast", [False, True])
-def test_it_learns_to_tell_blurred_from_sharp_crops(kind, autocast, sharp, blurred):
-    adversary = Adversary(config(kind=kind), seed=0, device=CPU)
-    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-        figures = [adversary.update(blurred, sharp, step) for step in range(30)]
-    assert figures[-1]["D"] < 0.95 * figures[0]["D"]
-    with torch.no_grad():
-        real, fake = (adversary.net(x).mean(dim=(1, 2, 3)) for x in (sharp, blurred))
-    assert (real > fake + 0.02).all()
+def test_the_patch_discriminator_sees_no_brightness_and_no_colour(patch, photo, autocast):
+    """Its answer is the same, so no gradient of its moves them: another brightness, a cast, and any change of colours at equal luma."""
+    lr = F.avg_pool2d(photo, 4)
+    generator = torch.Generator().manual_seed(0)
+    red, blue = 0.2 * torch.rand(2, 2, 1, 64, 64, generator=generator) - 0.1
+    chroma = torch.cat([red, -(0.299 * red + 0.114 * blue) / 0.587, blue], dim=1)
+    others = {
+        "brightness": photo + 0.1,
+        "cast": photo + torch.tensor([0.15, -0.1, 0.05])[:, None, None],
+        "chroma": photo + chroma,
+        "detail": photo + 0.1 * torch.rand(2, 1, 64, 64, generator=generator),
+    }
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        before = patch(photo, lr).float()
+        moved = {name: float((patch(other, lr).float() - before).abs().max()) for name, other in others.items()}
+    assert moved["detail"] > 0.1 * float(before.std())
+    assert max(moved[name] for name in ("brightness", "cast", "chroma")) < (0.1 if autocast else 1e-3) * moved["detail"]
 
 
-@pytest.mark.parametrize("kind", ["hinge", "r1"])
-def test_a_generator_that_follows_its_term_looks_more_real(kind, sharp, blurred):
-    adversary = Adversary(config(kind=kind), seed=0, device=CPU)
-    for step in range(10):
-        adversary.update(blurred, sharp, step)
-    before = {name: tensor.clone() for name, tensor in adversary.state_dict().items()}
-    out = blurred.clone().requires_grad_()
-    term = adversary.generator_term(out)
-    term.backward()
-    with torch.no_grad():
-        moved = out - 0.01 * out.grad / out.grad.abs().max()
-        assert adversary.net(moved).mean() > adversary.net(out).mean()
-        assert adversary.generator_term(moved) < term
-    assert all(parameter.grad is None or not parameter.requires_grad for parameter in adversary.net.parameters())
-    assert all(torch.equal(tensor, before[name]) for name, tensor in adversary.state_dict().items())
+def test_the_gradient_of_the_patch_discriminator_has_no_mean_and_no_colour(patch, photo):
+    out = photo.clone().requires_grad_()
+    patch(out, F.avg_pool2d(photo, 4)).sum().backward()
+    grey = out.grad / torch.tensor([0.299, 0.587, 0.114])[:, None, None]
+    assert float(grey.abs().max()) > 0
+    assert torch.allclose(grey, grey[:, :1].expand_as(grey), rtol=1e-3, atol=1e-5)
+    assert float(out.grad.sum().abs()) < 1e-4 * float(out.grad.abs().sum())
 
 
-def test_going_on_from_its_state_is_going_on_bit_for_bit(sharp, blurred):
-    through = Adversary(config(kind="r1", r1_every=2), seed=3, device=CPU)
-    for step in range(3):
-        through.update(blurred, sharp, step)
-    kept = {name: tensor.detach().clone().contiguous() for name, tensor in through.state_dict().items()}
-    resumed = Adversary(config(kind="r1", r1_every=2), seed=3, device=CPU)
-    resumed.load_state_dict(kept)
-    for step in range(3, 6):
-        assert resumed.update(blurred, sharp, step) == through.update(blurred, sharp, step)
-    ends = through.state_dict(), resumed.state_dict()
-    assert ends[0].keys() == ends[1].keys() >= {"net.down.0.parametrizations.weight.0._u", "optimizer.0.exp_avg_sq"}
-    assert all(torch.equal(tensor, ends[1][name]) for name, tensor in ends[0].items())
+def test_the_patch_discriminator_knows_the_lr(patch, photo):
+    lr = F.avg_pool2d(photo, 4)
+    assert not torch.allclose(patch(photo, lr), patch(photo, 1 - lr), atol=1e-3)
 
 
-def test_the_same_seed_gives_the_same_adversary(sharp):
-    first, again, other = (Adversary(config(), seed, CPU).generator_term(sharp) for seed in (5, 5, 6))
-    assert first == again != other
-
-
-def test_a_run_that_had_none_starts_one():
-    adversary = Adversary(config(), seed=0, device=CPU)
-    before = {name: tensor.clone() for name, tensor in adversary.state_dict().items()}
-    adversary.load_state_dict({})
-    assert all(torch.equal(tensor, before[name]) for name, tensor in adversary.state_dict().items())
-
-
-def test_a_state_of_another_width_is_refused():
-    with pytest.raises(UsageError, match=r"loss\.adversarial\.width"):
-        Adversary(config(), 0, CPU).load_state_dict(Adversary(config(width=4), 0, CPU).state_dict())
-
-
-def test_counts_below_one_are_refused():
-    with pytest.raises(UsageError, match=r"'loss\.adversarial\.r1_every' wants 1 or more, not 0"):
-        config(r1_every=0)
-
-
-def test_a_loss_that_is_not_finite_stops_it_with_its_weights_as_they_were(sharp, blurred):
-    adversary = Adversary(config(), seed=0, device=CPU)
-    before = [parameter.clone() for parameter in adversary.net.parameters()]
-    with pytest.raises(DivergedError, match=r"step 7: .*loss\.adversarial\.learning_rate"):
-        adversary.update(blurred * math.nan, sharp, 7)
-    assert all(torch.equal(a, b) for a, b in zip(before, adversary.net.parameters(), strict=True))
-
-
-class Noted(Processes):
-    """One process alone, whose gradients are written down."""
-
-    def __init__(self, gradients):
-        super().__init__()
-        self.gradients = gradients
-
-    def mean_gradients(self, parameters):
-        self.gradients.extend(p.grad.clone() for p in parameters)
-
-
-class Pair(Processes):
-    """This process beside another one, with these gradients and this loss."""
-
-    def __init__(self, gradients, loss=0.0):
-        super().__init__()
-        self.world, self.gradients, self.loss = 2, gradients, loss
-
-    def mean_gradients(self, parameters):
-        for parameter, gradient in zip(parameters, self.gradients, strict=True):
-            parameter.grad.add_(gradient).div_(2)
-
-    def sum(self, tensor):
-        return tensor + self.loss
-
-
-def test_a_loss_that_is_not_finite_in_another_process_stops_this_one_as_well(sharp, blurred):
-    """Else the others would wait for it for ever, or go on with what it sent."""
-    adversary = Adversary(config(), seed=0, device=CPU)
-    before = [parameter.clone() for parameter in adversary.net.parameters()]
-    still = [torch.zeros_like(parameter) for parameter in before]
-    with pytest.raises(DivergedError, match="loss is inf"):
-        adversary.update(blurred, sharp, 7, Pair(still, loss=math.inf))
-    assert all(torch.equal(a, b) for a, b in zip(before, adversary.net.parameters(), strict=True))
-
-
-def test_a_gradient_that_is_not_finite_is_not_applied(sharp, blurred):
-    """Its own loss is a number; what another process sends is none."""
-    adversary = Adversary(config(), seed=0, device=CPU)
-    before = [parameter.clone() for parameter in adversary.net.parameters()]
-    with pytest.raises(DivergedError, match="gradient nan"):
-        adversary.update(blurred, sharp, 7, Pair([torch.full_like(parameter, math.nan) for parameter in before]))
-    assert all(torch.equal(a, b) for a, b in zip(before, adversary.net.parameters(), strict=True))
-
-
-def test_gradients_can_be_shared_between_processes(sharp, blurred):
-    """Two processes with half a batch each, which take the mean of their gradients, take the step of one with the whole."""
-    whole, half = Adversary(config(), 0, CPU), Adversary(config(), 0, CPU)
-    other = Adversary(config(), 0, CPU)
-    gradients = []
-    other.update(blurred[4:], sharp[4:], 0, Noted(gradients))
-    half.update(blurred[:4], sharp[:4], 0, Pair(gradients))
-    whole.update(blurred, sharp, 0)
-    for parameter, shared in zip(whole.net.parameters(), half.net.parameters(), strict=True):
-        assert torch.allclose(parameter.grad, shared.grad, atol=1e-6)
+def test_a_shift_leaves_out_the_first_rows_and_columns_of_picture_and_condition(patch, photo):
+    seen = []
+    hook = patch.first.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    try:
+        for shift in ((0, 0), (3, 2)):
+            patch(photo, F.avg_pool2d(photo, 4), shift)
+    finally:
+        hook.remove()
+    (detail, known), (shifted_detail, shifted_known) = (planes.unbind(dim=1) for planes in seen)
+    assert torch.equal(shifted_known, known[..., 3:, 2:])
+    inner = slice(4, None)  # beyond the border's part in the local mean
+    assert torch.allclose(shifted_detail[..., inner, inner], detail[..., 7:, 6:], atol=1e-6)

@@ -54,9 +54,20 @@ def launch(recipe, out, *arguments):
     return subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, check=False)
 
 
-@pytest.mark.parametrize("stage", ["autoencoder", "end-to-end"])
-def test_two_processes_are_one_with_the_same_global_batch(folder, tmp_path, stage):
-    recipe = write_recipe(folder, stage)
+ADVERSARY = """
+[loss.adversarial]
+weight = 0.1
+start = 0.0
+network = "highpass-patch"
+kind = "relativistic"
+width = 8
+learning_rate = 1e-3
+"""
+
+
+@pytest.mark.parametrize(("stage", "more"), [("autoencoder", ""), ("end-to-end", ""), ("autoencoder", ADVERSARY)])
+def test_two_processes_are_one_with_the_same_global_batch(folder, tmp_path, stage, more):
+    recipe = write_recipe(folder, stage, more=more)
     finished = launch(recipe, tmp_path / "two", "--set", "data.batch=4")
     assert finished.returncode == 0, finished.stderr[-2000:]
     run.train(recipe, tmp_path / "one", device="cpu", overrides=["data.batch=4"])
@@ -68,6 +79,12 @@ def test_two_processes_are_one_with_the_same_global_batch(folder, tmp_path, stag
     # Adam divides by the size of the gradient: the order of a sum shows in the few weights whose gradient is near zero.
     assert apart < 0.02 * moved
     assert apart > 0, "bit for bit the same: was it two processes?"
+    if more:
+        ours, theirs = (
+            checkpoint.part(checkpoint.load(tmp_path / n / "checkpoint")[0], "adversary.net.") for n in ("one", "two")
+        )
+        for name, tensor in ours.items():
+            assert torch.allclose(tensor, theirs[name], atol=2e-4), name
     texts = [(tmp_path / name / "log.txt").read_text() for name in ("one", "two")]
     assert texts[0].count("step 5 ") == texts[1].count("step 5 ") == 1, "one process writes"
 

@@ -120,6 +120,14 @@ def test_a_count_below_one_is_refused(write, field):
         ("loss.terminal_start=75", "0 to 1"),
         ("loss.terminal_end=-1", "0 to 1"),
         ("loss.adversarial.start=85", "0 to 1"),
+        ("loss.adversarial.ramp=1.5", "0 to 1"),
+        ("loss.adversarial.update_every=0", "1 or more"),
+        ("loss.artifacts=-1", "0 or more"),
+        ("log.greatest_colour_shift=0", "more than 0"),
+        ("log.greatest_lattice=-1", "more than 0"),
+        ("log.greatest_accuracy=95", "0 to 1"),
+        ("log.accuracy_steps=0", "1 or more"),
+        ("log.greatest_lattice=-inf", "a finite number"),
         ("loss.perceptual=-0.05", "0 or more"),
         ("optimizer.learning_rate=inf", "a finite number"),
         ("loss.latent=nan", "a finite number"),
@@ -138,6 +146,7 @@ def test_both_ends_of_a_share_are_allowed(write, share):
     names = ("data.rendered.probability", "optimizer.decay", "loss.terminal_start", "loss.adversarial.start")
     load_recipe(write('stage = "autoencoder"\n'), [f"{name}={share}" for name in names])
     load_recipe(write('stage = "autoencoder"\n'), ["log.least_latent_db=-inf", f"optimizer.warmup={share}"])
+    load_recipe(write('stage = "autoencoder"\n'), ["log.greatest_colour_shift=inf", "log.greatest_lattice=inf"])
 
 
 def test_a_missing_stage_is_named(write):

@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 from photographs import make_folder, write_recipe  # noqa: E402
 
 from edgesr import cli  # noqa: E402
-from edgesr.errors import EdgesrError, UsageError  # noqa: E402
+from edgesr.errors import DivergedError, EdgesrError, UsageError  # noqa: E402
 from edgesr.model import checkpoint  # noqa: E402
 from edgesr.presets import get_preset  # noqa: E402
 from edgesr.train import loop, run, stages  # noqa: E402
@@ -28,8 +28,15 @@ TRAINED = {
     "decoder": ("edge.decoder.",),
     "end-to-end": ("edge.",),
 }
-# The adversary of the stage decoder acts on the second half of its six steps.
-MORE = {"decoder": "[loss.adversarial]\nweight = 0.05\nstart = 0.5\nwidth = 8\n"}
+# The adversary of the stage decoder acts on the second half of its six steps; that of the last stage on all.
+MORE = {
+    "decoder": "[loss.adversarial]\nweight = 0.05\nstart = 0.5\nwidth = 8\n",
+    "end-to-end": "[loss.adversarial]\nweight = 0.05\nstart = 0.0\nramp = 0.5\nwidth = 8\nnetwork = 'highpass-patch'\n"
+    "kind = 'relativistic'\nupdate_every = 2\n",
+}
+
+
+FINE = {"latent dB": 0.0, "colour shift": 0.0, "lattice": 0.0}  # figures of a validation
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +171,7 @@ def test_pictures_that_cannot_be_read_are_named_in_the_log_as_well(tmp_path, cap
 
 def test_the_time_of_a_validation_is_no_steps(folder, tmp_path, monkeypatch):
     """The line after one says how fast the training is, not how slow the validation was."""
-    monkeypatch.setattr(loop.Loop, "validate", lambda self, batch, journal: time.sleep(2) or {"latent dB": 0.0})
+    monkeypatch.setattr(loop.Loop, "validate", lambda self, batch, journal: time.sleep(2) or FINE)
     settings = ["optimizer.steps=4", "log.validate=2", "log.every=1", "log.checkpoint=1"]
     began = time.monotonic()
     run.train(write_recipe(folder, "autoencoder"), tmp_path, overrides=settings)
@@ -234,6 +241,7 @@ def test_resuming_with_another_latent_space_is_refused(finished, tmp_path):
         ("data.hr_size=100", "data.hr_size"),
         ("data.hr_size=64", "too small to degrade"),
         ("data.hr_size=160", "crop size 160"),
+        ("loss.perceptual_window=97", "loss.perceptual_window"),
     ],
 )
 def test_a_recipe_that_cannot_run_is_one_line_and_leaves_no_checkpoint(folder, tmp_path, override, word):
@@ -287,6 +295,48 @@ def test_a_gradient_that_is_not_finite_is_not_applied(finished, tmp_path, monkey
     assert bytes_of(tmp_path / "checkpoint") == before
 
 
+def test_resuming_with_another_discriminator_is_refused(finished, tmp_path):
+    recipe, out = finished["end-to-end"]
+    checkpoint.save(tmp_path / "checkpoint", *checkpoint.load(out / "checkpoint"))
+    with pytest.raises(UsageError, match=r"adversary 'highpass-patch', and the recipe 'unet'"):
+        run.train(recipe, tmp_path, resume=True, overrides=["loss.adversarial.network=unet"])
+    run.train(recipe, tmp_path, resume=True, overrides=["loss.adversarial.weight=0"])  # and one without goes on without
+
+
+def test_the_generator_s_term_grows_with_the_ramp(folder, tmp_path):
+    """At its first step the adversary weighs nothing: the run is the one without."""
+    losses = []
+    for weight in (0.0, 0.5):
+        settings = [
+            f"loss.adversarial.weight={weight}",
+            "loss.adversarial.start=0",
+            "loss.adversarial.ramp=1",
+            "log.validate=10",
+        ]
+        run.train(write_recipe(folder, "autoencoder"), tmp_path / str(weight), overrides=settings)
+        losses.append([json.loads(line) for line in (tmp_path / str(weight) / "scalars.jsonl").read_text().splitlines()])
+    without, with_it = losses
+    assert with_it[0]["loss"] == without[0]["loss"]
+    assert all(a["loss"] != b["loss"] for a, b in zip(without[1:6], with_it[1:6], strict=True))
+    assert 0 <= with_it[0]["D accuracy"] <= 1
+
+
+def test_a_run_that_drifts_stops_and_keeps_the_checkpoint_before(folder, tmp_path, monkeypatch):
+    """Its held-out pictures are too bright by 20 levels at the second validation, step 4."""
+    decode, brighter = stages.Stage.decode, iter([0.0] * 2 + [20 / 255] * 99)
+    monkeypatch.setattr(stages.Stage, "decode", lambda self, *given: decode(self, *given) + next(brighter))
+    recipe, settings = write_recipe(folder, "autoencoder"), ["log.validate=2", "log.checkpoint=1"]
+    with pytest.raises(DivergedError, match=r"step 4: the colours .*log\.greatest_colour_shift = 10") as caught:
+        run.train(recipe, tmp_path, overrides=[*settings, "log.greatest_colour_shift=10"])
+    assert "\n" not in str(caught.value)
+    assert checkpoint.load(tmp_path / "checkpoint")[1]["step"] == 3
+    assert (tmp_path / "log.txt").read_text().count("colour shift") == 2
+    with pytest.raises(DivergedError, match="step 4"):  # what it had reached is not forgotten
+        run.train(recipe, tmp_path, resume=True, overrides=[*settings, "log.greatest_colour_shift=10"])
+    run.train(recipe, tmp_path, resume=True, overrides=[*settings, "log.greatest_colour_shift=inf"])
+    assert checkpoint.load(tmp_path / "checkpoint")[1]["step"] == 6
+
+
 @pytest.mark.parametrize("weight", [0.0, float("nan")])
 def test_a_finished_stage_with_a_dead_latent_path_fails(finished, tmp_path, weight):
     """The decoder's weights for the latent are zero, or the average is not a number: a run that ends so must not look like success."""
@@ -299,7 +349,8 @@ def test_a_finished_stage_with_a_dead_latent_path_fails(finished, tmp_path, weig
 
 
 def test_the_command_line_trains_and_explains(folder, tmp_path, capsys):
-    arguments = ["train", str(write_recipe(folder, "autoencoder")), "--out", str(tmp_path / "out"), "--device", "cpu"]
+    recipe = write_recipe(folder, "autoencoder")
+    arguments = ["train", str(recipe), "--out", str(tmp_path / "out"), "--device", "cpu", "--processes", "1"]
     settings = ["--set", "optimizer.steps=1", "log.validate=10", "--set", "data.block=1"]
     assert cli.main([*arguments, *settings]) == 0
     assert "step 1 " in capsys.readouterr().err

@@ -1,4 +1,5 @@
-"""The term against lattices sees what repeats with the network's grids, on flat and on rough areas, and nothing else."""
+"""The term against lattices sees what repeats with the network's grids, on flat and on rough areas, and nothing else; that against
+artefacts sees where the error is uneven."""
 
 from __future__ import annotations
 
@@ -8,7 +9,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from edgesr.train.terms import lattice  # noqa: E402
+from edgesr.train.batches import Batch, Draws  # noqa: E402
+from edgesr.train.recipe import LossConfig  # noqa: E402
+from edgesr.train.terms import PixelTerms, artifacts, lattice  # noqa: E402
 
 LEVEL = 1 / 255
 
@@ -63,3 +66,55 @@ def test_its_gradient_takes_the_wave_away(flat):
     assert float((out.grad * wave(8)).sum()) > 0
     after = out.detach() - LEVEL / 2 * out.grad / out.grad.abs().max()
     assert lattice(after, flat) < 0.7 * lattice(out.detach(), flat)
+
+
+class Seen:
+    """In place of a distance of features: what it is shown, and how far that is apart."""
+
+    def __init__(self):
+        self.pairs = []
+
+    def __call__(self, out, hr):
+        self.pairs.append((out, hr))
+        return (out - hr).abs().mean()
+
+
+def test_features_are_those_of_one_window_of_all_pictures(rough):
+    """Another one each step, of the side that the recipe says; 0: all but a few first rows and columns."""
+    batch = Batch(rough, rough[..., ::4, ::4], *[rough[..., :0, :0]] * 2)
+    places = torch.arange(64 * 64.0).reshape(1, 1, 64, 64).expand(2, 3, 64, 64)
+    for side, sizes in ((24, {24}), (64, {64}), (0, set(range(57, 65)))):
+        terms = PixelTerms(LossConfig(perceptual_window=side, perceptual=0.0), 0, torch.device("cpu"))
+        terms.features = seen = Seen()
+        for step in range(40):
+            terms(places, rough, batch, 0.0, Draws(torch.Generator().manual_seed(step), 2))
+        assert {length for out, _ in seen.pairs for length in out.shape[-2:]} == sizes
+        corners = {float(out[0, 0, 0, 0]) for out, _ in seen.pairs}
+        assert len(corners) == 1 if side == 64 else len(corners) > 20
+        for out, hr in seen.pairs:
+            row, column = divmod(int(out[0, 0, 0, 0]), 64)
+            assert torch.equal(hr, rough[..., row : row + hr.shape[-2], column : column + hr.shape[-1]])
+
+
+def test_artifacts_weigh_the_error_where_it_is_uneven():
+    """The left half is off by as much everywhere, the right one by as much in the mean, but from pixel to pixel."""
+    hr = torch.full((1, 3, 32, 64), 0.5)
+    checks = 2.0 * ((torch.arange(32)[:, None] + torch.arange(64)) % 2)
+    uneven = torch.where(torch.arange(64) < 32, torch.ones(32, 64), checks)
+    out = (hr + 0.05 * uneven).requires_grad_()
+    loss = artifacts(out, hr)
+    loss.backward()
+    assert torch.equal(out.grad[..., :28], torch.zeros(1, 3, 32, 28))  # all of whose windows lie in the even half
+    assert float(out.grad[..., 36:].min()) >= 0 < float(out.grad[..., 36:].max())
+    assert float(artifacts(hr + 0.05, hr)) < 1e-9 < float(loss.detach())
+    # A checked residual of 0 and .3 over three channels: variance .0225 (49 / 48), all over the crop; .05 is the mean error.
+    want = 0.0225**0.2 * (0.0225 * 49 / 48) * 0.05
+    assert float(artifacts(hr + 0.05 * checks, hr)) == pytest.approx(want, rel=0.05)
+
+
+def test_equal_pictures_have_no_artifacts_and_a_gradient_that_is_a_number(rough):
+    out = rough.clone().requires_grad_()
+    loss = artifacts(out, rough)
+    loss.backward()
+    assert float(loss.detach()) == 0
+    assert out.grad.isfinite().all()

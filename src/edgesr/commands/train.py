@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+import os
 
-from edgesr.commands.console import extra
+from edgesr.commands.console import extra, whole
 
 
 def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
@@ -24,6 +24,12 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
     verb.add_argument("--minutes", type=float, metavar="M", help="save and stop after M minutes")
     verb.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
     verb.add_argument(
+        "--processes",
+        type=_processes,
+        metavar="N",
+        help="processes of one thread each that share every batch on a CPU: a number, or auto, one a core (default: auto)",
+    )
+    verb.add_argument(
         "--set",
         action="extend",
         nargs="+",
@@ -37,13 +43,13 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
 def run(arguments: argparse.Namespace) -> int:
     """Train; raises UsageError if torch and its companions are not installed."""
     with extra("train", "training"):
-        from edgesr.train.run import train  # noqa: PLC0415 (torch is an extra)
-    train(
-        Path(arguments.recipe),
-        Path(arguments.out),
-        resume=arguments.resume,
-        minutes=arguments.minutes,
-        device=arguments.device,
-        overrides=arguments.set,
-    )
+        from edgesr.train.launch import Training, launch  # noqa: PLC0415 (torch is an extra)
+    if arguments.debug:
+        os.environ["EDGESR_DEBUG"] = "1"  # for the processes that are started
+    training = Training(arguments.recipe, arguments.out, arguments.resume, arguments.minutes, arguments.device, arguments.set)
+    launch(training, arguments.processes)
     return 0
+
+
+def _processes(text: str) -> int | None:
+    return None if text == "auto" else whole(1, 1024)(text)

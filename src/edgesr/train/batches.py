@@ -77,9 +77,14 @@ class Draws:
         terminal = int(self.processes.rows(torch.arange(self.total) < count).sum())
         return Times(sent(self.processes.rows(t), self.device), terminal, terminal * self.processes.world / count)
 
-    def shift(self) -> tuple[int, int]:
-        """Rows and columns, each below 8, by which a step's features are shifted."""
-        down, right = torch.randint(8, (2,), generator=self.generator).tolist()
+    def shift(self, below: int) -> tuple[int, int]:
+        """Rows and columns, each less than `below`, by which a step's pictures are shifted."""
+        down, right = torch.randint(below, (2,), generator=self.generator).tolist()
+        return down, right
+
+    def window(self, side: int, height: int, width: int) -> tuple[int, int]:
+        """The first row and column of a window of `side` px in pictures of height x width px."""
+        down, right = (int(torch.randint(length - side + 1, (), generator=self.generator)) for length in (height, width))
         return down, right
 
     def move(self, unit: int) -> tuple[int, int]:

@@ -26,13 +26,17 @@ def identity(recipe: Recipe, nets: Networks) -> dict[str, Any]:
         "hr_encoder": recipe.model.hr_encoder,
         "hr_encoder_sha256": nets.hr_encoder_sha256,
         "latent_channels": nets.edge.preset.latent_channels,
+        **({"adversary": recipe.loss.adversarial.network} if recipe.loss.adversarial.weight else {}),
     }
 
 
 def check_resumed(state: State, recipe: Recipe, nets: Networks, where: Path) -> None:
     """Raise UsageError, naming the field, where the run whose checkpoint has this `state` is not the recipe's."""
     ours = identity(recipe, nets)
-    if difference := _difference(*_latents_by_weights({**ours, "hr_encoder_sha256": "", **state}, ours)):
+    unused = (
+        set() if {"adversary"} <= state.keys() & ours.keys() else {"loss.adversarial.network"}
+    )  # one may begin or end on the way
+    if difference := _difference(*_latents_by_weights({**ours, "hr_encoder_sha256": "", **state}, ours), unused):
         raise UsageError(f"{where}: the run there has {difference}")
 
 
@@ -43,7 +47,9 @@ def check_init(state: State, recipe: Recipe, nets: Networks, where: Path) -> Non
     """
     ours = identity(recipe, nets)
     of_old = {"variant": dataclasses.asdict(Variant()), "hr_encoder": "", "hr_encoder_sha256": ""}
-    unused = {"stage", "model.lr_encoder"} | ({"model.variance"} if state.get("stage") == "autoencoder" else set())
+    unused = {"stage", "model.lr_encoder", "loss.adversarial.network"} | (
+        {"model.variance"} if state.get("stage") == "autoencoder" else set()
+    )
     if difference := _difference(*_latents_by_weights({**ours, **of_old, **state}, ours), unused):
         raise UsageError(f"{where}: the checkpoint has {difference}; set it as it was there, or start from another checkpoint")
 
@@ -75,6 +81,7 @@ def _by_field(state: State) -> dict[str, Any]:
         "model.lr_encoder": state["lr_encoder"],
         "model.hr_encoder": state["hr_encoder"],
         "latent channels": state["latent_channels"],
+        "loss.adversarial.network": state.get("adversary"),
     }
 
 

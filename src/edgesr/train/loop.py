@@ -13,15 +13,17 @@ import torch
 from torch import Tensor, nn
 
 from edgesr.data.seeds import step_generator
-from edgesr.errors import UsageError
+from edgesr.errors import DivergedError, UsageError
 from edgesr.model import checkpoint
 from edgesr.presets import SCALE
 from edgesr.train.batches import Batch, Batches, Draws
 from edgesr.train.faults import Faults, diverged, is_asynchronous
+from edgesr.train.guards import AccuracyWatch, DriftGuard, drift_figures
 from edgesr.train.identity import check_resumed, identity
 from edgesr.train.journal import Journal
 from edgesr.train.meter import Meter
 from edgesr.train.networks import Networks
+from edgesr.train.precision import choose_precision
 from edgesr.train.processes import Processes
 from edgesr.train.recipe import OptimizerConfig, Recipe
 from edgesr.train.stages import Loss, Stage
@@ -43,6 +45,7 @@ class Loop:
             module.requires_grad_(True)
         self.parameters = [p for p in nets.parameters() if p.requires_grad]
         self.device = self.parameters[0].device
+        self.precision = choose_precision(recipe.precision, self.device)
         config = recipe.optimizer
         self._faults = Faults(self.device) if is_asynchronous(self.device) else None
         self.optimizer = torch.optim.AdamW(
@@ -56,6 +59,8 @@ class Loop:
         mine, theirs, means = tensors_of(nets), tensors_of(self.average), self.average.state_dict()
         self._moving = [name for name in means if mine[name] is not theirs[name]]
         self._means = [means[name] for name in self._moving]
+        self.adversary = None if stage.pixels is None else stage.pixels.adversary
+        self.accuracy, self.drift = AccuracyWatch(recipe.log), DriftGuard(recipe.log)
         self.step, self._share = 0, 0.0
         self._earlier, self._began = 0.0, time.monotonic()
         if recipe.compile:
@@ -112,15 +117,22 @@ class Loop:
             saves, validates = self.step % log.checkpoint == 0, self.step % log.validate == 0 and not self.finished
             if saves or validates:  # a pause waits for the device
                 with meter.paused(), throughput.paused():
+                    if validates:  # before the checkpoint: a drifted one is none
+                        self._judge(self.validate(validation, journal) if journal else {})
                     if saves and main:
                         self.save(folder)
-                    if validates and journal:
-                        self.validate(validation, journal)
         self._check_faults()
-        if journal is None:
-            return {}
-        self.save(folder)
-        return self.validate(validation, journal)
+        if main:
+            self.save(folder)
+        figures = self.validate(validation, journal) if journal else {}
+        self._judge(figures)
+        return figures
+
+    def _judge(self, figures: dict[str, float]) -> None:
+        """Raise DivergedError, in every process, where the main one's figures of a validation say that the run drifts."""
+        problem = self.drift.judge(figures, self.step) if figures and self.stage.makes_pictures else ""
+        if self.processes.any(bool(problem), self.device):
+            raise DivergedError(problem or f"step {self.step}: the run drifts, as the main process says")
 
     def update(self, batch: Batch) -> dict[str, Any]:
         """One optimizer step; return its figures. Changes no weight when the loss or its gradient is not finite.
@@ -151,22 +163,16 @@ class Loop:
         values = self.nets.state_dict()  # anew: a module may replace its buffers
         torch._foreach_lerp_(self._means, [values[name] for name in self._moving], 1 - decay)
         figures = {"loss": terms[0], **dict(zip(loss.scalars, terms[2:], strict=True)), "gradient": terms[1]}
-        pixels = self.stage.pixels
-        if (
-            pixels is not None
-            and pixels.adversary is not None
-            and loss.out is not None
-            and pixels.adversary_acts(self.progress)
-        ):
-            hr = batch.hr[: len(loss.out)].to(self.device)
-            with self.autocast():
-                figures |= pixels.adversary.update(loss.out.detach(), hr, self.step, self.processes)
+        if self.adversary is not None and loss.shown is not None:
+            with self.precision.autocast(self.device):
+                figures |= self.adversary.update(loss.shown, self.step, self.processes)
+            self.accuracy.add(self.step, figures.get("D accuracy"))
         return figures
 
     def _throughput(self, batch: Batch) -> Throughput:
         """What measures the steps: a step's FLOPs, counted on a copy, since counting may change the last bits, and the peak."""
         flops = step_flops(lambda: self._loss(batch, copy.deepcopy(self.nets)).total.backward())  # noqa: PLW0108 -- the forward counts too
-        peak, source = peak_flops(self.device, torch.bfloat16 if self.recipe.precision == "bfloat16" else torch.float32)
+        peak, source = peak_flops(self.device, self.precision.dtype)
         if self.processes.main:
             logger.info("a step takes %.3g GFLOPs; peak %.3g GFLOP/s (%s)", flops / 1e9, peak / 1e9, source)
         return Throughput(flops / len(batch.hr), peak, self.device)
@@ -184,21 +190,18 @@ class Loop:
     def _loss(self, batch: Batch, nets: Networks) -> Loss:
         batch = Batch(*(x.to(self.device, memory_format=torch.channels_last) for x in batch))
         draws = Draws(step_generator(self.recipe.seed, "loss", self.step), self.recipe.data.batch, self.processes, self.device)
-        with self.autocast():
+        with self.precision.autocast(self.device):
             return self.stage.loss(nets, batch, self.progress, draws)
-
-    def autocast(self) -> torch.autocast:
-        """Mixed precision as the recipe says."""
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16")
 
     @torch.no_grad()
     def validate(self, batch: Batch, journal: Journal) -> dict[str, float]:
         """PSNR of the averaged networks on held-out crops against bicubic, and whether the latent path lives.
 
-        "latent dB" is what is lost when z0_hat is replaced by zeros. A sample grid goes to the journal.
+        "latent dB" is what is lost when z0_hat is replaced by zeros; the colour shift and the lattice are in levels of 255. A sample
+        grid goes to the journal.
         """
         batch = Batch(*(x.to(self.device) for x in batch))
-        with self.autocast():
+        with self.precision.autocast(self.device):
             z0, condition = self.stage.latent(self.average, batch, Draws(torch.Generator().manual_seed(0), len(batch.hr)))
             full, without = (self.stage.decode(self.average, batch, z).float() for z in (z0, torch.zeros_like(z0)))
         bicubic = nn.functional.interpolate(batch.lr, scale_factor=SCALE, mode="bicubic", align_corners=False)
@@ -207,6 +210,7 @@ class Loop:
             "PSNR": psnr,
             "gain dB": psnr - _psnr(bicubic, batch.hr),
             "latent dB": psnr - _psnr(without, batch.hr),
+            **drift_figures(full, batch.hr),
             "mean s": float(condition.log_s.float().exp().mean()),
             "norm mu": float(condition.mu.float().square().mean().sqrt()),
         }
@@ -232,9 +236,10 @@ class Loop:
         tensors = {f"net.{k}": v for k, v in self.nets.kept().items()} | {f"ema.{k}": average[k] for k in self._moving}
         for index, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items()}
-        if self.stage.pixels is not None and self.stage.pixels.adversary is not None:
-            tensors |= {f"adversary.{k}": v for k, v in self.stage.pixels.adversary.state_dict().items()}
-        checkpoint.save(folder, tensors, {**identity(self.recipe, self.nets), "step": self.step, "seconds": self.seconds})
+        if self.adversary is not None:
+            tensors |= {f"adversary.{k}": v for k, v in self.adversary.state_dict().items()}
+        state = {"step": self.step, "seconds": self.seconds, "reached": sorted(self.drift.reached)}
+        checkpoint.save(folder, tensors, {**identity(self.recipe, self.nets), **state})
 
     def restore(self, folder: Path) -> None:
         """Take up what `save` wrote; raises UsageError when it is not of this recipe's run."""
@@ -256,9 +261,10 @@ class Loop:
             moments.setdefault(int(index), {})[key] = torch.empty_like(like).copy_(tensor)
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
-        if self.stage.pixels is not None and self.stage.pixels.adversary is not None:
-            self.stage.pixels.adversary.load_state_dict(checkpoint.part(tensors, "adversary."))
+        if self.adversary is not None:
+            self.adversary.load_state_dict(checkpoint.part(tensors, "adversary."))
         self.step = state["step"]
+        self.drift.reached = set(state.get("reached", []))
         self._earlier, self._began = state["seconds"], time.monotonic()
 
     def _is_over(self, deadline: float) -> bool:

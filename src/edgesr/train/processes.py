@@ -1,7 +1,7 @@
-"""The processes that share a training, one a GPU: which rows of a batch are this one's, and sums over all of them.
+"""The processes that share a training, one a GPU or a core: which rows of a batch are this one's, and sums over all of them.
 
-Started by `accelerate launch -m edgesr train ...`, Hugging Face Accelerate joins them; started plainly there is one process, and
-Accelerate need not be installed. Every process holds all weights and takes the same step, so only gradients travel.
+Started by `accelerate launch -m edgesr train ...`, or on a CPU by `launch`, Hugging Face Accelerate joins them; where there is one
+process, Accelerate need not be installed. Every process holds all weights and takes the same step, so only gradients travel.
 """
 
 from __future__ import annotations
@@ -43,6 +43,17 @@ class Processes:
         """The sum of `tensor` over the processes."""
         return self._accelerator.reduce(tensor, reduction="sum") if self._accelerator else tensor
 
+    def mean(self, tensor: Tensor) -> Tensor:
+        """The mean of all elements over the processes, which hold equally many; gradients flow to those of each.
+
+        They are right in a loss whose gradients `mean_gradients` averages.
+        """
+        return tensor.mean() if self._accelerator is None else _Mean.apply(tensor.mean(), self)
+
+    def any(self, flag: bool, device: torch.device) -> bool:
+        """Whether the flag is set in any process; `device` is where their messages go."""
+        return bool(self.sum(torch.tensor(float(flag), device=device)) > 0)
+
     def gather(self, tensor: Tensor) -> Tensor:
         """The rows of all processes, (world * B, ...), in no particular order."""
         return self._accelerator.gather(tensor) if self._accelerator else tensor
@@ -66,12 +77,30 @@ class Processes:
             yield
 
 
+class _Mean(torch.autograd.Function):
+    """The mean of a scalar over the processes; backwards, the mean of what their losses send."""
+
+    @staticmethod
+    def forward(ctx: Any, scalar: Tensor, processes: Processes) -> Tensor:
+        ctx.processes = processes
+        return processes.sum(scalar) / processes.world
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        return ctx.processes.sum(grad.contiguous()) / ctx.processes.world, None
+
+
+def launched() -> int:
+    """How many processes a launcher has started for this training, this one included."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 def join_processes(device: str) -> Processes:
-    """Join the processes that `accelerate launch` started, or return the plain case.
+    """Join the processes that `accelerate launch` or `launch` started, or return the plain case.
 
     Raises UsageError when there are several and Accelerate is not installed.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if launched() == 1:
         return Processes()
     try:
         from accelerate import Accelerator  # noqa: PLC0415 -- an extra

@@ -17,8 +17,9 @@ from edgesr.data.bank import CropConfig
 from edgesr.data.degradation import DegradationConfig
 from edgesr.data.rendered import RenderedConfig
 from edgesr.errors import UsageError
-from edgesr.train.discriminator import AdversarialConfig
+from edgesr.train.adversary import AdversarialConfig
 from edgesr.train.networks import ModelConfig
+from edgesr.train.precision import Precision
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -80,9 +81,13 @@ class LossConfig:
     psnr: float = 0.0  # minus the PSNR in dB of a crop, of the same; levels off at 30 dB
     perceptual: float = 0.0  # distance of features, of the same; 0 leaves the network out
     perceptual_network: str = "efficientnet-lite0"  # or vgg16, lpips-vgg, lpips-alex, where their weights can be loaded
+    perceptual_window: int = (
+        0  # HR px a side of the random window whose features count; 0: whole crops. 96 takes a third of the time
+    )
     truth: float = 0.0  # share of the truth in what the terms above compare with, where a crop has a teacher's target
     lattice: float = 0.0  # faint patterns that repeat with the network's grids, which a perceptual term likes to grow
     colour: float = 0.0  # L1 of the means of cells of 16 px: what features do not see, a perceptual term lets drift
+    artifacts: float = 0.0  # L1 weighted by how the error varies from pixel to pixel (LDL): holds an adversary back
     equivariance: float = 0.0  # L1 of what does not move with the LR picture: patterns of the latent's and the UNet's grids
     adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
     latent: float = 0.02  # mean squared error of v, or of z0_hat against the teacher's
@@ -104,6 +109,10 @@ class LogConfig:
     crops: int = 48  # of held-out photographs, that the figures are the means of
     checkpoint: int = 250
     least_latent_db: float = 0.2  # a finished run whose latent path carries less has failed (docs/method.md, traps)
+    greatest_colour_shift: float = 8.0  # levels of 255, of the means of 16 px cells of held-out crops; past it a run stops
+    greatest_lattice: float = 4.0  # levels, root mean square, of what repeats there with the network's grids; the same
+    greatest_accuracy: float = 0.95  # of a discriminator over the next: more logs a warning
+    accuracy_steps: int = 1000
 
 
 @dataclass(frozen=True)
@@ -114,7 +123,9 @@ class Recipe:
     preset: str = "tiny"
     init: str = ""  # checkpoint folder of the stage before
     seed: int = 0
-    precision: Literal["float32", "bfloat16"] = "float32"  # bfloat16 on a CPU only with AVX-512 or AMX, else many times slower
+    precision: Precision = (
+        "auto"  # bfloat16 where the hardware has it: CUDA from Ampere on, CPUs with AVX512_BF16 or AMX; else float32
+    )
     compile: bool = False  # torch.compile of the networks: for a GPU
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
@@ -192,24 +203,30 @@ BOUNDS: dict[str, tuple[Callable[[float], bool], str]] = {
     "1 or more": (
         lambda value: value >= 1,
         "data.held_out data.hr_size data.batch data.uses data.block data.degradation.group optimizer.steps "
-        "log.every log.validate log.crops log.checkpoint",
+        "log.every log.validate log.crops log.checkpoint log.accuracy_steps",
     ),
     "0 or more": (
         lambda value: value >= 0,
-        "optimizer.warmup optimizer.weight_decay loss.pixel loss.psnr loss.perceptual loss.lattice loss.colour loss.equivariance "
+        "optimizer.warmup optimizer.weight_decay loss.pixel loss.psnr loss.perceptual loss.lattice loss.colour loss.artifacts "
+        "loss.perceptual_window loss.equivariance "
         "loss.latent loss.spread loss.guess loss.latent_noise loss.adversarial.weight loss.adversarial.r1_gamma",
     ),
-    "more than 0": (lambda value: value > 0, "optimizer.learning_rate optimizer.clip loss.adversarial.learning_rate"),
+    "more than 0": (
+        lambda value: value > 0,
+        "optimizer.learning_rate optimizer.clip loss.adversarial.learning_rate log.greatest_colour_shift log.greatest_lattice",
+    ),
     "0 to 1": (
         lambda value: 0 <= value <= 1,
         "loss.truth data.crop.downscale_probability data.rendered.probability data.degradation.light_probability "
         "data.degradation.final_sinc_probability data.degradation.last.probability "
         "optimizer.decay loss.terminal_start loss.terminal_end loss.adversarial.start "
+        "loss.adversarial.ramp log.greatest_accuracy "
         + " ".join(f"data.degradation.{nth}.{share}" for nth in ("first", "second") for share in _ROUND_SHARES.split()),
     ),
     "0 to less than 1": (lambda value: 0 <= value < 1, "optimizer.ema optimizer.beta2"),
 }
-UNBOUNDED = {"log.least_latent_db": -math.inf}  # the one infinity that means something: no run fails
+# The infinities that mean something: no run fails.
+UNBOUNDED = {"log.least_latent_db": -math.inf, "log.greatest_colour_shift": math.inf, "log.greatest_lattice": math.inf}
 
 
 def _check_values(recipe: Recipe) -> None:

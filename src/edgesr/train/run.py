@@ -21,6 +21,7 @@ from edgesr.train.batches import Batch, Batches, degraded
 from edgesr.train.identity import check_init
 from edgesr.train.loop import Loop
 from edgesr.train.networks import Networks
+from edgesr.train.precision import choose_precision
 from edgesr.train.processes import Processes, join_processes
 from edgesr.train.recipe import Recipe, load_recipe
 from edgesr.train.stages import Stage, stage_class
@@ -59,7 +60,8 @@ def train(
         raise UsageError(f"{out}: holds a run already; add --resume to go on with it, or choose another folder")
     if resume and not checkpoint.exists(out / "checkpoint"):
         raise UsageError(f"{out}: no checkpoint there to go on from; start without --resume")
-    where = processes.device or _device(device)
+    where = processes.device or device_called(device)
+    choose_precision(recipe.precision, where)  # before the photographs are decoded
     stage = stage_class(recipe.stage)(recipe, where)
     _check_sizes(recipe, processes)
     with _logging_to(out) if processes.main else nullcontext():
@@ -74,7 +76,7 @@ def _run(
         training, held_out = _banks(recipe)
     loop = _begin(recipe, stage, where, processes, out / "checkpoint" if resume else None)
     end = f"of {recipe.optimizer.steps}" if recipe.optimizer.schedule == "steps" else "by the clock"
-    logger.info("%s: %d photographs, step %d %s", _title(recipe, where), len(training), loop.step, end)
+    logger.info("%s: %d photographs, step %d %s", _title(loop), len(training), loop.step, end)
     on_gpu = where.type == "cuda"
     bank = training.to(where) if on_gpu else training
     batches = Batches(bank, recipe.data, recipe.seed, finer=stage.has_teacher, processes=processes, ahead=on_gpu)
@@ -106,8 +108,10 @@ def _begin(recipe: Recipe, stage: Stage, where: torch.device, processes: Process
     return loop
 
 
-def _title(recipe: Recipe, where: torch.device) -> str:
-    return f"{recipe.preset} {recipe.stage} on {where}, {recipe.precision}"
+def _title(loop: Loop) -> str:
+    recipe, (precision, reason), world = loop.recipe, loop.precision, loop.processes.world
+    processes = f"{world} processes" if world > 1 else "one process"
+    return f"{recipe.preset} {recipe.stage} on {loop.device}, {processes}, {precision} ({reason})"
 
 
 def _check_sizes(recipe: Recipe, processes: Processes) -> None:
@@ -124,6 +128,11 @@ def _check_sizes(recipe: Recipe, processes: Processes) -> None:
     if recipe.loss.truth and not recipe.data.targets:
         raise UsageError(
             "recipe: 'loss.truth' is a share beside a teacher's targets: name them in 'data.targets', or leave it out"
+        )
+    if recipe.loss.perceptual_window > recipe.data.hr_size:
+        raise UsageError(
+            f"recipe: the field 'loss.perceptual_window' wants no more than data.hr_size, {recipe.data.hr_size}, "
+            f"not {recipe.loss.perceptual_window}"
         )
     if recipe.data.batch % processes.world:
         raise UsageError(f"recipe: the field 'data.batch' wants a multiple of the {processes.world} processes")
@@ -143,7 +152,8 @@ def _validation_batch(bank: ImageBank, recipe: Recipe, *, finer: bool) -> Batch:
     return degraded(hr, generator, recipe.data.degradation, finer=finer)
 
 
-def _device(name: str) -> torch.device:
+def device_called(name: str) -> torch.device:
+    """Return the device; "auto" is a GPU where there is one. Raises UsageError where it cannot be used."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:

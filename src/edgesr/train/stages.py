@@ -13,6 +13,7 @@ from edgesr.model import diffusion
 from edgesr.model.edge import Condition, EdgeSR, LatentDiffusion
 from edgesr.model.encoder import HREncoder
 from edgesr.presets import SCALE
+from edgesr.train.adversary import Shown
 from edgesr.train.batches import Batch, Draws
 from edgesr.train.networks import Networks
 from edgesr.train.recipe import LossConfig, Recipe
@@ -28,7 +29,7 @@ class Loss(NamedTuple):
 
     total: Tensor  # scalar, to be minimised
     scalars: Scalars  # its terms, for the log
-    out: Tensor | None = None  # (B', 3, H, W), pictures made from the first B' of the batch, for an adversary
+    shown: Shown | None = None  # to the adversary, where it acts: pictures made from the first B' of the batch
 
 
 class Stage:
@@ -104,9 +105,9 @@ class Autoencoder(Stage):
         mu, _, features = nets.edge.encoder(batch.lr)
         out = nets.edge.decoder(z, features, batch.lr).float()
         guess = (mu.float() - z_h.detach().float()).square().mean()
-        pixels, scalars = _pixel_terms(self.pixels)(out, self._wanted(batch), progress, draws.shift())
+        pixels, scalars, shown = _pixel_terms(self.pixels)(out, self._wanted(batch), batch, progress, draws)
         scalars |= {"std z_h": z_h.detach().std(), "guess": guess}
-        return Loss(pixels + self.config.guess * guess, _detached(scalars), out)
+        return Loss(pixels + self.config.guess * guess, _detached(scalars), shown)
 
     def latent(self, nets: Networks, batch: Batch, draws: Draws) -> tuple[Tensor, Condition]:
         """z_h itself."""
@@ -203,8 +204,8 @@ class Decoder(Stage):
         with torch.no_grad():
             z0, condition = self.latent(nets, batch, draws)
         out = nets.edge.decoder(z0, condition.features, batch.lr).float()
-        pixels, scalars = _pixel_terms(self.pixels)(out, self._wanted(batch), progress, draws.shift())
-        return Loss(pixels, _detached(scalars | _condition_scalars(condition)), out)
+        pixels, scalars, shown = _pixel_terms(self.pixels)(out, self._wanted(batch), batch, progress, draws)
+        return Loss(pixels, _detached(scalars | _condition_scalars(condition)), shown)
 
 
 class EndToEnd(Stage):
@@ -229,13 +230,13 @@ class EndToEnd(Stage):
         rows = max(1, terminal)
         z0 = diffusion.z0_from_v(step.z_t, step.v, t)[:rows]  # of one step: the first rows are at T
         out = nets.edge.decoder(z0, step.condition.features[:rows], batch.lr[:rows]).float()
-        pixels, scalars = _pixel_terms(self.pixels)(out, self._wanted(batch)[:rows], progress, draws.shift())
+        pixels, scalars, shown = _pixel_terms(self.pixels)(out, self._wanted(batch), batch, progress, draws)
         if self.config.equivariance:
             some = max(1, rows // 4)  # it evaluates the networks once more
             eps, move = draws.normal(z_h)[:some], draws.move(nets.edge.preset.multiple)
             scalars["equivariance"] = _moved_difference(nets.edge, batch.lr[:some], out[:some], eps, move)
             pixels = pixels + self.config.equivariance * scalars["equivariance"]
-        return Loss(latent.total + weight * pixels, _detached(scalars) | latent.scalars, out)
+        return Loss(latent.total + weight * pixels, _detached(scalars) | latent.scalars, shown)
 
 
 STAGES: dict[str, type[Stage]] = {stage.name: stage for stage in (Autoencoder, TeacherX2, StudentX4, Decoder, EndToEnd)}

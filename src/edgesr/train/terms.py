@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from edgesr.train.discriminator import Adversary
+from edgesr.train.adversary import Adversary, Shown
+from edgesr.train.batches import Batch, Draws
 from edgesr.train.losses import perceptual_distance
 from edgesr.train.recipe import LossConfig
 
@@ -14,7 +18,18 @@ LATTICE_PERIOD = 16  # HR px: of the coarsest grid of the UNet; those of the lat
 LATTICE_CELL = 64  # HR px a side, in which a pattern may come and go with the texture
 LATTICE_FAINT = 1e-5  # amplitude, of [0, 1], below which the term levels off: rounding has no direction
 COLOUR_CELL = 16  # HR px a side: coarser than what features weigh, finer than what the eye takes for one colour
+FEATURES_SHIFT = 8  # rows and columns, less than which a step's features leave out: every place within their coarsest stride
+ADVERSARY_SHIFT = 4  # the same of a discriminator that wants shifts: every place within an LR pixel
+ARTIFACT_WINDOW = 7  # HR px a side
 LEVEL = 1e-3  # mean squared error, 30 dB, where the logarithmic term levels off: flat crops are not worth more
+
+
+class Terms(NamedTuple):
+    """What the terms of a step give."""
+
+    total: Tensor  # their weighted sum, scalar
+    scalars: dict[str, Tensor]
+    shown: Shown | None  # to the adversary, where it acts
 
 
 class PixelTerms:
@@ -27,19 +42,17 @@ class PixelTerms:
             self.features = perceptual_distance(config.perceptual_network).to(device)
         self.adversary = Adversary(config.adversarial, seed, device) if config.adversarial.weight else None
 
-    def adversary_acts(self, progress: float) -> bool:
-        """Whether the adversary has begun, at this share of the steps."""
-        return self.adversary is not None and progress >= self.config.adversarial.start
+    def __call__(self, out: Tensor, wanted: Tensor, batch: Batch, progress: float, draws: Draws) -> Terms:
+        """Return the terms of out (B', 3, H, W) in [0, 1], made from the first B' of the batch, and of what is wanted of them.
 
-    def __call__(
-        self, out: Tensor, hr: Tensor, progress: float, shift: tuple[int, int] = (0, 0)
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the sum and its terms for out and hr (B, 3, H, W) in [0, 1].
-
-        Features are those of the pictures without their first `shift` rows and columns. Another shift every step keeps the features'
-        strides from locking in with the decoder's pixel shuffle: without it a faint lattice grows on flat areas (ours).
+        Features are those of a random window, the same of all pictures, or of the pictures without some first rows and columns.
+        Another place every step keeps the features' strides from locking in with the decoder's pixel shuffle: without it a faint
+        lattice grows on flat areas (ours).
         """
         config = self.config
+        rows = slice(len(out))
+        hr = wanted[rows]
+        seen = _window(draws, config.perceptual_window, out)
         scalars = {"pixel": (out - hr).abs().mean()}
         total = config.pixel * scalars["pixel"]
         if config.psnr:
@@ -47,19 +60,54 @@ class PixelTerms:
             scalars["psnr"] = -10 * (error + LEVEL).log10().mean()
             total = total - config.psnr * scalars["psnr"]
         if self.features is not None:
-            down, right = shift
-            scalars["perceptual"] = self.features(out[..., down:, right:], hr[..., down:, right:])
+            scalars["perceptual"] = self.features(seen(out), seen(hr))
             total = total + config.perceptual * scalars["perceptual"]
         if config.lattice:
             scalars["lattice"] = lattice(out, hr)
             total = total + config.lattice * scalars["lattice"]
         if config.colour:
-            scalars["colour"] = F.avg_pool2d(out - hr, COLOUR_CELL).abs().mean()
+            scalars["colour"] = colour_shift(out, hr)
             total = total + config.colour * scalars["colour"]
-        if self.adversary is not None and self.adversary_acts(progress):
-            scalars["adversarial"] = self.adversary.generator_term(out)
-            total = total + config.adversarial.weight * scalars["adversarial"]
-        return total, scalars
+        if config.artifacts:
+            scalars["artifacts"] = artifacts(out, hr)
+            total = total + config.artifacts * scalars["artifacts"]
+        if self.adversary is None or progress < config.adversarial.start:
+            return Terms(total, scalars, None)
+        wants_shift = config.adversarial.network == "highpass-patch"
+        real = hr if config.adversarial.real == "target" else batch.hr[rows]
+        shown = Shown(out, real, batch.lr[rows], draws.shift(ADVERSARY_SHIFT) if wants_shift else (0, 0))
+        scalars["adversarial"] = self.adversary.generator_term(shown, draws.processes)
+        total = total + config.adversarial.weight_at(progress) * scalars["adversarial"]
+        return Terms(total, scalars, shown)
+
+
+def _window(draws: Draws, side: int, pictures: Tensor) -> Callable[[Tensor], Tensor]:
+    """What cuts from pictures what a step's features are of; `side` in HR px, 0 for all but some first rows and columns."""
+    if not side:
+        down, right = draws.shift(FEATURES_SHIFT)
+        return lambda pictures: pictures[..., down:, right:]
+    down, right = draws.window(side, *pictures.shape[-2:])
+    return lambda pictures: pictures[..., down : down + side, right : right + side]
+
+
+def colour_shift(out: Tensor, hr: Tensor) -> Tensor:
+    """The mean absolute difference of the means of cells of 16 px: out and hr are (B, 3, H, W) in [0, 1], H and W at least 16."""
+    return F.avg_pool2d(out - hr, COLOUR_CELL).abs().mean()
+
+
+def artifacts(out: Tensor, hr: Tensor) -> Tensor:
+    """L1 weighted by how much the error varies around each pixel, and in the whole crop: what an adversary likes to add.
+
+    LDL of Liang et al. 2022 (arXiv 2203.09195, equations 3 to 5) without its comparison with an averaged network; the weights have no
+    gradient. Even areas, and those where the error is even, cost nothing. out and hr are (B, 3, H, W) in [0, 1].
+    """
+    error = (out - hr).abs()
+    residual = error.detach().sum(dim=1, keepdim=True)  # (B, 1, H, W)
+    padded = F.pad(residual, [ARTIFACT_WINDOW // 2] * 4, mode="reflect")
+    mean, square = (F.avg_pool2d(x, ARTIFACT_WINDOW, stride=1) for x in (padded, padded.square()))
+    count = ARTIFACT_WINDOW**2
+    local = (square - mean.square()).clamp_min(0) * (count / (count - 1))
+    return (residual.var(dim=(1, 2, 3), keepdim=True) ** 0.2 * local * error).mean()
 
 
 def lattice(out: Tensor, hr: Tensor) -> Tensor:

@@ -1,0 +1,227 @@
+"""The adversary of the stages 3 and 4: its losses, and the state that it trains with (ours: the paper says only that its decoder
+is fine-tuned; evidence elsewhere wants the adversarial term last, and light)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from edgesr.errors import DivergedError, UsageError
+from edgesr.model.blocks import full_precision
+from edgesr.train.discriminator import Discriminator, HighPassPatch
+from edgesr.train.processes import Processes
+
+Kind = Literal["hinge", "r1", "relativistic"]
+NETWORKS: dict[str, type[Discriminator] | type[HighPassPatch]] = {"unet": Discriminator, "highpass-patch": HighPassPatch}
+
+
+@dataclass(frozen=True)
+class AdversarialConfig:
+    """The adversarial term; with weight 0 there is no discriminator."""
+
+    weight: float = 0.0  # of the generator's term; .05 to .1 where "unet" is used, .003 to .02 where "highpass-patch" is
+    start: float = 0.85  # share of the steps after which it acts: on the last 15 %
+    ramp: float = 0.0  # share of the steps, from `start`, over which the weight rises linearly from 0
+    network: Literal["unet", "highpass-patch"] = (
+        "unet"  # Real-ESRGAN's; or a PatchGAN that sees neither colours nor means of areas
+    )
+    real: Literal["target", "truth"] = "target"  # what it takes for real, where a crop has a teacher's target
+    kind: Kind = "hinge"  # or "r1": non-saturating logistic with a gradient penalty; or "relativistic": average logistic
+    r1_gamma: float = 0.01  # of the penalty (ours: telling a blur from its original wants squared gradients of 10 and more)
+    r1_every: int = 16  # updates of the discriminator from one penalty to the next, each then that many times heavier
+    learning_rate: float = 1e-4  # of the discriminator's Adam
+    update_every: int = 1  # steps from one update of the discriminator to the next: more slows one that wins
+    width: int = 32  # channels after the first convolution; Real-ESRGAN has 64
+
+    def __post_init__(self) -> None:
+        for name in ("r1_every", "update_every", "width"):
+            if (value := getattr(self, name)) < 1:
+                raise UsageError(f"recipe: the field 'loss.adversarial.{name}' wants 1 or more, not {value}")
+
+    def weight_at(self, progress: float) -> float:
+        """Return the weight of the generator's term at this share of the steps."""
+        begun = progress - self.start
+        return self.weight * min(1.0, max(0.0, begun) / self.ramp) if self.ramp else self.weight * (begun >= 0)
+
+
+class Shown(NamedTuple):
+    """What an adversary is shown of a step."""
+
+    out: Tensor  # (B, 3, H, W), the generator's pictures
+    real: Tensor  # (B, 3, H, W), what they should look like
+    lr: Tensor  # (B, 3, H/4, W/4), what both are of
+    shift: tuple[int, int] = (0, 0)  # rows and columns that a discriminator which wants shifts leaves out
+
+
+class AdversarialLosses(NamedTuple):
+    """What each side minimises, as means over the logits of real pictures and of the generator's, both of any shape."""
+
+    generator: Callable[[Tensor | None, Tensor], Tensor]  # the real ones may be None unless `compares`
+    discriminator: Callable[[Tensor, Tensor], Tensor]
+    accuracy: Callable[[Tensor, Tensor], Tensor]  # the share of logits, half of each kind, on the side where they belong
+    compares: bool = False  # whether the generator's loss depends on the real pictures
+
+
+def adversarial_losses(kind: Kind, mean: Callable[[Tensor], Tensor] = torch.mean) -> AdversarialLosses:
+    """Return the losses called `kind`; `mean` is that over the logits of all processes.
+
+    "hinge": mean max(0, 1 - D(real)) + mean max(0, 1 + D(fake)), and -mean D(fake) (Lim and Ye 2017, arXiv 1705.02894; as in
+    Miyato et al. 2018, arXiv 1802.05957, equations 16 and 17). "r1": mean softplus(-D(real)) + mean softplus(D(fake)), and the
+    non-saturating mean softplus(-D(fake)) (Goodfellow et al. 2014, arXiv 1406.2661, section 3); `r1_penalty` belongs to it.
+    "relativistic": mean softplus(-(D(real) - mean D(fake))) + mean softplus(D(fake) - mean D(real)), and the same with real and
+    fake exchanged (Jolicoeur-Martineau 2018, arXiv 1807.00734, RaSGAN).
+    """
+    if kind == "hinge":
+        return AdversarialLosses(
+            lambda _, fake: -fake.mean(),
+            lambda real, fake: F.relu(1 - real).mean() + F.relu(1 + fake).mean(),
+            _accuracy,
+        )
+    if kind == "r1":
+        return AdversarialLosses(
+            lambda _, fake: F.softplus(-fake).mean(),
+            lambda real, fake: F.softplus(-real).mean() + F.softplus(fake).mean(),
+            _accuracy,
+        )
+
+    def relativistic(winner: Tensor, loser: Tensor) -> Tensor:
+        return F.softplus(mean(loser) - winner).mean() + F.softplus(loser - mean(winner)).mean()
+
+    def generator(real: Tensor | None, fake: Tensor) -> Tensor:
+        if real is None:
+            raise ValueError("the relativistic loss of the generator wants the logits of real pictures")
+        return relativistic(fake, real)
+
+    return AdversarialLosses(
+        generator,
+        relativistic,
+        lambda real, fake: _accuracy(real - mean(fake), fake - mean(real)),
+        compares=True,
+    )
+
+
+def _accuracy(real: Tensor, fake: Tensor) -> Tensor:
+    return ((real > 0).float().mean() + (fake < 0).float().mean()) / 2
+
+
+def r1_penalty(discriminator: Callable[[Tensor], Tensor], real: Tensor, generator: torch.Generator) -> Tensor:
+    """Return the mean over all logits of the squared norm of a logit's gradient by the picture; multiply by gamma / 2.
+
+    R1 of Mescheder et al. 2018 (arXiv 1801.04406, section 4.1), which is for one logit a picture. For many (ours) they are
+    summed with random signs, which leaves the mean of the products of two different logits' gradients at zero: the plain sum
+    would let a discriminator of pure high-pass kernels go free. `real` is (B, 3, H, W); the signs are drawn from `generator`,
+    on the CPU.
+    """
+    real = real.detach().requires_grad_()
+    with full_precision(real):
+        logits = discriminator(real)
+        signs = torch.randint(2, logits.shape, generator=generator).to(logits) * 2 - 1
+        (gradient,) = torch.autograd.grad((signs * logits).sum(), real, create_graph=True)
+        return gradient.square().sum() / logits.numel()
+
+
+class Adversary:
+    """A discriminator with its own Adam; everything about it follows from `config`, `seed` and the pictures it is shown."""
+
+    def __init__(self, config: AdversarialConfig, seed: int, device: torch.device) -> None:
+        self.config, self.seed = config, seed
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            net = NETWORKS[config.network](config.width)
+        self.net: Discriminator | HighPassPatch = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.net.eval().requires_grad_(False)
+        # Real-ESRGAN's; without weight decay, which spectral norms would undo.
+        self.optimizer = torch.optim.Adam(self.net.parameters(), lr=config.learning_rate, betas=(0.9, 0.99))
+
+    def logits(self, pictures: Tensor, shown: Shown) -> Tensor:
+        """Return the float32 logits of `pictures` (B', 3, H, W) in [0, 1], of which each B are pictures of the LR that is `shown`."""
+        if isinstance(self.net, Discriminator):
+            return self.net(pictures).float()
+        lr = shown.lr.repeat(len(pictures) // len(shown.lr), 1, 1, 1)
+        return self.net(pictures, lr, shown.shift).float()
+
+    def generator_term(self, shown: Shown, processes: Processes | None = None) -> Tensor:
+        """Return what the generator of the pictures that are `shown` minimises, a scalar; the discriminator stays put.
+
+        Where the training has several `processes`, averages within the loss are over all of them.
+        """
+        losses = adversarial_losses(self.config.kind, (processes or Processes()).mean)
+        real = None
+        if losses.compares:
+            with torch.no_grad():
+                real = self.logits(shown.real, shown)
+        return losses.generator(real, self.logits(shown.out, shown))
+
+    def update(self, shown: Shown, step: int, processes: Processes | None = None) -> dict[str, float]:
+        """Take one step of the discriminator on what is `shown`, where one is due; return its figures.
+
+        They are its loss, its mean logit on both kinds of pictures, its accuracy (0 to 1) and, on the steps that have one, the gradient
+        penalty. Where the training has several `processes`, the gradients are their mean. Raises DivergedError in all of them, and
+        changes no weight, when the loss of one or the norm of the gradient is not finite.
+        """
+        config, processes, parameters = self.config, processes or Processes(), list(self.net.parameters())
+        if step % config.update_every:
+            return {}
+        losses = adversarial_losses(config.kind, processes.mean)
+        self.net.train().requires_grad_(True)
+        real, fake = self.logits(torch.cat([shown.real, shown.out.detach()]), shown).chunk(2)
+        loss = losses.discriminator(real, fake)
+        figures = {"D": loss.detach(), "D real": real.detach().mean(), "D fake": fake.detach().mean()}
+        figures["D accuracy"] = losses.accuracy(real.detach(), fake.detach())
+        if config.kind == "r1" and step // config.update_every % config.r1_every == 0:
+            signs = torch.Generator().manual_seed((self.seed * 1_000_003 + step) % 2**63)
+            penalty = r1_penalty(lambda pictures: self.logits(pictures, shown), shown.real, signs)
+            loss = loss + config.r1_every * config.r1_gamma / 2 * penalty
+            figures["D gradient"] = penalty.detach()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        processes.mean_gradients(parameters)
+        norm = nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
+        total = processes.sum(loss.detach()) / processes.world
+        if not math.isfinite(total + norm):  # a finite loss can have a gradient that is not
+            raise DivergedError(
+                f"step {step}: the discriminator's loss is {float(total):g} and the norm of its gradient {float(norm):g}: "
+                "lower loss.adversarial.learning_rate and --resume from the last checkpoint"
+            )
+        self.optimizer.step()
+        self.net.eval().requires_grad_(False)
+        return dict(zip(figures, torch.stack(list(figures.values())).tolist(), strict=True))
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return all that moves, vectors of the power iterations and Adam's moments included, as a flat dict of tensors."""
+        tensors = {f"net.{name}": tensor for name, tensor in self.net.state_dict().items()}
+        for index, state in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in state.items()}
+        return tensors
+
+    def load_state_dict(self, tensors: dict[str, Tensor]) -> None:
+        """Take up what `state_dict` returned; with an empty dict, of a run that went without so far, start from the beginning.
+
+        Raises UsageError when it is another discriminator's.
+        """
+        if not tensors:
+            return
+        try:
+            self.net.load_state_dict({name[4:]: tensor for name, tensor in tensors.items() if name.startswith("net.")})
+        except RuntimeError:
+            raise UsageError(
+                "recipe: the checkpoint's discriminator has another 'loss.adversarial.network' or 'width'; set them as they were"
+            ) from None
+        for index, parameter in enumerate(self.net.parameters()):
+            prefix = f"optimizer.{index}."
+            self.optimizer.state[parameter] = {
+                name.removeprefix(prefix): _laid_out_as(parameter, tensor)
+                for name, tensor in tensors.items()
+                if name.startswith(prefix)
+            }
+
+
+def _laid_out_as(parameter: Tensor, tensor: Tensor) -> Tensor:
+    """A copy of an optimizer's moment in the memory layout of its parameter; of its count of steps a plain one."""
+    return torch.empty_like(parameter, requires_grad=False).copy_(tensor) if tensor.dim() else tensor.clone()

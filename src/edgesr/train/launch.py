@@ -1,0 +1,224 @@
+"""A training on a CPU as several processes, one a core and of one thread each: started, watched and ended together (ours)."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from edgesr.errors import EdgesrError, UsageError
+from edgesr.train.cores import cores, largest_share
+from edgesr.train.processes import launched
+from edgesr.train.recipe import load_recipe
+from edgesr.train.run import device_called, train
+
+LOOK_SECONDS = 0.1  # from one look at the processes to the next
+GRACE_SECONDS = 10.0  # in which they may end by themselves, and then once more after they were told to
+
+
+@dataclass(frozen=True)
+class Training:
+    """The arguments of `train`, as plain values."""
+
+    recipe: str
+    out: str
+    resume: bool
+    minutes: float | None
+    device: str
+    overrides: list[str]
+
+    def run(self, spent: float = 0.0) -> None:
+        """Train in this process; `spent` are the seconds of `minutes` that have passed already."""
+        minutes = self.minutes
+        if minutes is not None and minutes > 0:
+            minutes = max(minutes - spent / 60, 1e-9)
+        train(
+            Path(self.recipe),
+            Path(self.out),
+            resume=self.resume,
+            minutes=minutes,
+            device=self.device,
+            overrides=self.overrides,
+        )
+
+
+def launch(training: Training, processes: int | None = None) -> None:
+    """Run a training in `processes` of its own, where that is 1 in this one; None: one a core on a CPU, else 1.
+
+    Raises UsageError where so many cannot share the work, and what `train` raises; of several processes EdgesrError, or UsageError, with
+    the message of the one that broke off first: the others end with it. Interrupted, it ends all of them.
+    """
+    began = time.time()
+    count = _count(training, processes)
+    if count == 1:
+        training.run()
+        return
+    with tempfile.TemporaryDirectory(prefix="edgesr-") as folder, _Crew(training, began, count, Path(folder)) as crew:
+        crew.wait()
+
+
+def _count(training: Training, wanted: int | None) -> int:
+    """How many processes to start."""
+    if launched() > 1 and wanted is not None:
+        raise UsageError(f"--processes {wanted}: a launcher has started {launched()} already; leave it out")
+    if launched() > 1 or wanted == 1:
+        return 1
+    if device_called(training.device).type != "cpu":
+        if wanted is not None:
+            raise UsageError(f"--processes {wanted}: is for a CPU; for several GPUs start `accelerate launch -m edgesr train`")
+        return 1
+    batch = load_recipe(Path(training.recipe), training.overrides).data.batch
+    if wanted is None:
+        return largest_share(batch, len(cores())) if importlib.util.find_spec("accelerate") else 1
+    if batch % wanted:
+        raise UsageError(f"recipe: the field 'data.batch' wants a multiple of the {wanted} processes, not {batch}")
+    return wanted
+
+
+@dataclass(frozen=True)
+class _Process:
+    rank: int
+    running: subprocess.Popen[str]
+    report: Path  # where it says why it broke off
+    stderr: Path  # of all but the first, whose lines go to this process' own
+
+
+class _Crew:
+    """The processes of a training; leaving the context ends those that still run."""
+
+    def __init__(self, training: Training, began: float, count: int, folder: Path) -> None:
+        from torch.distributed import TCPStore  # noqa: PLC0415 -- not in every build of torch
+
+        # Where they find one another. Were it opened by one of them, another program could take its port first.
+        self._store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+        environment = {
+            "GLOO_SOCKET_IFNAME": "lo0" if sys.platform == "darwin" else "lo",  # they talk on this machine alone
+            **os.environ,
+            **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
+            **dict.fromkeys(("WORLD_SIZE", "LOCAL_WORLD_SIZE"), str(count)),
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": str(self._store.port),
+            "TORCHELASTIC_USE_AGENT_STORE": "True",  # the store is open already
+            "TORCHELASTIC_RESTART_COUNT": "0",
+        }
+        available = cores()
+        places = available if count == len(available) else [None] * count  # the system places fewer better
+        self._processes: list[_Process] = []
+        self._ended: set[int] = set()  # ranks of those that did not end by themselves
+        try:
+            for rank, cpu in enumerate(places):
+                task = {"training": asdict(training), "began": began, "cpu": cpu, "report": str(folder / f"{rank}.json")}
+                self._start(rank, task, environment, folder)
+        except BaseException:
+            self._end()
+            raise
+
+    def _start(self, rank: int, task: dict[str, Any], environment: dict[str, str], folder: Path) -> None:
+        stderr = folder / f"{rank}.txt"
+        with stderr.open("wb") as errors, _interrupts_ignored():  # Ctrl-C reaches them as well, but is this process' to handle
+            running = subprocess.Popen(
+                [sys.executable, "-m", "edgesr.train.worker"],
+                stdin=subprocess.PIPE,  # which ends when this process does, whatever its end
+                stdout=None if rank == 0 else subprocess.DEVNULL,
+                stderr=None if rank == 0 else errors,
+                env={**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+                text=True,
+                encoding="utf-8",
+            )
+        self._processes.append(_Process(rank, running, Path(task["report"]), stderr))
+        assert running.stdin is not None
+        with contextlib.suppress(OSError):  # gone already: its code will tell
+            running.stdin.write(json.dumps(task) + "\n")
+            running.stdin.flush()
+
+    def __enter__(self) -> _Crew:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._end()
+
+    def wait(self) -> None:
+        """Wait for the end of all, or of the first that fails; raises what it says."""
+        while not self._failed() and self._alive():
+            time.sleep(LOOK_SECONDS)
+        if not self._failed():
+            return
+        self._let_end(GRACE_SECONDS)  # most find out by themselves, and the first to fail may still be writing why
+        self._end()
+        raise self._failure()
+
+    def _alive(self) -> list[_Process]:
+        return [process for process in self._processes if process.running.poll() is None]
+
+    def _failed(self) -> list[_Process]:
+        return [process for process in self._processes if process.running.poll()]
+
+    def _let_end(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while self._alive() and time.monotonic() < deadline:
+            time.sleep(LOOK_SECONDS)
+
+    def _end(self) -> None:
+        """End those that still run: by SIGTERM, which lets them clean up, and at last without."""
+        for process in self._alive():
+            self._ended.add(process.rank)
+            process.running.terminate()
+        self._let_end(GRACE_SECONDS)
+        for process in self._processes:
+            if process.running.poll() is None:
+                process.running.kill()
+            process.running.wait()
+            assert process.running.stdin is not None
+            with contextlib.suppress(OSError):
+                process.running.stdin.close()
+
+    def _failure(self) -> EdgesrError:
+        """The error of the process that broke off first; the others' are mostly that they miss it."""
+        failed = [process for process in self._failed() if process.rank not in self._ended]
+        told = {process.rank: report for process in failed if (report := _report(process))}
+        if silent := [process for process in failed if process.rank not in told]:
+            return EdgesrError(_obituary(silent[0], len(self._processes)))
+        if known := [report for report in told.values() if report["known"]]:
+            return (UsageError if known[0]["usage"] else EdgesrError)(known[0]["message"])
+        rank, report = min(told.items(), key=lambda one: one[1]["time"])
+        return EdgesrError(f"process {rank + 1} of {len(self._processes)}: {report['message']}")
+
+
+def _report(process: _Process) -> dict[str, Any] | None:
+    """What a process has said of its end, if it came to that."""
+    try:
+        report: dict[str, Any] = json.loads(process.report.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return report
+
+
+def _obituary(process: _Process, count: int) -> str:
+    """What can be said of a process that ended without a word."""
+    code = process.running.returncode
+    how = f"signal {-code}, {signal.strsignal(-code)}" if code < 0 else f"code {code}"
+    last = process.stderr.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
+    return f"process {process.rank + 1} of {count} ended ({how})" + (f": {last[0][:200]}" if last else "")
+
+
+@contextlib.contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
+        yield
+        return
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)  # a process that is started meanwhile inherits it
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
