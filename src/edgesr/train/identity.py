@@ -47,9 +47,9 @@ def check_init(state: State, recipe: Recipe, nets: Networks, where: Path) -> Non
     """
     ours = identity(recipe, nets)
     of_old = {"variant": dataclasses.asdict(Variant()), "hr_encoder": "", "hr_encoder_sha256": ""}
-    unused = {"stage", "model.lr_encoder", "loss.adversarial.network"} | (
-        {"model.variance"} if state.get("stage") == "autoencoder" else set()
-    )
+    unused = {"stage", "model.lr_encoder", "loss.adversarial.network"}
+    if state.get("stage") == "autoencoder":
+        unused.add("model.variance")
     if difference := _difference(*_latents_by_weights({**ours, **of_old, **state}, ours), unused):
         raise UsageError(f"{where}: the checkpoint has {difference}; set it as it was there, or start from another checkpoint")
 
