@@ -88,7 +88,8 @@ def links(row: Row, seed: int) -> list[tuple[str, list[str], str]]:
     """The stages of a row in order: recipe, overrides, and a name that rows which agree so far share."""
     found, history = [], []
     for stage, steps in row.stages.items():
-        overrides = [*COMMON, f"seed={seed}", f"optimizer.steps={steps}", *row.shape, *(row.change if history else ())]
+        change = [one for one in row.change if history and ("student" in stage or not one.startswith("loss.target="))]
+        overrides = [*COMMON, f"seed={seed}", f"optimizer.steps={steps}", *row.shape, *change]
         history.append([stage, overrides])
         found.append((stage, overrides, hashlib.sha256(json.dumps(history).encode()).hexdigest()[:12]))
     return found

@@ -9,6 +9,7 @@ weights. Bicubic always takes part: distances are shares of its own. What was ma
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import sys
 import tempfile
@@ -79,6 +80,15 @@ def table(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def figures(result: dict[str, Any]) -> dict[str, Any]:
+    """The figures behind the table, without pictures and times: suite -> system -> metric -> mean, and n."""
+    keys = [*COLUMNS, "n"]
+    return {
+        suite: {name: {key: row[key] for key in keys if row.get(key) is not None} for name, row in rows.items()}
+        for suite, rows in result["suites"].items()
+    }
+
+
 def _head(info: dict[str, Any], metric: str) -> str:
     title = f"{info['title']} of {BASE}'s" if metric in SHARES else ", ".join(filter(None, (info["title"], info["unit"])))
     return f"{title} {arrow(info)}"
@@ -116,13 +126,17 @@ def main() -> None:
     parser.add_argument("--suites", nargs="+", default=SUITES, metavar="SUITE", help="folders or names (default: %(default)s)")
     parser.add_argument("--suites-dir", type=Path, metavar="DIR", help="folder in which known suites lie")
     parser.add_argument("--weights", type=Path, metavar="DIR", help="folder with SqueezeNet's weights, for SQD")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures of the table there, for tools/results.py")
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads for each system (default: every core)")
     parser.add_argument("--cache", type=Path, metavar="DIR", help="folder of what is kept (default: ~/.cache/edgesr/evaluate)")
+    arguments = parser.parse_args()
     try:
-        result = judge(parser.parse_args())
+        result = judge(arguments)
     except EdgesrError as error:
         sys.exit(f"judge: {error}")
     print(table(result))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures(result), indent=1) + "\n")
     reasons = {
         (metric, reason)
         for suite, rows in result["suites"].items()

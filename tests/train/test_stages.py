@@ -226,3 +226,20 @@ def test_equivariance_costs_and_draws_nothing_where_its_weight_is_zero(batch):
     assert float((with_it.total - without.total).detach()) == pytest.approx(
         0.5 * float(with_it.scalars["equivariance"]), rel=1e-3
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "value"),
+    [
+        ("teacher-x2", "lattice", 2.0),
+        ("student-x4", "perceptual", 0.4),
+        ("decoder", "terminal_start", 0.5),
+        ("decoder", "equivariance", 1.0),
+        ("autoencoder", "spread", 1e-3),
+        ("end-to-end", "guess", 0.2),
+        ("end-to-end", "target", "truth"),
+    ],
+)
+def test_a_field_of_the_loss_that_a_stage_does_not_read_is_refused(name, field, value):
+    with pytest.raises(UsageError, match=rf"the stage '{name}' does not read 'loss\.{field}'"):
+        stage_of(name, **{field: value})

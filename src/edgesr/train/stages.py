@@ -3,6 +3,7 @@ one method."""
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import NamedTuple
 
 import torch
@@ -22,6 +23,22 @@ from edgesr.train.terms import PixelTerms
 EQUIVARIANCE_BORDER = 8  # LR px
 
 Scalars = dict[str, Tensor]
+# Fields of LossConfig: those of the terms that compare pictures, and those of an error of latents over times.
+PICTURES = frozenset(
+    [
+        "pixel",
+        "psnr",
+        "perceptual",
+        "perceptual_network",
+        "perceptual_window",
+        "truth",
+        "lattice",
+        "colour",
+        "artifacts",
+        "adversarial",
+    ]
+)
+LATENTS = frozenset(["latent", "weighting", "spread", "terminal_start", "terminal_end"])
 
 
 class Loss(NamedTuple):
@@ -37,8 +54,16 @@ class Stage:
 
     name: str
     makes_pictures = True  # whether its loss looks at pixels
+    reads: frozenset[str]  # the fields of LossConfig that its loss depends on
 
     def __init__(self, recipe: Recipe, device: torch.device) -> None:
+        """Raise UsageError where the recipe sets a field of the loss that this stage does not read."""
+        default = LossConfig()
+        for name in (field.name for field in fields(LossConfig) if field.name not in self.reads):
+            if getattr(recipe.loss, name) != getattr(default, name):
+                raise UsageError(
+                    f"recipe: the stage '{self.name}' does not read 'loss.{name}': leave it out, or choose another stage"
+                )
         self.recipe, self.config = recipe, recipe.loss
         self.pixels = PixelTerms(recipe.loss, recipe.seed, device) if self.makes_pictures else None
 
@@ -90,6 +115,7 @@ class Autoencoder(Stage):
     """
 
     name = "autoencoder"
+    reads = PICTURES | {"guess", "latent_noise"}
 
     def trained(self, nets: Networks) -> list[nn.Module]:
         """E_H if it is ours, D and E_L; the UNet gets no gradient here."""
@@ -122,6 +148,7 @@ class TeacherX2(Stage):
     """
 
     name = "teacher-x2"
+    reads = LATENTS
     makes_pictures = False
 
     @property
@@ -154,6 +181,7 @@ class StudentX4(Stage):
     """
 
     name = "student-x4"
+    reads = LATENTS | {"target"}
     makes_pictures = False
 
     @property
@@ -194,6 +222,7 @@ class Decoder(Stage):
     """Stage 3: D alone, on the frozen UNet's one-step output, against pixels, features and, at the end, an adversary."""
 
     name = "decoder"
+    reads = PICTURES
 
     def trained(self, nets: Networks) -> list[nn.Module]:
         """D."""
@@ -215,6 +244,7 @@ class EndToEnd(Stage):
     """
 
     name = "end-to-end"
+    reads = PICTURES | LATENTS | {"equivariance"}
 
     def trained(self, nets: Networks) -> list[nn.Module]:
         """The whole network that ships (less a frozen E_L); E_H stays frozen."""
