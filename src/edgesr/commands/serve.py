@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import socket
-from typing import Any
 
 from edgesr.commands.console import say, whole
 from edgesr.errors import EdgesrError, UsageError
@@ -67,6 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
         import uvicorn  # noqa: PLC0415 (so that --help stays fast; an extra)
 
         from edgesr.web.app import make_app  # noqa: PLC0415
+        from edgesr.web.connections import Server  # noqa: PLC0415
     except ImportError as error:
         raise UsageError(f"edgesr serve needs an extra: pip install 'edgesr[serve]' ({error.name} is missing)") from None
     from edgesr.web import pages  # noqa: PLC0415
@@ -95,22 +95,19 @@ def run(arguments: argparse.Namespace) -> int:
     shown = f"[{host}]" if ":" in host else host
     say(f"open http://{shown}:{port} in a browser; /docs describes the API; Ctrl-C stops")
 
-    class Server(uvicorn.Server):
-        """Tells the application when to take no more."""
-
-        def handle_exit(self, sig: int, frame: Any) -> None:
-            app.state.stopping = True
-            super().handle_exit(sig, frame)
+    def stopping() -> None:
+        app.state.stopping = True
 
     config = uvicorn.Config(
         app,
+        http="h11",
         log_level="warning",
         server_header=False,
-        timeout_keep_alive=10,
+        timeout_keep_alive=int(limits.idle_seconds),
         h11_max_incomplete_event_size=16 * 1024,
         timeout_graceful_shutdown=int(limits.seconds + limits.upload_seconds),
     )
-    Server(config).run(sockets=[listening])
+    Server(config, idle_seconds=limits.idle_seconds, stopping=stopping).run(sockets=[listening])
     return 0
 
 

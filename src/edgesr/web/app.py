@@ -18,7 +18,6 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from edgesr import __version__
@@ -28,6 +27,7 @@ from edgesr.web.description import page_of
 from edgesr.web.guard import OwnRequestsOnly
 from edgesr.web.limits import Limits, Refusal
 from edgesr.web.pages import SECURITY_HEADERS, Pages
+from edgesr.web.uploads import Uploads
 from edgesr.web.work import Options, Work
 
 MEDIA_TYPES = {
@@ -148,7 +148,7 @@ class _Secured:
 
 
 def _add_api(app: FastAPI, work: Work, limits: Limits, token: str | None) -> None:
-    underway = 0
+    uploads = Uploads(limits)
 
     @app.post(
         "/v1/upscale",
@@ -179,20 +179,14 @@ def _add_api(app: FastAPI, work: Work, limits: Limits, token: str | None) -> Non
         quality: Annotated[int | None, Query(ge=1, le=100, description="of lossy formats")] = None,
         strip_metadata: Annotated[bool, Query(description="leave out EXIF, XMP and text")] = False,
     ) -> Response:
-        nonlocal underway
         _check_token(request, token)
         if app.state.stopping:
             raise Refusal(503, "stopping", "the server is stopping")
-        if underway >= limits.uploads:
-            raise Refusal(503, "busy", "too many requests at once: try again in a while")
-        underway += 1
-        try:
-            data = await _body(request, limits)
-            chosen = None if format is None else str(format.value).upper()
-            options = Options(scale, width, height, fidelity, chosen, quality, strip_metadata)
-            outcome = await _unless_gone(request, work.run(data, options))
-        finally:
-            underway -= 1
+        work.check_queue()
+        data = await uploads.read(request)
+        chosen = None if format is None else str(format.value).upper()
+        options = Options(scale, width, height, fidelity, chosen, quality, strip_metadata)
+        outcome = await _unless_gone(request, work.run(data, options))
         headers = {
             "X-Width": str(outcome.width),
             "X-Height": str(outcome.height),
@@ -243,35 +237,6 @@ def _check_token(request: Request, token: str | None) -> None:
     given = request.headers.get("authorization", "")
     if token and not hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):
         raise Refusal(401, "unauthorized", "send the server's token as `Authorization: Bearer TOKEN`")
-
-
-async def _body(request: Request, limits: Limits) -> bytes:
-    """Read the picture's file, no more and no longer than the limits allow; nobody else waits meanwhile."""
-    kind = request.headers.get("content-type", "application/octet-stream").split(";")[0].strip().lower()
-    if not (kind.startswith("image/") or kind == "application/octet-stream"):
-        raise Refusal(415, "not_a_picture", f"content type {kind[:80]}: send the picture's file itself, as image/*")
-    too_large = Refusal(413, "body_too_large", f"the file is too large: this server takes at most {limits.body_bytes:,} bytes")
-    stated = request.headers.get("content-length", "")
-    if stated.isdecimal() and int(stated) > limits.body_bytes:
-        raise too_large
-    data = bytearray()
-
-    async def read() -> None:
-        async for chunk in request.stream():
-            data.extend(chunk)
-            if len(data) > limits.body_bytes:
-                raise too_large
-
-    try:
-        await asyncio.wait_for(read(), limits.upload_seconds)
-    except asyncio.TimeoutError:
-        detail = f"the picture did not arrive within {limits.upload_seconds:g} s"
-        raise Refusal(408, "upload_timeout", detail) from None
-    except ClientDisconnect:
-        raise Refusal(400, "gone", "the client has gone") from None
-    if not data:
-        raise Refusal(422, "empty", "the body is empty: send a picture's file")
-    return bytes(data)
 
 
 async def _unless_gone(request: Request, running: Any) -> Any:
