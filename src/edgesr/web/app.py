@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from enum import Enum
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Query, Request, Response
+from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.datastructures import MutableHeaders
@@ -150,8 +150,12 @@ class _Secured:
 def _add_api(app: FastAPI, work: Work, limits: Limits, token: str | None) -> None:
     uploads = Uploads(limits)
 
+    async def check_token(request: Request) -> None:
+        _check_token(request, token)
+
     @app.post(
         "/v1/upscale",
+        dependencies=[Depends(check_token)],  # judged before the options are
         summary="Enlarge a picture",
         description="Send the picture's file as the body; the answer is the result's file. Notes on what its format could not "
         "keep come as a JSON list in the header `X-Notes`.",
@@ -179,7 +183,6 @@ def _add_api(app: FastAPI, work: Work, limits: Limits, token: str | None) -> Non
         quality: Annotated[int | None, Query(ge=1, le=100, description="of lossy formats")] = None,
         strip_metadata: Annotated[bool, Query(description="leave out EXIF, XMP and text")] = False,
     ) -> Response:
-        _check_token(request, token)
         if app.state.stopping:
             raise Refusal(503, "stopping", "the server is stopping")
         work.check_queue()
@@ -234,8 +237,8 @@ def _responses() -> dict[int | str, dict[str, Any]]:
 
 
 def _check_token(request: Request, token: str | None) -> None:
-    given = request.headers.get("authorization", "")
-    if token and not hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    if token and not (scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), token.encode())):
         raise Refusal(401, "unauthorized", "send the server's token as `Authorization: Bearer TOKEN`")
 
 
