@@ -6,6 +6,7 @@ import concurrent.futures
 import io
 import json
 import socket
+import subprocess
 import time
 from urllib.parse import urlsplit
 
@@ -13,7 +14,7 @@ import httpx
 import numpy as np
 import psutil
 import pytest
-from command_line import error_of
+from command_line import COMMAND, ENVIRONMENT, error_of
 from pictures import photograph
 from PIL import Image
 from visits import as_file, pixels_of, serving
@@ -173,7 +174,48 @@ def test_with_a_token_only_those_who_have_it_are_served(small) -> None:
         assert refusal(post(), 401) == "unauthorized"
         assert refusal(post(Authorization="Bearer wrong"), 401) == "unauthorized"
         assert post(Authorization="Bearer open sesame").status_code == 200
+        assert post(authorization="bearer open sesame").status_code == 200
+        assert post(Authorization="Basic open sesame").status_code == 401
+        wrong = httpx.post(f"{address}/v1/upscale", params={"scale": "many"}, content=b"")
+        assert refusal(wrong, 401) == "unauthorized"  # before anything is said of the options
         assert "securitySchemes" in httpx.get(f"{address}/openapi.json").json()["components"]
+        for open_to_all in ("/health", "/v1/models", "/docs", "/openapi.json", "/model/tiny.onnx"):
+            assert httpx.get(f"{address}{open_to_all}").status_code == 200
+
+
+def test_a_token_comes_from_a_file_that_ps_does_not_show(small, tmp_path) -> None:
+    file = tmp_path / "token"
+    file.write_text("open sesame\n")
+    with serving("--token-file", str(file), environment={"EDGESR_TOKEN": "another"}) as (address, _):
+        for token, status in (("open sesame", 200), ("another", 401)):
+            headers = {"Authorization": f"Bearer {token}"}
+            assert httpx.post(f"{address}/v1/upscale", content=as_file(small), headers=headers).status_code == status
+
+
+@pytest.mark.parametrize("words", [["--token", ""], ["--token", "  "], ["--token-file", "empty"], ["--token-file", "none"], []])
+def test_an_empty_token_serves_nobody(words, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").write_text("\n")
+    environment = ENVIRONMENT | ({} if words else {"EDGESR_TOKEN": ""})
+    monkeypatch.setattr("command_line.ENVIRONMENT", environment)
+    assert "token" in error_of("serve", "--port", "0", *words, timeout=60).lower()
+
+
+def test_the_api_for_other_machines_without_a_token_is_warned_of() -> None:
+    words = [*COMMAND, "serve", "--port", "0", "--threads", "1"]
+    for more, environment, warned in (
+        (["--host", "0.0.0.0"], {}, True),
+        (["--host", "0.0.0.0"], {"EDGESR_TOKEN": "x"}, False),
+        ([], {}, False),
+    ):
+        with subprocess.Popen([*words, *more], env=ENVIRONMENT | environment, stderr=subprocess.PIPE, text=True) as process:
+            told = []
+            for line in process.stderr:
+                told.append(line)
+                if "http://" in line:
+                    break
+            process.terminate()
+        assert any("--token" in line for line in told) == warned, told
 
 
 def test_the_end_waits_for_what_runs(small) -> None:

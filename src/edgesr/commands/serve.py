@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import socket
-from typing import Any
+from ipaddress import ip_address
+from pathlib import Path
 
 from edgesr.commands.console import say, whole
 from edgesr.errors import EdgesrError, UsageError
@@ -41,9 +42,14 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
     verb.add_argument("--port", type=whole(0, 65535), default=7860, metavar="N", help="0: any (default: %(default)s)")
     verb.add_argument("--model", default="tiny", help="of the API (default: %(default)s)")
     verb.add_argument("--threads", type=whole(1), metavar="N", help="CPU threads for each picture (default: every core)")
-    verb.add_argument(
-        "--token", metavar="T", help="that the API asks for, as `Authorization: Bearer T` (default: $EDGESR_TOKEN, or none)"
+    secret = verb.add_mutually_exclusive_group()
+    secret.add_argument(
+        "--token",
+        metavar="T",
+        help="that the API asks for, as `Authorization: Bearer T`; others see it in the list of processes, so better give it as "
+        "EDGESR_TOKEN in the environment, or in a file",
     )
+    secret.add_argument("--token-file", metavar="FILE", help="a file that holds the token")
     limits = verb.add_argument_group("limits of the API")
     limits.add_argument(
         "--jobs", type=whole(1), default=1, metavar="N", help="pictures at the same time (default: %(default)s)"
@@ -67,6 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
         import uvicorn  # noqa: PLC0415 (so that --help stays fast; an extra)
 
         from edgesr.serve.app import make_app  # noqa: PLC0415
+        from edgesr.serve.connections import Server  # noqa: PLC0415
     except ImportError as error:
         raise UsageError(f"edgesr serve needs an extra: pip install 'edgesr[serve]' ({error.name} is missing)") from None
     from edgesr.serve import pages  # noqa: PLC0415
@@ -79,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
         jobs=arguments.jobs,
         seconds=arguments.timeout,
     )
-    token = arguments.token or os.environ.get("EDGESR_TOKEN") or None
+    token = _token(arguments)
     listening = _listen(arguments.host, arguments.port)
     app = make_app(
         limits,
@@ -89,29 +96,51 @@ def run(arguments: argparse.Namespace) -> int:
         host=arguments.host,
         names=arguments.allow_host,
     )
+    if token is None and not _is_loopback(listening.getsockname()[0]):
+        say("edgesr: other machines can use the API, without a token: give one in EDGESR_TOKEN or --token-file")
     if not pages.is_built():
         say(f"edgesr: {pages.NOT_BUILT}")
     host, port = listening.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     say(f"open http://{shown}:{port} in a browser; /docs describes the API; Ctrl-C stops")
 
-    class Server(uvicorn.Server):
-        """Tells the application when to take no more."""
-
-        def handle_exit(self, sig: int, frame: Any) -> None:
-            app.state.stopping = True
-            super().handle_exit(sig, frame)
+    def stopping() -> None:
+        app.state.stopping = True
 
     config = uvicorn.Config(
         app,
+        http="h11",
         log_level="warning",
         server_header=False,
-        timeout_keep_alive=10,
+        timeout_keep_alive=int(limits.idle_seconds),
         h11_max_incomplete_event_size=16 * 1024,
         timeout_graceful_shutdown=int(limits.seconds + limits.upload_seconds),
     )
-    Server(config).run(sockets=[listening])
+    Server(config, idle_seconds=limits.idle_seconds, stopping=stopping).run(sockets=[listening])
     return 0
+
+
+def _token(arguments: argparse.Namespace) -> str | None:
+    """Return the token, None where none is asked for. Raises UsageError for an empty one, which would let everybody in."""
+    given, source = os.environ.get("EDGESR_TOKEN"), "EDGESR_TOKEN"
+    if arguments.token is not None:
+        given, source = arguments.token, "--token"
+    elif arguments.token_file is not None:
+        source = f"--token-file {arguments.token_file}"
+        try:
+            given = Path(arguments.token_file).read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{source}: cannot be read: {getattr(error, 'strerror', None) or 'is no text'}") from None
+    if given is None:
+        return None
+    token = given.strip()
+    if not token or not token.isascii() or not token.isprintable():
+        raise UsageError(f"{source}: the token is empty, or more than one line of ASCII: give another, or leave it out")
+    return token
+
+
+def _is_loopback(address: str) -> bool:
+    return ip_address(address.partition("%")[0]).is_loopback
 
 
 def _listen(host: str, port: int) -> socket.socket:

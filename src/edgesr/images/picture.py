@@ -25,6 +25,7 @@ class Picture(Generic[Pixels]):
     exif: bytes | None = None  # TIFF-structured block without the "Exif\0\0" prefix; orientation 1, no thumbnail
     xmp: bytes | None = None  # XMP packet; orientation 1
     text: dict[str, str] = field(default_factory=dict)  # a PNG's text by its keywords; a JPEG's as "Comment"
+    segments: list[tuple[bytes, bytes]] = field(default_factory=list)  # of a JPEG, kept as they are: see `images.segments`
     dpi: tuple[float, float] | None = None  # horizontal and vertical, pixels per inch
     notes: list[str] = field(default_factory=list)  # one-line remarks for the user
 

@@ -22,7 +22,7 @@ from PIL import (
 )
 
 from edgesr.errors import InputError
-from edgesr.images import formats, headers, parts, pil, profile, sixteen_bit, tiff
+from edgesr.images import formats, headers, parts, pil, profile, segments, sixteen_bit, tiff
 from edgesr.images.metadata import settle
 from edgesr.images.picture import MAX_PIXELS, Picture
 from edgesr.images.quiet import quiet
@@ -113,6 +113,8 @@ def _described(name: str, image: Image.Image, array: np.ndarray, stream: BinaryI
         tiff.metadata(stream, picture)
         picture.icc = described_icc
         return settle(picture, 1)  # Pillow turned it upright
+    if name == "JPEG":
+        picture.segments = segments.kept(stream)
     _describe_colours(picture, image, stream)
     turned = name == "HEIF" or (name == "JXL" and not getattr(image, "jpeg", False))  # their decoders did
     return settle(picture, 1 if turned else None)

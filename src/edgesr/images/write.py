@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from edgesr.errors import InputError, UsageError
-from edgesr.images import colour, jpeg, pil, png, tiff
+from edgesr.images import colour, jpeg, pil, png, segments, tiff
 from edgesr.images import exif as exif_block
 from edgesr.images.atomic import atomic_write, check_target
 from edgesr.images.bands import Bands
@@ -98,7 +98,7 @@ def fit(picture: Picture, name: str, *, strip_metadata: bool = False) -> Picture
         fitted.notes.append(f"alpha flattened onto white: {name} has none")
     _fit_profile(fitted, name)
     if strip_metadata:
-        fitted.exif, fitted.xmp, fitted.text = None, None, {}
+        fitted.exif, fitted.xmp, fitted.text, fitted.segments = None, None, {}, []
     _fit_metadata(fitted, name)
     return fitted
 
@@ -142,6 +142,10 @@ def _fit_metadata(picture: Picture, name: str) -> None:
     if picture.text and (picture.format != name or name not in _TEXT):
         picture.notes.append(f"text beside EXIF and XMP dropped: a {name} cannot hold that of a {picture.format}")
         picture.text = {}
+    if picture.segments and name != "JPEG":
+        for marker in sorted({marker for marker, _ in picture.segments}):
+            picture.notes.append(f"{segments.NAMES[marker]} dropped from the {name}: it has no place for it")
+        picture.segments = []
 
 
 def _check_quality(quality: int | None) -> None:
@@ -177,7 +181,7 @@ def _encode(stream: BinaryIO, picture: Picture[Bands], name: str, quality: int |
 
 
 def _write_jpeg(stream: BinaryIO, picture: Picture[Bands], quality: int | None) -> None:
-    bare = replace(picture, icc=None, exif=None, xmp=None, text={}, dpi=None)
+    bare = replace(picture, icc=None, exif=None, xmp=None, text={}, segments=[], dpi=None)
 
     def strip(rows: np.ndarray, first: bool) -> bytes:
         return _saved((picture if first else bare).with_pixels(rows), "JPEG", quality)
@@ -200,6 +204,8 @@ def _saved(picture: Picture[np.ndarray], name: str, quality: int | None) -> byte
         import pillow_jxl  # noqa: F401, PLC0415 -- an extra, which registers the format with Pillow
     if name == "JPEG" and picture.text:
         kept["comment"] = picture.text["Comment"].encode(errors="surrogateescape")
+    if picture.segments:
+        kept["extra"] = segments.packed(picture.segments)
     if name == "AVIF" and picture.exif is not None:
         kept["exif"] = exif_block.without_orientation(picture.exif)  # and without the prefix, which Pillow would write
     options: dict[str, dict[str, Any]] = {

@@ -13,12 +13,11 @@ from contextlib import asynccontextmanager
 from enum import Enum
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Query, Request, Response
+from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from edgesr import __version__
@@ -28,6 +27,7 @@ from edgesr.serve.description import page_of
 from edgesr.serve.guard import OwnRequestsOnly
 from edgesr.serve.limits import Limits, Refusal
 from edgesr.serve.pages import SECURITY_HEADERS, Pages
+from edgesr.serve.uploads import Uploads
 from edgesr.serve.work import Options, Work
 
 MEDIA_TYPES = {
@@ -148,10 +148,14 @@ class _Secured:
 
 
 def _add_api(app: FastAPI, work: Work, limits: Limits, token: str | None) -> None:
-    underway = 0
+    uploads = Uploads(limits)
+
+    async def check_token(request: Request) -> None:
+        _check_token(request, token)
 
     @app.post(
         "/v1/upscale",
+        dependencies=[Depends(check_token)],  # judged before the options are
         summary="Enlarge a picture",
         description="Send the picture's file as the body; the answer is the result's file. Notes on what its format could not "
         "keep come as a JSON list in the header `X-Notes`.",
@@ -179,20 +183,13 @@ def _add_api(app: FastAPI, work: Work, limits: Limits, token: str | None) -> Non
         quality: Annotated[int | None, Query(ge=1, le=100, description="of lossy formats")] = None,
         strip_metadata: Annotated[bool, Query(description="leave out EXIF, XMP and text")] = False,
     ) -> Response:
-        nonlocal underway
-        _check_token(request, token)
         if app.state.stopping:
             raise Refusal(503, "stopping", "the server is stopping")
-        if underway >= limits.uploads:
-            raise Refusal(503, "busy", "too many requests at once: try again in a while")
-        underway += 1
-        try:
-            data = await _body(request, limits)
-            chosen = None if format is None else str(format.value).upper()
-            options = Options(scale, width, height, fidelity, chosen, quality, strip_metadata)
-            outcome = await _unless_gone(request, work.run(data, options))
-        finally:
-            underway -= 1
+        work.check_queue()
+        data = await uploads.read(request)
+        chosen = None if format is None else str(format.value).upper()
+        options = Options(scale, width, height, fidelity, chosen, quality, strip_metadata)
+        outcome = await _unless_gone(request, work.run(data, options))
         headers = {
             "X-Width": str(outcome.width),
             "X-Height": str(outcome.height),
@@ -240,38 +237,9 @@ def _responses() -> dict[int | str, dict[str, Any]]:
 
 
 def _check_token(request: Request, token: str | None) -> None:
-    given = request.headers.get("authorization", "")
-    if token and not hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    if token and not (scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), token.encode())):
         raise Refusal(401, "unauthorized", "send the server's token as `Authorization: Bearer TOKEN`")
-
-
-async def _body(request: Request, limits: Limits) -> bytes:
-    """Read the picture's file, no more and no longer than the limits allow; nobody else waits meanwhile."""
-    kind = request.headers.get("content-type", "application/octet-stream").split(";")[0].strip().lower()
-    if not (kind.startswith("image/") or kind == "application/octet-stream"):
-        raise Refusal(415, "not_a_picture", f"content type {kind[:80]}: send the picture's file itself, as image/*")
-    too_large = Refusal(413, "body_too_large", f"the file is too large: this server takes at most {limits.body_bytes:,} bytes")
-    stated = request.headers.get("content-length", "")
-    if stated.isdecimal() and int(stated) > limits.body_bytes:
-        raise too_large
-    data = bytearray()
-
-    async def read() -> None:
-        async for chunk in request.stream():
-            data.extend(chunk)
-            if len(data) > limits.body_bytes:
-                raise too_large
-
-    try:
-        await asyncio.wait_for(read(), limits.upload_seconds)
-    except asyncio.TimeoutError:
-        detail = f"the picture did not arrive within {limits.upload_seconds:g} s"
-        raise Refusal(408, "upload_timeout", detail) from None
-    except ClientDisconnect:
-        raise Refusal(400, "gone", "the client has gone") from None
-    if not data:
-        raise Refusal(422, "empty", "the body is empty: send a picture's file")
-    return bytes(data)
 
 
 async def _unless_gone(request: Request, running: Any) -> Any:

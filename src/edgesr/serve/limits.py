@@ -12,10 +12,18 @@ class Limits:
     body_bytes: int = 32 * 2**20  # of a picture's file
     pixels: int = 2**24  # of a picture as it comes; its result may have 16 times as many, whatever the scale
     queue: int = 16  # pictures that wait or run; further ones are sent away with 429
-    uploads: int = 64  # requests that are read, wait or run; further ones are sent away with 503
+    uploads: int = 64  # bodies that are read at the same time; for a further one the slowest is sent away with 408
     jobs: int = 1  # pictures that run at the same time
     seconds: float = 120.0  # from the last byte of the request to the result
     upload_seconds: float = 30.0  # from the first byte of the request to the last
+    upload_grace: float = 3.0  # seconds before `upload_rate` counts
+    upload_rate: int = 8 * 2**10  # bytes a second that a body has to arrive with
+    idle_seconds: float = 10.0  # that a connection may do nothing, or take to send the head of a request
+
+    @property
+    def upload_memory(self) -> int:
+        """Bytes that bodies which are being read may hold together; beyond it the slowest is sent away."""
+        return 4 * self.body_bytes
 
 
 class Refusal(Exception):  # noqa: N818 -- no error of ours

@@ -59,8 +59,7 @@ class Work:
 
     async def run(self, data: bytes, options: Options) -> Outcome:
         """Enlarge the picture in `data`. Raises Refusal: the queue is full, the time is over, the picture or an option wrong."""
-        if self.pending >= self.limits.queue:
-            raise Refusal(429, "queue_full", f"{self.pending} pictures are waiting already: try again in a while")
+        self.check_queue()
         self.pending += 1
         stop = threading.Event()
         loop = asyncio.get_running_loop()
@@ -70,6 +69,11 @@ class Work:
             return await asyncio.wrap_future(job)
         finally:
             stop.set()  # of no effect on a job that is done: it is for a client that has gone
+
+    def check_queue(self) -> None:
+        """Raise Refusal if the queue is full."""
+        if self.pending >= self.limits.queue:
+            raise Refusal(429, "queue_full", f"{self.pending} pictures are waiting already: try again in a while")
 
     def close(self) -> None:
         """Wait for what runs."""

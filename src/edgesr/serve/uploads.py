@@ -1,0 +1,111 @@
+"""Pictures on their way in: how long, how slowly and how many at once, so that those that stall keep nobody out (ours)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+from starlette.requests import ClientDisconnect, Request
+
+from edgesr.serve.limits import Limits, Refusal
+
+_SAFE_SECONDS = 1.0  # in which an upload is not yet called the slowest
+
+
+@dataclass(eq=False)
+class _Upload:
+    """A body that is being read."""
+
+    start: float = field(default_factory=time.monotonic)
+    received: int = 0  # bytes
+    step: asyncio.Task[bytes | None] | None = None  # which waits for the next bytes
+
+    def speed(self) -> float:
+        """Bytes a second, so far."""
+        return self.received / max(1e-3, time.monotonic() - self.start)
+
+
+class Uploads:
+    """Reads bodies, each in time; where they are too many, or hold too much, the slowest is sent away."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._open: set[_Upload] = set()
+
+    async def read(self, request: Request) -> bytes:
+        """Return the body of a request. Raises Refusal: no picture, empty, too large, too slow, or gone."""
+        _check_head(request, self._limits)
+        while len(self._open) >= self._limits.uploads:
+            self._send_slowest_away()
+        upload = _Upload()
+        self._open.add(upload)
+        try:
+            data = await self._received(request, upload)
+        finally:
+            self._open.discard(upload)
+        if not data:
+            raise Refusal(422, "empty", "the body is empty: send a picture's file")
+        return data
+
+    async def _received(self, request: Request, upload: _Upload) -> bytes:
+        limits, data = self._limits, bytearray()
+        stream = aiter(request.stream())
+        while True:
+            seconds = min(limits.upload_seconds, limits.upload_grace + len(data) / limits.upload_rate)
+            piece = await self._piece(stream, upload, upload.start + seconds - time.monotonic())
+            if piece is None:
+                return bytes(data)
+            data += piece
+            upload.received = len(data)
+            if len(data) > limits.body_bytes:
+                raise _too_large(limits)
+            while sum(one.received for one in self._open) > limits.upload_memory:
+                self._send_slowest_away()
+
+    async def _piece(self, stream: AsyncIterator[bytes], upload: _Upload, seconds: float) -> bytes | None:
+        """Return the next bytes of a body, None at its end."""
+        step = upload.step = asyncio.ensure_future(_next(stream))
+        try:
+            await asyncio.wait([step], timeout=max(0.0, seconds))
+        finally:
+            in_time = step.done() and not step.cancelled() and upload in self._open
+            step.cancel()
+        if not in_time:
+            limits = self._limits
+            detail = f"the picture did not arrive in time: within {limits.upload_seconds:g} s, at {limits.upload_rate:,} bytes a second"
+            raise Refusal(408, "upload_timeout", detail)
+        try:
+            return step.result()
+        except ClientDisconnect:
+            raise Refusal(400, "gone", "the client has gone") from None
+
+    def _send_slowest_away(self) -> None:
+        """Make room for another; raises Refusal where all uploads have only just begun."""
+        settled = [upload for upload in self._open if upload.start < time.monotonic() - _SAFE_SECONDS]
+        if not settled:
+            raise Refusal(503, "busy", "too many requests at once: try again in a while")
+        slowest = min(settled, key=_Upload.speed)
+        self._open.discard(slowest)
+        if slowest.step is not None:
+            slowest.step.cancel()
+
+
+async def _next(stream: AsyncIterator[bytes]) -> bytes | None:
+    """Return the next bytes of a body, None at its end."""
+    return await anext(stream, None)
+
+
+def _check_head(request: Request, limits: Limits) -> None:
+    """Refuse what the headers already tell to be no picture, or too large."""
+    kind = request.headers.get("content-type", "application/octet-stream").split(";")[0].strip().lower()
+    if not (kind.startswith("image/") or kind == "application/octet-stream"):
+        raise Refusal(415, "not_a_picture", f"content type {kind[:80]}: send the picture's file itself, as image/*")
+    stated = request.headers.get("content-length", "")
+    if stated.isdecimal() and int(stated) > limits.body_bytes:
+        raise _too_large(limits)
+
+
+def _too_large(limits: Limits) -> Refusal:
+    return Refusal(413, "body_too_large", f"the file is too large: this server takes at most {limits.body_bytes:,} bytes")
