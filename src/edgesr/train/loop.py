@@ -157,7 +157,8 @@ class Loop:
         if self.adversary is not None and loss.shown is not None:
             with self.precision.autocast(self.device):
                 figures |= self.adversary.update(loss.shown, self.step, self.processes)
-            self.accuracy.add(self.step, figures.get("D accuracy"))
+            if self.processes.main:
+                self.accuracy.add(self.step, figures.get("D accuracy"))
         return figures
 
     def _throughput(self, batch: Batch) -> Throughput:
