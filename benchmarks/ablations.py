@@ -27,8 +27,8 @@ from edgesr.evaluate.epd import EPD
 from edgesr.evaluate.metrics import psnr_y
 from edgesr.export.source import load_averaged
 from edgesr.model import EdgeSR
+from edgesr.model.checkpoint import exists
 from edgesr.train import run
-from edgesr.train.checkpoint import exists
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "docs" / "ablations.json"

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import torch
 
-from edgesr.bench import cpu_name
 from edgesr.data.bank import ImageBank
 from edgesr.data.files import read_rgb
 from edgesr.data.seeds import step_generator
+from edgesr.evaluate.bench import cpu_name
 from edgesr.presets import get_preset
 from edgesr.train.batches import Batches
 from edgesr.train.loop import Loop

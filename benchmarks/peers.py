@@ -7,16 +7,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from edgesr.evaluate.direction import arrow, merit
+
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- tables: benchmarks/peers.py -->", "<!-- end of tables -->"
-COLUMNS = {"psnr": 2, "ssim": 3, "epd": 3, "niqe": 2, "consistency": 2, "colour_shift": 2}  # digits
-BLIND_TO = "bicubic"  # whose EPD the ratio is of
+COLUMNS = {"psnr": 2, "ssim": 3, "sqd": 3, "epd": 3, "sharpness": 2, "niqe": 2, "consistency": 2, "colour_shift": 2}  # digits
+DISTANCES = ("sqd", "epd")  # shown as shares of bicubic's too
+BLIND_TO = "bicubic"  # whose distances the ratios are of
 
 
-def bold(cells: list[str], values: list[float | None], better: str) -> list[str]:
-    known = [value for value in values if value is not None]
-    best = (max if better == "higher" else min)(known, default=None)
-    return [f"**{cell}**" if value is not None and value == best else cell for cell, value in zip(cells, values, strict=True)]
+def bold(cells: list[str], values: list[float | None], info: dict[str, Any]) -> list[str]:
+    merits = [None if value is None else merit(value, info) for value in values]
+    best = max((each for each in merits if each is not None), default=None)
+    return [f"**{cell}**" if each is not None and each == best else cell for cell, each in zip(cells, merits, strict=True)]
 
 
 def suite(result: dict[str, Any], name: str) -> str:
@@ -27,12 +30,10 @@ def suite(result: dict[str, Any], name: str) -> str:
         if all(value is None for value in values):
             continue
         info = result["metrics"][metric]
-        heads.append(
-            f"{info['title']}{', ' + info['unit'] if info['unit'] else ''} {'↑' if info['better'] == 'higher' else '↓'}"
-        )
-        columns.append(bold(["-" if v is None else f"{v:.{digits}f}" for v in values], values, info["better"]))
-        if metric == "epd":
-            base = rows[BLIND_TO]["epd"]
+        heads.append(f"{info['title']}{', ' + info['unit'] if info['unit'] else ''} {arrow(info)}")
+        columns.append(bold(["-" if v is None else f"{v:.{digits}f}" for v in values], values, info))
+        if metric in DISTANCES:
+            base = rows[BLIND_TO][metric]
             heads.append("of bicubic's")
             columns.append(["-" if v is None else f"{v / base:.2f}" for v in values])
     heads.append("n")

@@ -18,8 +18,8 @@ from edgesr.evaluate.metrics import psnr_y
 from edgesr.export import quantize, source
 from edgesr.export.onnx import to_onnx
 from edgesr.export.package import TILE
-from edgesr.noise import noise_field
 from edgesr.presets import Preset
+from edgesr.upscaling.noise import noise_field
 
 
 def forms(model: source.Source, photos: Path) -> dict[str, bytes]:

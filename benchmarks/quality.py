@@ -1,6 +1,7 @@
-"""PSNR-Y, SSIM-Y and EPD of a shipped model against bicubic: `python benchmarks/quality.py SUITE_DIR... [--model tiny]`.
+"""PSNR-Y, SSIM-Y, SQD, EPD and sharpness of a shipped model against bicubic: `python benchmarks/quality.py SUITE_DIR... [--model tiny]`.
 
-EPD, a perceptual distance (lower is better), is there with the extra `evaluate`.
+SQD and EPD, perceptual distances (lower is better), are there with the extra `evaluate`; SQD with SqueezeNet's weights as well,
+which `--weights` names a folder of. `benchmarks/judge.py` shows them as shares of bicubic's.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from PIL import Image
 from edgesr import Upscaler
 from edgesr.data.suites import load_suite
 from edgesr.errors import UsageError
-from edgesr.evaluate.metrics import psnr_y, ssim_y
+from edgesr.evaluate.metrics import psnr_y, sharpness, ssim_y
+from edgesr.evaluate.unavailable import Unavailable
 
 
 def bicubic(lr: np.ndarray) -> np.ndarray:
@@ -23,25 +25,35 @@ def bicubic(lr: np.ndarray) -> np.ndarray:
     return np.asarray(Image.fromarray(lr).resize((4 * width, 4 * height), Image.Resampling.BICUBIC))
 
 
-def measures() -> dict[str, tuple[str, Callable[[np.ndarray, np.ndarray], float]]]:
+def measures(weights: Path | None) -> dict[str, tuple[str, Callable[[np.ndarray, np.ndarray], float]]]:
     """Head of the column -> format and metric."""
-    columns = {"PSNR-Y, dB": (".2f", psnr_y), "SSIM-Y": (".3f", ssim_y)}
+    columns: dict[str, tuple[str, Callable[[np.ndarray, np.ndarray], float]]] = {
+        "PSNR-Y, dB": (".2f", psnr_y),
+        "SSIM-Y": (".3f", ssim_y),
+    }
+    try:
+        from edgesr.evaluate.sqd import SQD  # noqa: PLC0415 -- wants torch
+
+        columns["SQD"] = (".3f", SQD(weights))
+    except (ImportError, Unavailable) as error:
+        print(f"SQD is left out: {error}")
     try:
         from edgesr.evaluate.epd import EPD  # noqa: PLC0415 -- wants torch
 
-        return columns | {"EPD": (".3f", EPD())}
+        columns["EPD"] = (".3f", EPD())
     except (ImportError, UsageError):
         print("EPD is left out: it wants pip install 'edgesr[evaluate]'")
-        return columns
+    return columns | {"sharpness": (".2f", sharpness)}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("suites", nargs="+", type=Path, help="folders with HR/ and LR/")
     parser.add_argument("--model", default="tiny")
+    parser.add_argument("--weights", type=Path, metavar="DIR", help="folder with SqueezeNet's weights, for SQD")
     arguments = parser.parse_args()
     systems = {"bicubic": bicubic, arguments.model: Upscaler(arguments.model)}
-    columns = measures()
+    columns = measures(arguments.weights)
     print("|".join(["", " suite ", " system ", *(f" {name} " for name in columns), " better than bicubic ", ""]))
     print("|---" * (3 + len(columns)) + "|")
     for suite in arguments.suites:

@@ -18,7 +18,7 @@ import numpy as np
 import onnxruntime
 from PIL import Image
 
-from edgesr.bench import cpu_name
+from edgesr.evaluate.bench import cpu_name
 
 EDGESR = [sys.executable, "-m", "edgesr"]
 
@@ -45,8 +45,9 @@ def run_with_peak(command: list[str]) -> tuple[float, float, float]:
 
 BATCH = """
 import sys, psutil
-from edgesr import batch, jobs
-from edgesr.upscaler import Upscaler
+from edgesr.commands import batch
+from edgesr.commands import jobs
+from edgesr.upscaling.upscaler import Upscaler
 planned = jobs.plan([sys.argv[1]], out=sys.argv[2], suffix="_4x", format=None, recursive=False)
 upscaler = Upscaler(sys.argv[3], threads=int(sys.argv[4]))
 rss = [psutil.Process().memory_info().rss / 1e6 for result in batch.run(planned, upscaler, batch.Settings())]

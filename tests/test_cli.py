@@ -6,6 +6,7 @@ import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -17,7 +18,7 @@ from command_line import COMMAND, ENVIRONMENT, edgesr_, error_of
 from PIL import Image
 
 import edgesr.cli
-from edgesr.upscaler import Upscaler
+from edgesr.upscaling.upscaler import Upscaler
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals, terminals and users as POSIX has them")
 
@@ -128,6 +129,49 @@ def test_a_pipe_and_a_file_give_the_same_bytes() -> None:
     data = make("a.png")
     edgesr_("upscale", "a.png")
     assert edgesr_("upscale", "-", stdin=data).stdout == Path("a_4x.png").read_bytes()
+
+
+@posix
+@pytest.mark.parametrize("kind", ["fifo", "socket", "link"])
+def test_what_is_no_file_does_not_hold_up_a_folder(kind: str) -> None:
+    make("album/a.png")
+    if kind == "fifo":
+        os.mkfifo("album/b.png")
+    elif kind == "socket":
+        socket.socket(socket.AF_UNIX).bind("album/b.png")
+    else:
+        Path("album/b.png").symlink_to("nowhere")
+    done = edgesr_("upscale", "album", "--quiet", timeout=60)
+    assert done.returncode == 1
+    failure, summary = done.stderr.decode().splitlines()
+    assert failure.startswith("edgesr: album/b.png: is ")
+    assert summary == "edgesr: 1 done, 0 skipped, 1 failed"
+    assert "album_4x/a_4x.png" in tree()
+
+
+@posix
+def test_a_pipe_without_end_is_refused_by_its_first_bytes() -> None:
+    words = [*COMMAND, "upscale", "-", "--quiet"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT) as process:
+        assert process.stdin is not None and process.stderr is not None
+        sent = 0
+        try:
+            while sent < 2**30:
+                sent += process.stdin.write(bytes(2**16))
+            process.stdin.close()
+        except BrokenPipeError:
+            pass
+        process.stdin = None
+        assert b"<stdin>: is no picture" in process.stderr.read()
+    assert process.returncode == 1
+    assert sent < 2**24
+
+
+@posix
+def test_a_pipe_is_read_no_further_than_max_pixels_can_take() -> None:
+    data = make("a.bmp") + bytes(2**27)
+    assert "--max-pixels" in error_of("upscale", "-", "--quiet", "--max-pixels", "1000", stdin=data, code=1)
+    assert edgesr_("upscale", "-", "--quiet", stdin=data).returncode == 0
 
 
 def test_bad_bytes_from_a_pipe_fail() -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from edgesr import images
 from edgesr.evaluate.memory import peak_rss_mb
-from edgesr.upscaler import Upscaler
+from edgesr.upscaling.upscaler import Upscaler
 
 height, width, channels, dtype, scale, target = sys.argv[1:]
 shape = int(height), int(width), int(channels)

@@ -47,7 +47,7 @@ def moved(proto, change=CHANGE):
 
 
 def make(folder: Path) -> TwoForms:
-    from edgesr.export.forms import write_difference
+    from edgesr.export.difference import write_difference
 
     forms = TwoForms(folder / "tiny.onnx", folder / "true.onnx", folder / "tiny-fidelity.npz")
     forms.crisp.write_bytes(RELEASED)

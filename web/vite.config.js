@@ -7,7 +7,7 @@ import { gzipSync } from "node:zlib";
 import { defineConfig } from "vite";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
-const out = join(here, "../src/edgesr/web/page");
+const out = join(here, "../src/edgesr/serve/page");
 const runtime = join(here, "node_modules/onnxruntime-web/dist");
 const RUNTIME_FILES = [
   ...["ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm"],

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from edgesr.presets import list_models
-    from edgesr.upscaler import Upscaler, upscale
+    from edgesr.upscaling.upscaler import Upscaler, upscale
 
 __version__ = "0.1.0"
 __all__ = ["Upscaler", "__version__", "list_models", "upscale"]
 
-_HOMES = {"Upscaler": "edgesr.upscaler", "upscale": "edgesr.upscaler", "list_models": "edgesr.presets"}
+_HOMES = {"Upscaler": "edgesr.upscaling.upscaler", "upscale": "edgesr.upscaling.upscaler", "list_models": "edgesr.presets"}
 
 
 def __getattr__(name: str) -> Any:

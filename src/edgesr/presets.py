@@ -5,7 +5,7 @@ The widths are ours: the paper (Edge-SD-SR, CVPR 2025) publishes only its totals
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 
 from edgesr.errors import UsageError
@@ -50,8 +50,8 @@ class SkipDecoderConfig:
 
 
 @dataclass(frozen=True)
-class LatentDecoderConfig:
-    """The paper's kind of decoder: it sees the latent alone."""
+class PyramidDecoderConfig:
+    """The kind of decoder that Stable Diffusion has: GroupNorm, and grids up to half the HR size; the LR skip is ours."""
 
     widths: tuple[int, ...]  # channels on the latent grid and on each grid two times finer
     blocks: tuple[int, ...]  # residual blocks on each of those grids
@@ -77,13 +77,22 @@ class Preset:
     """One model size."""
 
     name: str
-    latent_channels: int  # of z: 16 for our autoencoder, 4 for Stable Diffusion's
     encoder: EncoderConfig
     unet: UNetConfig | StableDiffusionUNetConfig
-    decoder: SkipDecoderConfig | LatentDecoderConfig
+    decoder: SkipDecoderConfig | PyramidDecoderConfig
     halo: int | None  # LR px around a pixel that can change it; None: unbounded (GroupNorm sees the whole tile)
+    unet_halo: int  # LR px of these that each further step of the diffusion adds; 0 where they are unbounded
     parameters: Cost  # count
     gflops: Cost  # 2 x multiply-accumulates / 1e9
+    latent_channels: int = 16  # of z, as many as the HR encoder makes: ours 16, Stable Diffusion's 4, SD3's 16
+
+    def with_latent_channels(self, channels: int) -> Preset:
+        """Return this preset for the latents of another HR encoder; the costs stay those of the table."""
+        return replace(self, latent_channels=channels)
+
+    def halo_of(self, steps: int) -> int | None:
+        """Return the LR px around a pixel that can change it in so many steps of the diffusion; None: all of its tile."""
+        return None if self.halo is None else self.halo + (steps - 1) * self.unet_halo
 
     @property
     def multiple(self) -> int:
@@ -100,33 +109,33 @@ PRESETS = {
     for preset in (
         Preset(
             name="tiny",
-            latent_channels=16,
             encoder=EncoderConfig(width=48, blocks=2),
             unet=UNetConfig(widths=(48, 128), blocks=1, middle_blocks=3),
             decoder=SkipDecoderConfig(width=64, blocks=1, lr_width=32, lr_blocks=2),
             halo=56,
+            unet_halo=32,
             parameters=Cost(encoder=89_936, unet=1_059_232, decoder=137_200),
             gflops=Cost(encoder=0.7345, unet=2.6047, decoder=2.4836),
         ),
         Preset(
             name="small",
-            latent_channels=16,
             encoder=EncoderConfig(width=96, blocks=2),
             unet=UNetConfig(widths=(96, 256), blocks=2, middle_blocks=4),
             decoder=SkipDecoderConfig(width=128, blocks=2, lr_width=64, lr_blocks=2),
             halo=76,
+            unet_halo=48,
             parameters=Cost(encoder=345_728, unet=5_685_232, decoder=813_232),
             gflops=Cost(encoder=2.8280, unet=15.5275, decoder=11.0735),
         ),
         Preset(
             name="paper",
-            latent_channels=4,
             encoder=EncoderConfig(width=128, blocks=4),
             unet=StableDiffusionUNetConfig(widths=(160, 320, 640, 640), blocks=2),
-            decoder=LatentDecoderConfig(widths=(128, 64, 32), blocks=(2, 2, 1)),
+            decoder=PyramidDecoderConfig(widths=(128, 64, 32), blocks=(2, 2, 1)),
             halo=None,
-            parameters=Cost(encoder=1_195_656, unet=148_121_604, decoder=807_820),
-            gflops=Cost(encoder=9.7853, unet=104.6513, decoder=13.1072),
+            unet_halo=0,
+            parameters=Cost(encoder=1_198_752, unet=148_156_176, decoder=969_100),
+            gflops=Cost(encoder=9.8105, unet=104.9344, decoder=14.5464),
         ),
     )
 }
@@ -145,7 +154,7 @@ def weights_path(name: str) -> resources.abc.Traversable:
 
 
 def difference_path(name: str) -> resources.abc.Traversable:
-    """Return where the way to a preset's fidelity form lies, for `edgesr.forms`, whether or not it is there."""
+    """Return where the way to a preset's fidelity form lies, for `edgesr.upscaling.forms`, whether or not it is there."""
     return WEIGHTS.joinpath(f"{name}-fidelity.npz")
 
 

@@ -10,6 +10,7 @@ from chromium import watched
 from pictures import photograph
 from PIL import Image, ImageFilter
 
+from edgesr.evaluate.direction import merit
 from edgesr.evaluate.metrics import psnr_y, ssim_y
 from edgesr.evaluate.statistics import interval, win_rates
 
@@ -132,7 +133,9 @@ def _summarise(made: dict, suite: str, systems) -> None:
         return {name: image["systems"][system]["metrics"][metric] for name, image in images.items()}
 
     scores = {metric: {system: of(system, metric) for system in systems} for metric in found}
-    made["win_rates"][suite] = {name: win_rates(scores[name], higher=METRICS[name]["better"] == "higher") for name in found}
+    made["win_rates"][suite] = {
+        name: win_rates(scores[name], lambda value, name=name: merit(value, METRICS[name])) for name in found
+    }
     made["suites"][suite] = {
         system: {
             **{name: float(np.mean(list(scores[name][system].values()))) for name in found},

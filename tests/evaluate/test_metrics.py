@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter
 from skimage import color, data
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from edgesr.data.suites import load_suite
-from edgesr.evaluate.metrics import colour_shift, consistency, luma, psnr_rgb, psnr_y, ssim_rgb, ssim_y
+from edgesr.evaluate.metrics import colour_shift, consistency, luma, psnr_rgb, psnr_y, sharpness, ssim_rgb, ssim_y
 
 SHARED = Path(os.environ.get("EDGESR_SHARED", Path(__file__).parents[3] / "shared"))
 
@@ -110,6 +110,48 @@ def test_equal_pictures_are_perfect(photo):
     assert psnr_y(photo, photo) == psnr_rgb(photo, photo) == math.inf
     assert ssim_y(photo, photo) == pytest.approx(1)
     assert ssim_rgb(photo, photo) == pytest.approx(1)
+
+
+def test_blur_is_below_the_sharpness_of_the_reference_and_noise_above(photo):
+    blurred = [np.asarray(Image.fromarray(photo).filter(ImageFilter.GaussianBlur(sigma))) for sigma in (0.5, 1, 2, 4)]
+    rng = np.random.default_rng(0).normal(size=photo.shape)
+    noise = [np.clip(photo + sigma * rng, 0, 255).astype(np.uint8) for sigma in (16, 8)]
+    found = [sharpness(picture, photo) for picture in (*noise, photo, *blurred)]
+    assert found == sorted(found, reverse=True)
+    assert found[1] > 1
+    assert found[2] == 1
+    assert 0 < found[-1] < 0.5
+
+
+def test_sharpness_is_the_share_of_the_contrast_of_a_grating():
+    phase = 2 * np.pi * np.arange(96) / 8  # whole periods, so that the border is small beside the rest
+    wave = np.tile(np.sin(phase), (96, 1))[..., None].repeat(3, axis=2)
+    strong, weak = (np.rint(128 + contrast * wave).astype(np.uint8) for contrast in (100, 30))
+    assert sharpness(weak, strong) == pytest.approx(0.3, abs=0.01)
+    assert sharpness(strong, weak) == pytest.approx(1 / 0.3, abs=0.1)
+
+
+def test_sharpness_is_coarse_contrast_blind():
+    ramp = np.rint(np.linspace(0, 255, 256)).astype(np.uint8)
+    fine = np.where(np.indices((64, 256)).sum(axis=0) % 2, 40, 0)
+    plain = np.tile(100 + fine, (3, 1, 1)).transpose(1, 2, 0).astype(np.uint8)
+    sloping = np.tile(ramp // 2 + fine, (3, 1, 1)).transpose(1, 2, 0).astype(np.uint8)
+    assert sharpness(sloping, plain) == pytest.approx(1, abs=0.05)
+
+
+def test_a_flat_reference_has_no_sharpness_to_compare_with(photo):
+    assert sharpness(flat(9, 9, 9), flat(200, 1, 1)) == 1
+    with pytest.raises(ValueError, match="the reference is flat"):
+        sharpness(photo[:32, :32], flat(9, 9, 9))
+
+
+@pytest.mark.parametrize(("suite", "expected"), [("Set14-blind", 0.31), ("BSD50-blind", 0.33)])
+def test_bicubic_interpolation_has_its_known_sharpness(suite, expected):
+    folder = SHARED / "eval" / suite
+    if not folder.is_dir():
+        pytest.skip(f"evaluation suite {suite} not found in {SHARED}")
+    scores = [sharpness(enlarged(pair.lr), pair.hr) for pair in load_suite(folder)]
+    assert np.mean(scores) == pytest.approx(expected, abs=0.005)
 
 
 @pytest.mark.parametrize("metric", [psnr_y, psnr_rgb, ssim_y, ssim_rgb])

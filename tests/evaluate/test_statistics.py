@@ -22,13 +22,21 @@ def test_equal_values_leave_no_doubt_and_one_picture_all_of_it():
     assert interval([3.0]) is None
 
 
+def more(value):
+    return value
+
+
+def less(value):
+    return -value
+
+
 def test_wins_are_counted_on_common_pictures_and_ties_are_halved():
     scores = {
         "a": {"1": 30.0, "2": 20.0, "3": 25.0, "4": 10.0},
         "b": {"1": 29.0, "2": 21.0, "3": 25.0},
         "c": {"9": 1.0},
     }
-    assert win_rates(scores, higher=True) == {"a": {"b": 0.5}, "b": {"a": 0.5}}
+    assert win_rates(scores, more) == {"a": {"b": 0.5}, "b": {"a": 0.5}}
     del scores["b"]["2"]
-    assert win_rates(scores, higher=True) == {"a": {"b": 0.75}, "b": {"a": 0.25}}
-    assert win_rates(scores, higher=False) == {"a": {"b": 0.25}, "b": {"a": 0.75}}
+    assert win_rates(scores, more) == {"a": {"b": 0.75}, "b": {"a": 0.25}}
+    assert win_rates(scores, less) == {"a": {"b": 0.25}, "b": {"a": 0.75}}

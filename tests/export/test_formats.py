@@ -17,7 +17,7 @@ from PIL import Image  # noqa: E402
 from edgesr.errors import EdgesrError, InputError, UsageError  # noqa: E402
 from edgesr.export import package, parity, source  # noqa: E402
 from edgesr.presets import get_preset, weights_path  # noqa: E402
-from edgesr.runtime import load_engine  # noqa: E402
+from edgesr.upscaling.engines import load_engine  # noqa: E402
 
 CONVERTERS = {
     "onnx": (),

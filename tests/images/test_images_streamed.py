@@ -14,9 +14,9 @@ from picture_files import camera_exif, gradient, noise, profile
 from PIL import Image
 
 from edgesr import images
-from edgesr.bands import Bands
 from edgesr.errors import InputError
 from edgesr.images import Picture
+from edgesr.images.bands import Bands
 
 HEIGHTS = [1, 3, 100, 0, 7, 260]
 

@@ -9,6 +9,8 @@ from PIL import Image
 torch = pytest.importorskip("torch")
 
 from edgesr.model import build  # noqa: E402
+from edgesr.model.decoder import PyramidDecoder, SkipDecoder  # noqa: E402
+from edgesr.model.diffusion import ddim  # noqa: E402
 from edgesr.model.encoder import LOG_S_MIN, HREncoder, LREncoder  # noqa: E402
 from edgesr.presets import PRESETS, get_preset  # noqa: E402
 
@@ -21,34 +23,57 @@ def open_every_path(model):
         parameter.data = torch.full_like(parameter, 1e-3)
 
 
-@pytest.mark.parametrize("name", EDGE)
+@pytest.mark.parametrize("name", PRESETS)
 def test_an_untrained_model_is_bicubic(name):
-    photo = Image.effect_noise((24, 20), 12).convert("RGB")  # far from black and white: Pillow clips between its two passes
+    photo = Image.effect_noise((48, 32), 12).convert("RGB")  # far from black and white: Pillow clips between its two passes
     lr = torch.from_numpy(np.array(photo)).permute(2, 0, 1)[None] / 255
     preset = get_preset(name)
     with torch.no_grad():
-        hr = build(preset)(lr, torch.randn(1, preset.latent_channels, 10, 12))
-    want = torch.from_numpy(np.array(photo.resize((96, 80), Image.Resampling.BICUBIC))).permute(2, 0, 1)[None] / 255
+        hr = build(preset)(lr, torch.randn(1, preset.latent_channels, 16, 24))
+    want = torch.from_numpy(np.array(photo.resize((192, 128), Image.Resampling.BICUBIC))).permute(2, 0, 1)[None] / 255
     inner = (..., slice(12, -12), slice(12, -12))  # borders: Pillow renormalises its kernel there, we repeat the edge
     assert (hr - want)[inner].abs().max() < 1.2 / 255  # Pillow rounds twice
 
 
-@pytest.mark.parametrize("name", EDGE)
-def test_no_pixel_beyond_the_halo_counts(name):
+@pytest.mark.parametrize("lr_skip", [True, False])
+@pytest.mark.parametrize("name", ["tiny", "paper"])
+def test_the_decoder_reads_the_lr_and_the_latent_and_without_the_skip_the_latent_alone(name, lr_skip):
     preset = get_preset(name)
+    torch.manual_seed(0)
+    kind = SkipDecoder if name == "tiny" else PyramidDecoder
+    decoder = kind(preset.decoder, 16, preset.encoder.width, lr_skip=lr_skip)
+    torch.nn.init.normal_(decoder.conv_out.weight, std=0.1)
+    z0, features, lr = torch.randn(1, 16, 8, 8), torch.randn(1, preset.encoder.width, 8, 8), torch.rand(1, 3, 16, 16)
+    with torch.no_grad():
+        hr = decoder(z0, features, lr)
+        assert hr.shape == (1, 3, 64, 64)
+        assert not torch.equal(decoder(-z0, features, lr), hr)
+        assert torch.equal(decoder(z0, -features, lr), hr) is not lr_skip
+        brighter = decoder(z0, features, lr + 0.125)
+    torch.testing.assert_close(brighter, hr + 0.125 * lr_skip)  # the LR's colour is the output's
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+@pytest.mark.parametrize("name", EDGE)
+def test_no_pixel_beyond_the_halo_counts(name, steps):
+    """In several steps of the diffusion as well: the UNet then looks around so many times."""
+    preset = get_preset(name)
+    halo = preset.halo_of(steps)
     model = build(preset).double()
     open_every_path(model)
-    side = 2 * preset.halo + 4 * preset.multiple
+    side = 2 * halo + 4 * preset.multiple
     lr = torch.full((1, 3, side, side), 0.6, dtype=torch.float64, requires_grad=True)
-    mu, _, features = model.encoder(lr)
-    hr = model.decoder(model.unet(mu, torch.ones(1)), features, lr)
-    first = preset.halo + preset.multiple  # a kept part that starts and ends at multiples of the preset's
+    z, _, features = model.encoder(lr)
+    for _ in range(steps):
+        z = model.unet(z, torch.ones(1))
+    hr = model.decoder(z, features, lr)
+    first = halo + preset.multiple  # a kept part that starts and ends at multiples of the preset's
     kept = slice(4 * first, 4 * (first + preset.multiple))
     (gradient,) = torch.autograd.grad(hr[..., kept, kept].sum(), lr)
     reached = gradient.abs().sum(dim=(0, 1)).nonzero()
     reach = max(first - reached.min().item(), reached.max().item() - (first + preset.multiple - 1))
-    assert reach <= preset.halo
-    assert reach > preset.halo - preset.multiple, "the halo is larger than it must be"
+    assert reach <= halo
+    assert reach > halo - preset.multiple, "the halo is larger than it must be"
 
 
 def test_folding_the_time_changes_nothing():
@@ -66,7 +91,7 @@ def test_folding_the_time_changes_nothing():
 
 def test_folding_the_time_of_the_paper_preset_changes_nothing():
     model = build(get_preset("paper")).eval()
-    z_t, t = torch.randn(1, 4, 16, 16), torch.ones(1)
+    z_t, t = torch.randn(1, 16, 16, 16), torch.ones(1)
     with torch.no_grad():
         for block in model.unet.modules():
             if hasattr(block, "conv2"):
@@ -74,6 +99,20 @@ def test_folding_the_time_of_the_paper_preset_changes_nothing():
         before = model.unet(z_t, t)
         model.unet.fold_time(t)
         torch.testing.assert_close(model.unet(z_t, t), before, atol=1e-4, rtol=1e-4)
+
+
+def test_several_steps_are_ddim_on_the_time_that_the_network_is_told():
+    model = build(get_preset("tiny"), seed=1)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.05)
+    lr, eps = torch.rand(1, 3, 16, 16), torch.randn(1, 16, 8, 8)
+    with torch.no_grad():
+        condition = model.condition(lr, eps)
+        want = ddim(model.unet, condition.noise, 3)
+        torch.testing.assert_close(model(lr, eps, 3), model.decoder(want, condition.features, lr).clamp(0, 1))
+        assert not torch.equal(model(lr, eps, 3), model(lr, eps))
+        with pytest.raises(ValueError, match="folded"):
+            model.fold()(lr, eps, 3)
 
 
 @pytest.mark.parametrize(("scale", "stride"), [(4, 2), (2, 4)])

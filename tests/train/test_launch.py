@@ -19,7 +19,8 @@ from photographs import make_folder, write_recipe  # noqa: E402
 
 from edgesr import cli  # noqa: E402
 from edgesr.errors import UsageError  # noqa: E402
-from edgesr.train import checkpoint, launch, run  # noqa: E402
+from edgesr.model import checkpoint  # noqa: E402
+from edgesr.train import launch, run  # noqa: E402
 from edgesr.train.cores import cores, largest_share  # noqa: E402
 from edgesr.train.launch import Training  # noqa: E402
 

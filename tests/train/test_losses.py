@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import re
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +17,7 @@ import torch.nn.functional as F  # noqa: E402
 from skimage import data  # noqa: E402
 
 from edgesr.errors import UsageError  # noqa: E402
-from edgesr.model.features import VGG16_STAGES  # noqa: E402
+from edgesr.pretrained.features import VGG16_STAGES  # noqa: E402
 from edgesr.train.losses import perceptual_distance  # noqa: E402
 
 
@@ -63,6 +66,28 @@ def test_its_weights_stay_what_they_are(distance, photo):
     assert not distance.training
     assert all(parameter.grad is None for parameter in distance.parameters())
     assert all(torch.equal(value, before[name]) for name, value in distance.state_dict().items())
+
+
+@pytest.mark.parametrize("name", ["sqd", "squeezenet", "squeezenet1_1", "squeezenet1_1:features.npz", "lpips-squeeze"])
+def test_the_network_that_judges_cannot_be_trained_on(name):
+    with pytest.raises(UsageError, match="unknown perceptual network"):
+        perceptual_distance(name)
+
+
+def test_no_module_of_training_loads_or_names_the_network_that_judges():
+    import edgesr.train
+
+    folder = Path(edgesr.train.__file__).parent
+    modules = [path for path in folder.rglob("*.py") if path.name != "__init__.py"]
+    assert len(modules) > 10
+    for path in modules:
+        assert not re.search(r"squeeze_?net|\bsqd\b", path.read_text(encoding="utf-8"), re.IGNORECASE), path
+    names = ["edgesr.train", *(".".join(path.relative_to(folder.parents[1]).with_suffix("").parts) for path in modules)]
+    code = f"import importlib, sys; [importlib.import_module(name) for name in {names}]; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = done.stdout.split()
+    assert set(names) <= set(loaded)
+    assert not [name for name in loaded if "sqd" in name or "squeezenet" in name]
 
 
 def reference(number, levels, out, hr):

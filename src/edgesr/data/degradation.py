@@ -32,12 +32,17 @@ def degrade(
     config = config or DegradationConfig()
     _check_size(hr, scale, config)
     plans = draw_plans(len(hr), config, generator)
-    noise = torch.Generator(hr.device).manual_seed(int(torch.randint(2**62, (), generator=generator)))
+    noise = device_generator(hr.device, generator)
     size = (hr.shape[2] // scale, hr.shape[3] // scale)
     with torch.autocast(hr.device.type, enabled=False):  # the DCT and the Fourier transform want float32
         groups = zip(hr.float().split(config.group), plans, strict=True)
         lr = torch.cat([_degraded(images, plan, size, noise) for images, plan in groups])
     return lr.clamp(0, 1).mul(255).round() / 255
+
+
+def device_generator(device: torch.device, seeds: torch.Generator) -> torch.Generator:
+    """A generator of `device` that follows from what `seeds`, one of the CPU, draws next."""
+    return torch.Generator(device).manual_seed(int(torch.randint(2**62, (), generator=seeds)))
 
 
 def _check_size(hr: torch.Tensor, scale: int, config: DegradationConfig) -> None:

@@ -1,4 +1,4 @@
-"""EPD, a perceptual distance that works offline: EfficientNet-Lite2's features (ours; DESIGN section 7), uncalibrated.
+"""EPD, a perceptual distance that works offline: EfficientNet-Lite2's features, uncalibrated.
 
 Another network than the one training may use (Lite0), and trained for another purpose; still of the same family, so that models
 trained on Lite0's features may look a little better here than to people. Lower is better; no unit.
@@ -21,7 +21,7 @@ class EPD:
 
     def __init__(self) -> None:
         """Load the network; raises UsageError when the extra is not installed."""
-        from edgesr.model.features import efficientnet_lite  # noqa: PLC0415 -- torch is an extra
+        from edgesr.pretrained.features import efficientnet_lite  # noqa: PLC0415 -- torch is an extra
 
         try:
             self._distance = efficientnet_lite(2, LEVELS)

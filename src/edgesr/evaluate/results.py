@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import sys
@@ -10,7 +11,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from edgesr.bench import cpu_name
+from edgesr.evaluate.bench import cpu_name
+from edgesr.evaluate.direction import merit
 from edgesr.evaluate.registry import METRICS
 from edgesr.evaluate.run import Entry, Outcome, Row
 from edgesr.evaluate.statistics import interval, win_rates
@@ -67,7 +69,7 @@ def failures(result: Json) -> int:
 
 def _metric(name: str) -> Json:
     info = METRICS[name]
-    return {key: getattr(info, key) for key in ("title", "unit", "better", "needs_reference", "source", "note")}
+    return {key: getattr(info, key) for key in ("title", "unit", "better", "target", "needs_reference", "source", "note")}
 
 
 def _systems(outcome: Outcome) -> Json:
@@ -155,12 +157,13 @@ def _info(suite: Suite, rows: Sequence[Row], limit: int | None) -> Json:
 def _win_rates(rows: Sequence[Row], metrics: Sequence[str]) -> Json:
     rates = {}
     for metric in metrics:
+        info = _metric(metric)
         scores: dict[str, dict[str, float]] = {}
         for row in rows:
             for system, entry in row.entries.items():
                 if metric in entry.scores:
                     scores.setdefault(system, {})[row.picture.name] = entry.scores[metric]
-        if found := win_rates(scores, higher=METRICS[metric].better == "higher"):
+        if found := win_rates(scores, functools.partial(merit, metric=info)):
             rates[metric] = found
     return rates
 

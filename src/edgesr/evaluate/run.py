@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from edgesr.bench import cpu_name
 from edgesr.data.files import BROKEN, read_rgb
 from edgesr.errors import EdgesrError, InputError
+from edgesr.evaluate.bench import cpu_name
 from edgesr.evaluate.cache import Cache, pixels_hash
 from edgesr.evaluate.scoring import Compared, Reasons, Scores, Scoring
 from edgesr.evaluate.suites import Picture, Suite

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -23,8 +23,8 @@ def interval(values: Sequence[float], *, seed: int = 0) -> tuple[float, float] |
     return float(low), float(high)
 
 
-def win_rates(scores: Mapping[str, Mapping[str, float]], *, higher: bool) -> dict[str, dict[str, float]]:
-    """Return, for systems A and B, the share of the pictures both have on which A is better, an equal score counting half.
+def win_rates(scores: Mapping[str, Mapping[str, float]], merit: Callable[[float], float]) -> dict[str, dict[str, float]]:
+    """Return, for systems A and B, the share of the pictures both have on which A has the greater `merit`, an equal one counting half.
 
     `scores` is by system, then by picture; pairs without a picture in common are left out.
     """
@@ -34,6 +34,6 @@ def win_rates(scores: Mapping[str, Mapping[str, float]], *, higher: bool) -> dic
             common = [picture for picture in of_a if picture in of_b]
             if a == b or not common:
                 continue
-            gains = np.array([of_a[picture] - of_b[picture] for picture in common]) * (1 if higher else -1)
+            gains = np.array([merit(of_a[picture]) - merit(of_b[picture]) for picture in common])
             rates.setdefault(a, {})[b] = float((gains > 0).mean() + (gains == 0).mean() / 2)
     return rates

@@ -17,7 +17,7 @@ def render(result: Json) -> str:
 
 
 def _suites(result: Json) -> Iterator[str]:
-    yield "+ more is better, - less is better"
+    yield "+ more is better, - less is better, =1 nearest to 1 is best"
     yield ""
     for suite, systems in result["suites"].items():
         metrics = [name for name in result["metrics"] if any(name in row for row in systems.values())]
@@ -95,7 +95,8 @@ def _failed(row: Json) -> str:
 
 def _heading(result: Json, name: str) -> str:
     info = result["metrics"][name]
-    return f"{info['title']} {'+' if info['better'] == 'higher' else '-'}"
+    sign = f"={info['target']:g}" if info["better"] == "nearest" else "+" if info["better"] == "higher" else "-"
+    return f"{info['title']} {sign}"
 
 
 def _figure(value: float | None, unit: str) -> str:

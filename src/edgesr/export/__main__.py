@@ -16,10 +16,10 @@ from typing import Any
 from torch import Tensor
 
 from edgesr.errors import EdgesrError, UsageError
-from edgesr.export.forms import write_difference
+from edgesr.export.difference import write_difference
 from edgesr.export.onnx import export_onnx
 from edgesr.export.source import load_averaged
-from edgesr.train import checkpoint
+from edgesr.model import checkpoint
 
 
 def save_averaged(folder: Path, target: Path) -> None:

@@ -8,7 +8,7 @@ from edgesr.export.job import Format, Job
 from edgesr.export.onnx import to_onnx
 from edgesr.export.parity import Array
 from edgesr.export.quantize import half_weights, quantized
-from edgesr.runtime import load_engine
+from edgesr.upscaling.engines import load_engine
 
 SNIPPET = """\
 import * as ort from "onnxruntime-web";

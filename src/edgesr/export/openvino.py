@@ -10,7 +10,7 @@ import openvino
 from edgesr.export import onnx_files
 from edgesr.export.job import Format, Job
 from edgesr.export.parity import Array
-from edgesr.runtime import load_engine
+from edgesr.upscaling.engines import load_engine
 
 SNIPPET = """\
 import numpy as np

@@ -12,8 +12,8 @@ from PIL import Image
 
 from edgesr.errors import EdgesrError
 from edgesr.model import EdgeSR
-from edgesr.noise import noise_field
 from edgesr.presets import LATENT_STRIDE, Preset
+from edgesr.upscaling.noise import noise_field
 
 Array = NDArray[np.float32]
 

@@ -17,8 +17,8 @@ from PIL import Image, UnidentifiedImageError
 from edgesr.data.degradation import degrade
 from edgesr.errors import EdgesrError, UsageError
 from edgesr.export.parity import Array
-from edgesr.noise import noise_field
 from edgesr.presets import LATENT_STRIDE, SCALE, Preset
+from edgesr.upscaling.noise import noise_field
 
 PHOTOS = 24  # that calibrate: activations' ranges hardly move after that
 SUFFIXES = {".avif", ".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}

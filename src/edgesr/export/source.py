@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import re
 from importlib import resources
 from pathlib import Path
@@ -12,12 +14,11 @@ import onnx
 import torch
 from torch import Tensor
 
-from edgesr import forms
 from edgesr.errors import EdgesrError, UsageError
-from edgesr.model import EdgeSR, build
-from edgesr.model.edge import Variant
+from edgesr.model import EdgeSR, build, checkpoint
+from edgesr.model.conditioning import Variant
 from edgesr.presets import PRESETS, difference_path, get_preset, weights_path
-from edgesr.train import checkpoint
+from edgesr.upscaling import forms
 
 
 class Source(NamedTuple):
@@ -36,7 +37,8 @@ def load(model: str, *, fidelity: float = 0.0, random: bool = False) -> Source:
     damaged or of another program.
     """
     if random:
-        return Source(model, _random(model), {"preset": model, "weights": "random"})
+        network = _random(model)
+        return Source(model, network, {**_described(network), "weights": "random"})
     if fidelity and model not in PRESETS:
         raise UsageError(f"fidelity {fidelity:g}: only released models have two forms; leave it out")
     if model in PRESETS:
@@ -58,9 +60,23 @@ def load_averaged(folder: Path) -> tuple[EdgeSR, dict[str, str]]:
     Raises UsageError when the folder holds no checkpoint, or one that is damaged.
     """
     tensors, state = checkpoint.load(folder)
-    model = build(get_preset(state["preset"]), variant=Variant(**state.get("variant", {})))
+    preset = get_preset(state["preset"])
+    preset = preset.with_latent_channels(state.get("latent_channels", preset.latent_channels))
+    model = build(preset, variant=Variant(**state.get("variant", {})))
     checkpoint.load_into(model, checkpoint.averaged(tensors), "edge.", folder)
-    return model, {"preset": state["preset"], "stage": state["stage"], "steps": str(state["step"]), "licence": "Apache-2.0"}
+    return model, {**_described(model), "stage": state["stage"], "steps": str(state["step"]), "licence": "Apache-2.0"}
+
+
+def _described(model: EdgeSR) -> dict[str, str]:
+    """What a file needs to say for its weights to be used and read back: of tiles in LR px, and of the network's form."""
+    preset = model.preset
+    return {
+        "preset": preset.name,
+        "latent_channels": str(preset.latent_channels),
+        "multiple": str(preset.multiple),
+        "halo": "unbounded" if preset.halo is None else str(preset.halo),
+        "variant": json.dumps(dataclasses.asdict(model.variant)),
+    }
 
 
 def _released(name: str, fidelity: float) -> Source:
@@ -111,10 +127,11 @@ def read_back(data: bytes, path: Path) -> Source:
         raise EdgesrError(
             f"{path}: is no model file of edgesr: it names no preset; take one that `python -m edgesr.export` wrote"
         )
-    model = build(PRESETS[name]).fold()
     try:
+        preset = PRESETS[name].with_latent_channels(int(metadata.get("latent_channels", PRESETS[name].latent_channels)))
+        model = build(preset, variant=Variant(**json.loads(metadata.get("variant", "{}")))).fold()
         model.load_state_dict(_named(model, weights, negated=all(node.op_type != "Neg" for node in proto.graph.node)))
-    except (KeyError, RuntimeError) as error:
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
         reason = re.sub(r"\s+", " ", str(error))[:200]
         raise EdgesrError(f"{path}: its weights are not those of this version's '{name}'; export it again ({reason})") from None
     return Source(name, model, metadata)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from typing import BinaryIO
 
 from PIL import Image
+
+from edgesr.images import parts
 
 # JPEG XL's short forms of a size: the ratio of width to height, by its code.
 _JXL_RATIOS = {1: (1, 1), 2: (12, 10), 3: (4, 3), 4: (3, 2), 5: (16, 9), 6: (5, 4), 7: (2, 1)}
@@ -37,46 +38,27 @@ def scale_png_key(stream: BinaryIO, image: Image.Image) -> None:
 
 def png_cicp(stream: BinaryIO) -> tuple[int, int] | None:
     """Return colour primaries and transfer of a PNG's cICP chunk, which outranks all others; None without one."""
-    at = 8
-    while True:
-        stream.seek(at)
-        head = stream.read(12)
-        if len(head) < 12 or head[4:8] in (b"IDAT", b"IEND"):
-            return None
-        if head[4:8] == b"cICP":
-            return head[8], head[9]
-        at += 12 + int.from_bytes(head[:4], "big")
+    for chunk in parts.png_chunks(stream):
+        if chunk.kind == b"IDAT":
+            break
+        if chunk.kind == b"cICP":
+            stream.seek(chunk.start)
+            primaries, transfer = stream.read(2)
+            return primaries, transfer
+    return None
 
 
 def avif_properties(stream: BinaryIO) -> tuple[int, tuple[int, int] | None]:
     """Return an AVIF's bits a channel, and its colour primaries and transfer if it states them as code points."""
     bits, cicp = 8, None
-    start, end = 0, stream.seek(0, 2)
-    for wanted, skipped in ((b"meta", 4), (b"iprp", 0), (b"ipco", 0)):
-        start, end = next(((at + skipped, to) for kind, at, to in _boxes(stream, start, end) if kind == wanted), (0, 0))
-    for kind, at, _ in reversed([*_boxes(stream, start, end)]):  # so that the first one, the picture's own, counts
-        stream.seek(at)
+    for kind, start, _ in reversed(parts.properties(stream)):  # so that the first one, the picture's own, counts
+        stream.seek(start)
         data = stream.read(8)
         if kind == b"av1C" and len(data) > 2:
             bits = 8 if not data[2] & 0x40 else 12 if data[2] & 0x20 else 10
         elif kind == b"colr" and data[:4] == b"nclx" and len(data) == 8:
             cicp = int.from_bytes(data[4:6], "big"), int.from_bytes(data[6:8], "big")
     return bits, cicp
-
-
-def _boxes(stream: BinaryIO, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Yield kind, start and end of the boxes that follow each other from `at` to `end`, without their heads."""
-    while at + 8 <= end:
-        stream.seek(at)
-        head = stream.read(16)
-        length, start = int.from_bytes(head[:4], "big"), at + 8
-        if length == 1:
-            length, start = int.from_bytes(head[8:16], "big"), at + 16
-        following = at + length if length else end
-        if following < start:
-            return
-        yield head[4:8], start, min(following, end)
-        at = following
 
 
 def _webp_size(header: bytes) -> tuple[int, int] | None:
@@ -97,7 +79,7 @@ def _jxl_codestream(stream: BinaryIO) -> bytes:
     head = stream.read(_JXL_SIZE_BYTES)
     if head.startswith(b"\xff\x0a"):
         return head
-    for kind, start, _ in _boxes(stream, 0, stream.seek(0, 2)):
+    for kind, start, _ in parts.boxes(stream, 0, stream.seek(0, 2)):
         if kind in (b"jxlc", b"jxlp"):
             stream.seek(start + (4 if kind == b"jxlp" else 0))  # a partial codestream's box is numbered
             return stream.read(_JXL_SIZE_BYTES)

@@ -6,14 +6,17 @@ Values stay raw bytes in the file's own byte order, so that nothing is lost to a
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
 EXIF_IFD, GPS_IFD, INTEROP_IFD = 34665, 34853, 40965
 BYTE, SHORT, LONG, RATIONAL, UNDEFINED, LONG8 = 1, 3, 4, 5, 7, 16
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _MOST_ENTRIES = 4096  # a directory that claims more is damaged
-_MOST_BYTES = 2**26  # of all values of a directory; more is damage or an attack
+_MOST_BYTES = 2**26  # of the values read of one file, whichever directory they are in; more is damage or an attack
 _MOST_DIRECTORIES = 1000  # in a chain
+_MOST_STRIPS = 2**21  # that a page claims to consist of: each costs its readers far more memory than its 8 bytes
+_OF_STRIPS = {273, 279, 324, 325}  # offsets and lengths of strips and tiles
 
 
 class Entry(NamedTuple):
@@ -61,8 +64,33 @@ def read_header(stream: BinaryIO) -> tuple[str, bool, int]:
     raise ValueError("no TIFF header")
 
 
-def read_directory(stream: BinaryIO, order: str, offset: int, *, big: bool = False) -> Directory:
-    """Read the directory at `offset`, leaving out entries whose value lies outside. Raises ValueError if damaged."""
+class Budget:
+    """How many bytes of values may still be read from one file: its directories share it."""
+
+    def __init__(self) -> None:
+        self._left = _MOST_BYTES
+
+    def takes(self, length: int) -> bool:
+        """Tell whether `length` bytes are left, and take them if so."""
+        if length > self._left:
+            return False
+        self._left -= length
+        return True
+
+
+class _Claim(NamedTuple):
+    """One line of a directory's table: what it says of a value that has not been read."""
+
+    tag: int
+    type: int
+    items: int
+    length: int  # bytes
+    position: int  # of the line itself
+    at: int  # of the value
+
+
+def _table(stream: BinaryIO, order: str, offset: int, big: bool) -> tuple[list[_Claim], int, int]:
+    """Read the table at `offset`, no value: its lines, where the successor's offset is stored, and that offset."""
     count_code, entry_code, word = ("Q", "HHQ", 8) if big else ("H", "HHI", 4)
     try:
         stream.seek(offset)
@@ -72,7 +100,7 @@ def read_directory(stream: BinaryIO, order: str, offset: int, *, big: bool = Fal
         start, size = stream.tell(), 4 + 2 * word
         table = stream.read(count * size + word)
         following = struct.unpack_from(order + ("Q" if big else "I"), table, count * size)[0]
-        entries, left = {}, _MOST_BYTES
+        claims = []
         for index in range(count):
             tag, kind, number = struct.unpack_from(order + entry_code, table, index * size)
             inline = index * size + 4 + word
@@ -80,15 +108,35 @@ def read_directory(stream: BinaryIO, order: str, offset: int, *, big: bool = Fal
             at = start + inline
             if length > word:
                 at = struct.unpack_from(order + ("Q" if big else "I"), table, inline)[0]
-            if 0 < length <= left and tag not in entries:  # of a tag that is there twice, readers see the first
-                left -= length
-                stream.seek(at)
-                value = stream.read(length)
-                if len(value) == length:
-                    entries[tag] = Entry(tag, kind, number, value, start + index * size, at)
+            claims.append(_Claim(tag, kind, number, length, start + index * size, at))
     except (struct.error, OverflowError, OSError) as error:
         raise ValueError("damaged directory") from error
-    return Directory(entries, offset, start + count * size, following)
+    return claims, start + count * size, following
+
+
+def _entries(stream: BinaryIO, claims: list[_Claim], budget: Budget) -> Iterator[tuple[int, Entry]]:
+    """Yield the entries whose value lies inside the file and the budget; of a tag that is there twice, the first, as readers do."""
+    seen = set()
+    for tag, kind, items, length, position, at in claims:
+        if length == 0 or tag in seen or not budget.takes(length):
+            continue
+        try:
+            stream.seek(at)
+        except (OverflowError, OSError) as error:
+            raise ValueError("damaged directory") from error
+        value = stream.read(length)
+        if len(value) == length:
+            seen.add(tag)
+            yield tag, Entry(tag, kind, items, value, position, at)
+
+
+def read_directory(stream: BinaryIO, order: str, offset: int, *, big: bool = False, budget: Budget | None = None) -> Directory:
+    """Read the directory at `offset`, leaving out entries whose value lies outside. Raises ValueError if damaged.
+
+    Directories of one file share a `budget`; values beyond it are left out too.
+    """
+    claims, next_at, following = _table(stream, order, offset, big)
+    return Directory(dict(_entries(stream, claims, budget or Budget())), offset, next_at, following)
 
 
 def read_tags(stream: BinaryIO) -> Tags:
@@ -97,12 +145,13 @@ def read_tags(stream: BinaryIO) -> Tags:
     A damaged sub-directory counts as empty: the rest is still good.
     """
     order, big, first = read_header(stream)
-    image = read_directory(stream, order, first, big=big).entries
+    budget = Budget()
+    image = read_directory(stream, order, first, big=big, budget=budget).entries
 
     def under(entries: dict[int, Entry], tag: int) -> dict[int, Entry]:
         offset = number(order, entries.get(tag))
         try:
-            return read_directory(stream, order, offset, big=big).entries if offset else {}
+            return read_directory(stream, order, offset, big=big, budget=budget).entries if offset else {}
         except ValueError:
             return {}
 
@@ -110,16 +159,34 @@ def read_tags(stream: BinaryIO) -> Tags:
     return Tags(order, image, exif, under(image, GPS_IFD), under(exif, INTEROP_IFD))
 
 
-def directories(stream: BinaryIO) -> list[Directory]:
-    """Read the chain of directories of a TIFF file, one a page. Raises ValueError for one without end."""
+def page_numbers(stream: BinaryIO, tag: int) -> list[int | None]:
+    """Return the number that each page of a TIFF file states by `tag`, None where it does not; no other value is read.
+
+    Raises ValueError for a chain of pages without end, and where the first page claims values of more bytes than the file
+    can hold: a reader that believes it runs out of memory.
+    """
     order, big, offset = read_header(stream)
-    chain: list[Directory] = []
+    size = stream.seek(0, 2)
+    numbers: list[int | None] = []
+    visited: set[int] = set()
     while offset:
-        if len(chain) == _MOST_DIRECTORIES or any(offset == directory.offset for directory in chain):
+        if len(visited) == _MOST_DIRECTORIES or offset in visited:
             raise ValueError("a chain of pages without end")
-        chain.append(read_directory(stream, order, offset, big=big))
-        offset = chain[-1].next
-    return chain
+        claims, _, following = _table(stream, order, offset, big)
+        if not visited:
+            _check_claims(claims, size)
+        chosen = [claim for claim in claims if claim.tag == tag and claim.items == 1]
+        numbers.append(number(order, dict(_entries(stream, chosen, Budget())).get(tag)))
+        visited.add(offset)
+        offset = following
+    return numbers
+
+
+def _check_claims(claims: list[_Claim], size: int) -> None:
+    if sum(claim.length for claim in claims) > max(size, _MOST_BYTES):
+        raise ValueError("its tags claim more bytes than the file has")
+    if any(claim.items > _MOST_STRIPS for claim in claims if claim.tag in _OF_STRIPS):
+        raise ValueError("it claims to consist of millions of strips")
 
 
 def number(order: str, entry: Entry | None) -> int | None:

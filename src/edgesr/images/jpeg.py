@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from edgesr.bands import Bands
+from edgesr.images.bands import Bands
 
 ROWS_OF_BLOCKS = 8  # a strip: few enough for the longest restart interval, 65535 blocks, in the widest JPEG
 _HEADERS = {0xC0, 0xC1}  # the segments that state the size, of the two codings that Pillow writes: baseline and extended

@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from edgesr.bands import Bands
+from edgesr.images.bands import Bands
 
 MAX_PIXELS = 2**27  # default limit of an input's pixels, read from its header: 10,000 x 10,000 passes
 

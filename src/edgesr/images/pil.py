@@ -10,10 +10,10 @@ from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
-from edgesr.bands import Bands
 from edgesr.errors import InputError
 from edgesr.images import colour, profile
 from edgesr.images import exif as exif_block
+from edgesr.images.bands import Bands
 from edgesr.images.ifd import read_tags
 from edgesr.images.metadata import resolution, settle
 from edgesr.images.picture import Picture

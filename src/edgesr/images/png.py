@@ -14,7 +14,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL.PngImagePlugin import PngInfo
 
-from edgesr.bands import Bands
+from edgesr.images.bands import Bands
 from edgesr.images.picture import Picture
 
 _COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}  # PNG's, by the number of channels

@@ -22,7 +22,7 @@ from PIL import (
 )
 
 from edgesr.errors import InputError
-from edgesr.images import formats, headers, pil, profile, sixteen_bit, tiff
+from edgesr.images import formats, headers, parts, pil, profile, sixteen_bit, tiff
 from edgesr.images.metadata import settle
 from edgesr.images.picture import MAX_PIXELS, Picture
 from edgesr.images.quiet import quiet
@@ -38,6 +38,7 @@ _CLASSES: dict[str, Any] = {
     "AVIF": AvifImagePlugin.AvifImageFile,
 }
 _HEADER_BYTES = 64
+_PIPE_BYTES = (8, 2**26)  # a pixel, and beside the pixels: as much of a pipe is read as the largest picture can take
 _pillow_limit = threading.Lock()
 
 
@@ -48,7 +49,7 @@ def read(source: str | Path | bytes | BinaryIO, *, max_pixels: int = MAX_PIXELS)
     truncated file, an animation, 32-bit samples, or more than `max_pixels` pixels.
     """
     name = _name(source)
-    with _named_errors(name), quiet(), _opened(source) as stream:
+    with _named_errors(name), quiet(), _opened(source, max_pixels) as stream:
         picture = _read(stream, max_pixels)
         if formats.by_extension(Path(name).suffix) not in (None, picture.format):
             picture.notes.append(f"a {picture.format} by its content, whatever its name says")
@@ -57,7 +58,7 @@ def read(source: str | Path | bytes | BinaryIO, *, max_pixels: int = MAX_PIXELS)
 
 def size_of(source: str | Path | bytes | BinaryIO) -> tuple[int, int]:
     """Return a picture file's width and height in pixels as its header states them. Raises InputError."""
-    with _named_errors(_name(source)), quiet(), _opened(source) as stream:
+    with _named_errors(_name(source)), quiet(), _opened(source, MAX_PIXELS) as stream:
         name = _format(stream)
         with _image(name, stream) as image:
             return image.size
@@ -134,7 +135,10 @@ def _describe_colours(picture: Picture, image: Image.Image, stream: BinaryIO) ->
 
 def _format(stream: BinaryIO) -> str:
     stream.seek(0)
-    header = stream.read(_HEADER_BYTES)
+    return _format_of(stream.read(_HEADER_BYTES))
+
+
+def _format_of(header: bytes) -> str:
     if not header:
         raise InputError("is empty (0 bytes)")
     name = formats.detect(header)
@@ -146,6 +150,7 @@ def _format(stream: BinaryIO) -> str:
 
 
 def _image(name: str, stream: BinaryIO) -> Any:
+    parts.check(name, stream)
     stream.seek(0)
     if name == "HEIF":
         from pillow_heif.as_plugin import HeifImageFile  # noqa: PLC0415 -- an extra
@@ -194,15 +199,31 @@ def _name(source: str | Path | bytes | BinaryIO) -> str:
 
 
 @contextmanager
-def _opened(source: str | Path | bytes | BinaryIO) -> Iterator[BinaryIO]:
+def _opened(source: str | Path | bytes | BinaryIO, max_pixels: int) -> Iterator[BinaryIO]:
     """Yield a stream that can seek; a pipe is read to its end first."""
     if isinstance(source, (str, Path)):
         with Path(source).open("rb") as stream:
-            yield stream if stream.seekable() else io.BytesIO(stream.read())
+            yield stream if stream.seekable() else _drained(stream, max_pixels)
     elif isinstance(source, (bytes, bytearray, memoryview)):
         yield io.BytesIO(source)
     else:
-        yield source if source.seekable() else io.BytesIO(source.read())
+        yield source if source.seekable() else _drained(source, max_pixels)
+
+
+def _drained(pipe: BinaryIO, max_pixels: int) -> io.BytesIO:
+    """Read a pipe to its end, unless its first bytes are no picture's or it holds more than a picture of `max_pixels` can."""
+    header = b""
+    while len(header) < _HEADER_BYTES and (piece := pipe.read(_HEADER_BYTES - len(header))):
+        header += piece
+    _format_of(header)
+    held = io.BytesIO()
+    held.write(header)
+    limit = _PIPE_BYTES[0] * max_pixels + _PIPE_BYTES[1]
+    while piece := pipe.read(2**20):
+        if held.tell() + len(piece) > limit:
+            raise InputError(f"is longer than {limit:,} bytes; if you trust it, raise --max-pixels (max_pixels= in Python)")
+        held.write(piece)
+    return held
 
 
 @contextmanager

@@ -12,9 +12,9 @@ import numpy as np
 import tifffile
 from PIL.TiffImagePlugin import TiffImageFile
 
-from edgesr.bands import Bands
 from edgesr.errors import InputError
 from edgesr.images import exif as exif_block
+from edgesr.images.bands import Bands
 from edgesr.images.colour import unassociated
 from edgesr.images.ifd import (
     BYTE,
@@ -22,10 +22,10 @@ from edgesr.images.ifd import (
     UNDEFINED,
     Entry,
     Tags,
-    directories,
     number,
     pack_directory,
     pack_tags,
+    page_numbers,
     rational,
     read_header,
     read_tags,
@@ -47,9 +47,7 @@ def first_page(stream: BinaryIO) -> Any:
 
     Raises InputError for several pictures, for camera raw files and for samples that are not 1 to 8 or 16 bits.
     """
-    order = read_header(stream)[0]
-    kinds = [number(order, directory.entries.get(_SUBFILE_TYPE)) or 0 for directory in directories(stream)]
-    pictures = sum(not kind & _REDUCED_OR_MASK for kind in kinds)
+    pictures = sum(not (kind or 0) & _REDUCED_OR_MASK for kind in page_numbers(stream, _SUBFILE_TYPE))
     stream.seek(0)  # tifffile counts from where the stream stands
     page: Any = tifffile.TiffFile(stream).pages.first
     if _RAW_CAMERA in page.tags:

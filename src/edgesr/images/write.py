@@ -14,11 +14,11 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from edgesr.bands import Bands
 from edgesr.errors import InputError, UsageError
 from edgesr.images import colour, jpeg, pil, png, tiff
 from edgesr.images import exif as exif_block
 from edgesr.images.atomic import atomic_write, check_target
+from edgesr.images.bands import Bands
 from edgesr.images.formats import check_size, format_for
 from edgesr.images.metadata import icc_fits, refresh
 from edgesr.images.picture import Picture

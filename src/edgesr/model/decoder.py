@@ -1,4 +1,4 @@
-"""The decoders D(z0_hat, features, lr) -> hr_hat: with the LR skip and the bicubic residual (ours), and the paper's without."""
+"""The decoders D(z0_hat, features, lr) -> hr_hat, with the LR skip and the bicubic residual (ours) or, as the paper's, without."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edgesr.model.blocks import GroupNormResBlock, bicubic_weights, blocks, full_precision, replicated, zero_
-from edgesr.presets import SCALE, LatentDecoderConfig, SkipDecoderConfig
+from edgesr.presets import SCALE, PyramidDecoderConfig, SkipDecoderConfig
 
 
 class SkipDecoder(nn.Module):
@@ -43,18 +43,22 @@ class SkipDecoder(nn.Module):
         if not self.lr_skip:
             return F.pixel_shuffle(residual, SCALE) + 0.5
         # A convolution to 16 phases and one pixel shuffle for both: a runtime's own Resize is far slower.
-        with full_precision(lr):
-            base = F.conv2d(replicated(lr, 2), self.bicubic)
-        return F.pixel_shuffle(base + residual, SCALE)
+        return F.pixel_shuffle(_bicubic_phases(lr, self.bicubic) + residual, SCALE)
 
 
-class LatentDecoder(nn.Module):
-    """From the latent alone, as in the paper: three levels up to half the HR size, then a pixel-shuffle tail."""
+class PyramidDecoder(nn.Module):
+    """Three grids up to half the HR size, then a pixel-shuffle tail; the LR skip and bicubic(lr) as in `SkipDecoder` (ours).
 
-    def __init__(self, config: LatentDecoderConfig, latent_channels: int) -> None:
+    With lr_skip=False it is the paper's: it sees the latent alone and adds to mid grey.
+    """
+
+    bicubic: Tensor
+
+    def __init__(self, config: PyramidDecoderConfig, latent_channels: int, feature_width: int, *, lr_skip: bool = True) -> None:
         super().__init__()
+        self.lr_skip = lr_skip
         widths = config.widths
-        self.conv_in = nn.Conv2d(latent_channels, widths[0], 3, padding=1)
+        self.conv_in = nn.Conv2d(latent_channels + (feature_width if lr_skip else 0), widths[0], 3, padding=1)
         self.levels = nn.ModuleList(
             nn.Sequential(*(GroupNormResBlock(width, width, config.groups) for _ in range(count)))
             for width, count in zip(widths, config.blocks, strict=True)
@@ -62,10 +66,23 @@ class LatentDecoder(nn.Module):
         self.upsample = nn.ModuleList(nn.Conv2d(a, 4 * b, 1) for a, b in pairwise(widths))
         self.norm_out = nn.GroupNorm(min(config.groups, widths[-1]), widths[-1], eps=1e-5)
         self.conv_out = nn.Conv2d(widths[-1], 12, 3, padding=1)
+        self.register_buffer("bicubic", bicubic_weights(SCALE), persistent=False)
+        zero_(self.conv_out)  # training starts from bicubic
 
-    def forward(self, z0: Tensor, features: Tensor, lr: Tensor) -> Tensor:  # noqa: ARG002 - one signature for both decoders
-        """Map z0 (B, C, h/2, w/2) to hr_hat (B, 3, 4h, 4w), not clamped; features and lr are not looked at."""
-        x = self.levels[0](self.conv_in(z0))
+    def forward(self, z0: Tensor, features: Tensor, lr: Tensor) -> Tensor:
+        """Map z0 (B, C, h/2, w/2), features (B, F, h/2, w/2) and lr (B, 3, h, w) in [0, 1] to hr_hat (B, 3, 4h, 4w).
+
+        hr_hat is not clamped.
+        """
+        x = torch.cat([z0, features], dim=1) if self.lr_skip else z0
+        x = self.levels[0](self.conv_in(x))  # (B, widths[0], h/2, w/2)
         for upsample, level in zip(self.upsample, list(self.levels)[1:], strict=True):
             x = level(F.pixel_shuffle(upsample(x), 2))
-        return F.pixel_shuffle(self.conv_out(F.silu(self.norm_out(x))), 2) + 0.5
+        residual = F.pixel_shuffle(self.conv_out(F.silu(self.norm_out(x))), 2)  # (B, 3, 4h, 4w)
+        return residual + (F.pixel_shuffle(_bicubic_phases(lr, self.bicubic), SCALE) if self.lr_skip else 0.5)
+
+
+def _bicubic_phases(lr: Tensor, weights: Tensor) -> Tensor:
+    """Bicubic upsampling of lr (B, 3, h, w) before its pixel shuffle, (B, 48, h, w), in float32."""
+    with full_precision(lr):
+        return F.conv2d(replicated(lr, 2), weights)

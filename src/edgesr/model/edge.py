@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from edgesr import diffusion
-from edgesr.diffusion import T
-from edgesr.model.decoder import LatentDecoder, SkipDecoder
+from edgesr.model import diffusion
+from edgesr.model.conditioning import Variant, conditioning
+from edgesr.model.decoder import PyramidDecoder, SkipDecoder
+from edgesr.model.diffusion import T
 from edgesr.model.encoder import LREncoder
 from edgesr.model.unet import StableDiffusionUNet, UNet
 from edgesr.presets import SCALE, Preset, SkipDecoderConfig, UNetConfig
-
-
-@dataclass(frozen=True)
-class Variant:
-    """What the paper's ablations change in the network; the defaults are what ships."""
-
-    conditioning: Literal["bidirectional", "standard"] = "bidirectional"  # standard: noise is eps, UNet sees concat(z_t, mu)
-    variance: Literal["learned", "one", "zero"] = "learned"  # of the LR-conditioned Gaussian: s of E_L, s = 1, s = 0
-    lr_skip: bool = True  # whether D receives LR features and adds to bicubic (ours); without, D sees the latent alone
 
 
 class Condition(NamedTuple):
@@ -42,7 +33,8 @@ class LatentDiffusion(nn.Module):
         channels = preset.latent_channels
         self.preset, self.variant = preset, variant or Variant()
         self.encoder = LREncoder(preset.encoder, channels, scale)
-        in_channels = channels if self.variant.conditioning == "bidirectional" else 2 * channels
+        self.conditioning = conditioning(self.variant)
+        in_channels = self.conditioning.unet_channels(channels)
         self.unet: UNet | StableDiffusionUNet = (
             UNet(preset.unet, in_channels, channels)
             if isinstance(preset.unet, UNetConfig)
@@ -52,52 +44,54 @@ class LatentDiffusion(nn.Module):
     def condition(self, lr: Tensor, eps: Tensor) -> Condition:
         """E_L at work: lr (B, 3, h, w) in [0, 1] and eps ~ N(0, I) on the latent grid give n = mu + s eps and its parts."""
         mu, log_s, features = self.encoder(lr)
-        variant = self.variant
-        if variant.conditioning == "standard":
-            noise = eps
-        elif variant.variance == "learned":
-            noise = diffusion.conditioned_noise(mu, log_s, eps)
-        else:
-            noise = mu + eps if variant.variance == "one" else mu
-        return Condition(noise, mu, log_s, features)
+        return Condition(self.conditioning.noise(mu, log_s, eps), mu, log_s, features)
 
     def denoise(self, z_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
         """v_hat (B, C, h, w) of z_t (B, C, h, w) at t (B,)."""
-        if self.variant.conditioning == "standard":
-            return diffusion.concatenated(self.unet, condition.mu)(z_t, t)
-        return self.unet(z_t, t)
+        return self.unet(self.conditioning.unet_input(z_t, condition.mu), t)
 
     def one_step(self, condition: Condition) -> Tensor:
         """z0_hat (B, C, h, w): the whole reverse process in one evaluation at T."""
         return diffusion.one_step(lambda z_t, t: self.denoise(z_t, t, condition), condition.noise)
 
+    def in_steps(self, condition: Condition, steps: int) -> Tensor:
+        """z0_hat (B, C, h, w) by DDIM in so many steps; with one it is `one_step`."""
+        return diffusion.ddim(lambda z_t, t: self.denoise(z_t, t, condition), condition.noise, steps)
+
 
 class EdgeSR(LatentDiffusion):
-    """The network that ships: (lr, eps) -> hr in one step."""
+    """The network that ships: (lr, eps) -> hr in one step, or in several before it is folded."""
 
     def __init__(self, preset: Preset, variant: Variant | None = None) -> None:
         super().__init__(preset, variant)
         self.folded = False
-        channels = preset.latent_channels
-        self.decoder: SkipDecoder | LatentDecoder = (
-            SkipDecoder(preset.decoder, channels, preset.encoder.width, lr_skip=self.variant.lr_skip)
+        channels, width, lr_skip = preset.latent_channels, preset.encoder.width, self.variant.lr_skip
+        self.decoder: SkipDecoder | PyramidDecoder = (
+            SkipDecoder(preset.decoder, channels, width, lr_skip=lr_skip)
             if isinstance(preset.decoder, SkipDecoderConfig)
-            else LatentDecoder(preset.decoder, channels)
+            else PyramidDecoder(preset.decoder, channels, width, lr_skip=lr_skip)
         )
 
-    def forward(self, lr: Tensor, eps: Tensor) -> Tensor:
+    def forward(self, lr: Tensor, eps: Tensor, steps: int = 1) -> Tensor:
         """Map lr (B, 3, h, w) in [0, 1] and eps ~ N(0, I) (B, C, h/2, w/2) to hr (B, 3, 4h, 4w) in [0, 1].
 
-        Sides of lr are multiples of `preset.multiple`.
+        Sides of lr are multiples of `preset.multiple`. Raises ValueError for more steps than one of a network whose time is folded.
         """
         condition = self.condition(lr, eps)
-        return self.decoder(self.one_step(condition), condition.features, lr).clamp(0.0, 1.0)
+        z0 = self.one_step(condition) if steps == 1 else self.in_steps(condition, steps)
+        return self.decoder(z0, condition.features, lr).clamp(0.0, 1.0)
 
     def one_step(self, condition: Condition) -> Tensor:
         """z0_hat (B, C, h, w); a folded UNet gives it itself."""
         if not self.folded:
             return super().one_step(condition)
         return self.denoise(condition.noise, torch.empty(0), condition)  # the time is in the biases
+
+    def in_steps(self, condition: Condition, steps: int) -> Tensor:
+        """z0_hat (B, C, h, w) by DDIM; raises ValueError where the time is folded."""
+        if self.unet.time is None:
+            raise ValueError("the time is folded: this network knows the one step alone")
+        return super().in_steps(condition, steps)
 
     @torch.no_grad()
     def fold(self) -> EdgeSR:

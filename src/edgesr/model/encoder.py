@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from edgesr.model.blocks import ResBlock, blocks
 from edgesr.presets import EncoderConfig
 
-LOG_S_MIN = -4.0  # log s stays in (LOG_S_MIN, 0): an unbounded one collapses to 0 or runs off (DESIGN section 2, traps)
+LOG_S_MIN = -4.0  # log s stays in (LOG_S_MIN, 0): an unbounded one collapses to 0 or runs off (docs/method.md, traps)
 LATENT_STRIDE_HR = 8  # HR px a latent position
 
 
@@ -70,6 +70,11 @@ class HREncoder(nn.Module):
         x = F.pixel_unshuffle(hr - 0.5, LATENT_STRIDE_HR)
         z = self.head(self.trunk(F.relu(self.stem(x))))
         return (z - self.mean[:, None, None]) / self.std[:, None, None]
+
+    @property
+    def latent_channels(self) -> int:
+        """C."""
+        return self.head.out_channels
 
     @torch.no_grad()
     def track_statistics(self, z: Tensor, momentum: float) -> None:

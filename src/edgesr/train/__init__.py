@@ -1,1 +1,1 @@
-"""Training: strict recipes, the stages of DESIGN section 4, checkpoints, and the loop that runs them."""
+"""Training: strict recipes, the stages of docs/method.md, checkpoints, and the loop that runs them."""

@@ -1,5 +1,7 @@
 """Batches, and the noise and times that go with them, as pure functions of (seed, step): nothing of the data needs saving for a
-run to be resumed bit for bit, and several processes see together what one would see alone."""
+run to be resumed bit for bit, and several processes see together what one would see alone.
+
+On a GPU nothing here waits for it: its queue of work must never run empty."""
 
 from __future__ import annotations
 
@@ -11,12 +13,12 @@ import torch
 from torch import Tensor
 
 from edgesr.data.bank import ImageBank
-from edgesr.data.degradation import DegradationConfig, degrade
+from edgesr.data.degradation import DegradationConfig, degrade, device_generator
 from edgesr.data.rendered import rendered_crops
 from edgesr.data.seeds import step_generator
 from edgesr.data.targets import PART, Targets
-from edgesr.diffusion import T
 from edgesr.errors import UsageError
+from edgesr.model.diffusion import T
 from edgesr.presets import SCALE
 from edgesr.train.networks import TEACHER_SCALE
 from edgesr.train.processes import Processes
@@ -50,23 +52,30 @@ class Times(NamedTuple):
 class Draws:
     """What is random in a step beside the data, drawn for the global batch; a process takes its rows."""
 
-    def __init__(self, generator: torch.Generator, total: int, processes: Processes | None = None) -> None:
-        self.generator, self.total = generator, total
+    def __init__(
+        self, generator: torch.Generator, total: int, processes: Processes | None = None, device: torch.device | None = None
+    ) -> None:
+        self.generator, self.total = generator, total  # the generator is of the CPU
         self.processes = processes or Processes()
+        self.device = device or torch.device("cpu")  # where times are wanted
 
     def normal(self, like: Tensor) -> Tensor:
-        """N(0, I) of `like`'s shape, drawn on the CPU, so that a seed means the same on every device."""
-        drawn = torch.randn((self.total, *like.shape[1:]), generator=self.generator)
-        return self.processes.rows(drawn).to(like.device, like.dtype)
+        """N(0, I) of `like`'s shape, made where `like` is: a million numbers a step would keep a GPU waiting for the processor.
+
+        A seed therefore means other numbers on another kind of device.
+        """
+        generator = self.generator if like.device.type == "cpu" else device_generator(like.device, self.generator)
+        drawn = torch.randn((self.total, *like.shape[1:]), generator=generator, device=like.device)
+        return self.processes.rows(drawn).to(like.dtype)
 
     def times(self, config: LossConfig, progress: float) -> Times:
-        """Uniform t, but for a growing share of the batch at T (DESIGN section 4); `progress` in [0, 1]."""
+        """Uniform t, but for a growing share of the batch at T (docs/method.md); `progress` in [0, 1]."""
         t = torch.rand(self.total, generator=self.generator)
         share = config.terminal_start + (config.terminal_end - config.terminal_start) * progress
         count = max(1, round(share * self.total))
         t[:count] = T
         terminal = int(self.processes.rows(torch.arange(self.total) < count).sum())
-        return Times(self.processes.rows(t), terminal, terminal * self.processes.world / count)
+        return Times(sent(self.processes.rows(t), self.device), terminal, terminal * self.processes.world / count)
 
     def shift(self, below: int) -> tuple[int, int]:
         """Rows and columns, each less than `below`, by which a step's pictures are shifted."""
@@ -87,11 +96,16 @@ class Draws:
         return self.processes.gather(tensor)
 
 
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the CPU on `device`; from pinned memory, without which the processor would wait for a GPU's work before it."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
 class Batches:
     """Crops and their degraded LR; a block of steps is made at once, and each pair serves `uses` times.
 
     On the bank's device. With `ahead` the next block is made by a thread while the steps of this one run: for a GPU, whose
-    networks leave the processor idle.
+    networks leave the processor idle. There it has a stream of its own, so that its many small copies do not wait for the steps.
     """
 
     def __init__(
@@ -110,6 +124,8 @@ class Batches:
         self._block, self._pairs, self._order = -1, Batch(*[torch.empty(0)] * len(Batch._fields)), torch.empty(0)
         self._pool = ThreadPoolExecutor(1) if ahead else None
         self._next: tuple[int, Future[tuple[Batch, Tensor]]] | None = None
+        device = bank.pixels.device
+        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
 
     def __call__(self, step: int) -> Batch:
         """Return this process' rows of the step's batch."""
@@ -118,6 +134,8 @@ class Batches:
         if block != self._block:
             self._pairs, self._order = self._made(block)
             self._block = block
+            for part in self._pairs if self._stream is not None else ():
+                part.record_stream(torch.cuda.current_stream())  # its memory is free when the steps are done with it
         chosen = self.processes.rows(self._order[within * config.batch : (within + 1) * config.batch])
         turns = torch.randint(8, (config.batch,), generator=step_generator(self.seed, "turns", step))
         turns = self.processes.rows(turns)
@@ -133,6 +151,15 @@ class Batches:
         return made
 
     def _make(self, block: int) -> tuple[Batch, Tensor]:
+        """The block's pairs and the order of their uses; ready to be used on the main stream when this returns."""
+        if self._stream is None:
+            return self._drawn(block)
+        with torch.cuda.stream(self._stream):
+            pairs, order = self._drawn(block)
+            self._stream.synchronize()
+        return pairs, order
+
+    def _drawn(self, block: int) -> tuple[Batch, Tensor]:
         config = self.config
         generator = step_generator(self.seed, "block", block)
         count = -(-config.block * config.batch // config.uses)
@@ -195,10 +222,20 @@ def degraded(hr: Tensor, generator: torch.Generator, config: DegradationConfig, 
 def _turned(images: Tensor, chosen: Tensor, turns: Tensor) -> Tensor:
     """Those `chosen` of uint8 (N, C, S, S), each by its own of the eight flips and quarter turns: float32 in [0, 1].
 
-    One at a time, each copied once: gathering the rows of a turn and putting them back takes twice the time on a CPU.
+    On a CPU one at a time, each copied once: gathering the rows of a turn and putting them back takes twice the time.
     """
+    if images.device.type != "cpu":
+        return _turned_together(images, chosen, turns)
     turned = torch.empty(len(chosen), *images.shape[1:], device=images.device)
     for row, index, turn in zip(turned, chosen.tolist(), turns.tolist(), strict=True):
         image = images[index].flip(-1) if turn >= 4 else images[index]
         row.copy_(torch.rot90(image, turn % 4, dims=(-2, -1)))
     return turned.div_(255)
+
+
+def _turned_together(images: Tensor, chosen: Tensor, turns: Tensor) -> Tensor:
+    """The same, all of a turn at once: few operations for a GPU to start."""
+    order = turns.argsort(stable=True)
+    groups = images[sent(chosen[order], images.device)].split(torch.bincount(turns, minlength=8).tolist())
+    turned = [torch.rot90(group.flip(-1) if turn >= 4 else group, turn % 4, dims=(-2, -1)) for turn, group in enumerate(groups)]
+    return torch.cat(turned)[sent(order.argsort(), images.device)].float().div_(255)

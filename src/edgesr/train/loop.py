@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import logging
 import math
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from edgesr.data.seeds import step_generator
 from edgesr.errors import DivergedError, UsageError
+from edgesr.model import checkpoint
 from edgesr.presets import SCALE
-from edgesr.train import checkpoint
 from edgesr.train.batches import Batch, Batches, Draws
+from edgesr.train.faults import Faults, diverged, is_asynchronous
 from edgesr.train.guards import AccuracyWatch, DriftGuard, drift_figures
+from edgesr.train.identity import check_resumed, identity
 from edgesr.train.journal import Journal
 from edgesr.train.meter import Meter
 from edgesr.train.networks import Networks
@@ -45,34 +47,26 @@ class Loop:
         self.device = self.parameters[0].device
         self.precision = choose_precision(recipe.precision, self.device)
         config = recipe.optimizer
+        self._faults = Faults(self.device) if is_asynchronous(self.device) else None
         self.optimizer = torch.optim.AdamW(
-            self.parameters, lr=config.learning_rate, betas=(0.9, config.beta2), weight_decay=config.weight_decay
+            self.parameters,
+            lr=config.learning_rate,
+            betas=(0.9, config.beta2),
+            weight_decay=config.weight_decay,
+            fused=True if self._faults else None,
         )
         self.average = nets.average_of()
-        mine, theirs = nets.state_dict(), self.average.state_dict()
-        self._moving = [name for name, tensor in mine.items() if tensor.data_ptr() != theirs[name].data_ptr()]
-        self._means = [theirs[name] for name in self._moving]
+        mine, theirs, means = tensors_of(nets), tensors_of(self.average), self.average.state_dict()
+        self._moving = [name for name in means if mine[name] is not theirs[name]]
+        self._means = [means[name] for name in self._moving]
         self.adversary = None if stage.pixels is None else stage.pixels.adversary
         self.accuracy, self.drift = AccuracyWatch(recipe.log), DriftGuard(recipe.log)
-        self.step = 0
+        self.step, self._share = 0, 0.0
         self._earlier, self._began = 0.0, time.monotonic()
         if recipe.compile:
             teacher = [] if nets.teacher is None else [nets.teacher.encoder, nets.teacher.unet]
             for part in (nets.hr_encoder, nets.edge.encoder, nets.edge.unet, nets.edge.decoder, *teacher):
                 part.compile()
-
-    @property
-    def identity(self) -> dict[str, object]:
-        """What a checkpoint must share with the recipe for the run to go on from it; of an adversary where both have one."""
-        adversary = {} if self.adversary is None else {"adversary": self.adversary.config.network}
-        return {
-            **adversary,
-            "preset": self.recipe.preset,
-            "stage": self.recipe.stage,
-            "variant": dataclasses.asdict(self.recipe.model.variant),
-            "lr_encoder": self.recipe.model.lr_encoder,
-            "hr_encoder": self.recipe.model.hr_encoder,
-        }
 
     @property
     def seconds(self) -> float:
@@ -84,7 +78,7 @@ class Loop:
         config, log, main = self.recipe.optimizer, self.recipe.log, self.processes.main
         folder, journal = out / "checkpoint", Journal(out, self.step) if main else None
         meter, throughput = Meter(), None
-        while self.step < config.steps and not self._time_is_up(deadline):
+        while not self._is_over(deadline):
             with meter.waiting():
                 batch = batches(self.step)
             if throughput is None:
@@ -93,10 +87,14 @@ class Loop:
             meter.add(self.update(batch))
             throughput.count(len(batch.hr))
             self.step += 1
+            if self.step % log.every == 0 or self.step % log.checkpoint == 0:
+                self._check_faults()
             if self.step % log.every == 0 and journal:
                 rate, share = throughput.rates()
                 rate *= self.processes.world
                 left = (config.steps - self.step) * meter.seconds() / meter.steps / 60
+                if config.schedule == "time":
+                    left = (deadline - time.monotonic()) / 60
                 logger.info(
                     "step %d  %s  %.0f samples/s, %.0f%% of the peak  %.0f min left",
                     self.step,
@@ -108,18 +106,22 @@ class Loop:
                 speed = {
                     "samples a second": rate,
                     "share of the peak": share,
-                    "learning rate": learning_rate(config, self.step),
+                    "learning rate": self._rate(),
+                    "seconds": self.seconds,
                 }
+                if self.device.type == "cuda":
+                    speed["memory GB"] = torch.cuda.max_memory_allocated(self.device) / 1e9
                 journal.scalars(self.step, meter.means() | speed)
                 meter.restart()
                 throughput.start()
-            with meter.paused(), throughput.paused():
-                if self.step % log.validate == 0 and self.step < config.steps:
-                    self._judge(
-                        self.validate(validation, journal) if journal else {}
-                    )  # before the checkpoint: a drifted one is none
-                if self.step % log.checkpoint == 0 and main:
-                    self.save(folder)
+            saves, validates = self.step % log.checkpoint == 0, self.step % log.validate == 0 and not self.finished
+            if saves or validates:  # a pause waits for the device
+                with meter.paused(), throughput.paused():
+                    if validates:  # before the checkpoint: a drifted one is none
+                        self._judge(self.validate(validation, journal) if journal else {})
+                    if saves and main:
+                        self.save(folder)
+        self._check_faults()
         if main:
             self.save(folder)
         figures = self.validate(validation, journal) if journal else {}
@@ -132,8 +134,12 @@ class Loop:
         if self.processes.any(bool(problem), self.device):
             raise DivergedError(problem or f"step {self.step}: the run drifts, as the main process says")
 
-    def update(self, batch: Batch) -> dict[str, float]:
-        """One optimizer step; raises DivergedError, and changes no weight, when the loss or its gradient is not finite."""
+    def update(self, batch: Batch) -> dict[str, Any]:
+        """One optimizer step; return its figures. Changes no weight when the loss or its gradient is not finite.
+
+        Then raises DivergedError; on a GPU, which it does not wait for, `run` does so at the next line of the log, and figures are
+        tensors there.
+        """
         config = self.recipe.optimizer
         self.optimizer.zero_grad(set_to_none=True)
         loss = self._loss(batch, self.nets)
@@ -141,14 +147,17 @@ class Loop:
         self.processes.mean_gradients(self.parameters)
         norm = nn.utils.clip_grad_norm_(self.parameters, config.clip)
         total = self.processes.sum(loss.total.detach()) / self.processes.world
-        terms = torch.stack([total.float(), norm.float(), *(v.float() for v in loss.scalars.values())]).tolist()  # one wait
-        if not math.isfinite(terms[0] + terms[1]):  # a finite loss can have a gradient that is not
-            raise DivergedError(
-                f"step {self.step}: the loss is {terms[0]:g} and the norm of its gradient {terms[1]:g}: "
-                "lower optimizer.learning_rate and --resume from the last checkpoint"
-            )
+        measured = torch.stack([total.float(), norm.float(), *(v.float() for v in loss.scalars.values())])
+        if self._faults is None:
+            terms = measured.tolist()  # one wait
+            if not math.isfinite(terms[0] + terms[1]):  # a finite loss can have a gradient that is not
+                raise diverged(self.step, terms[0], terms[1])
+        else:
+            terms = list(measured.unbind())
+            # As gradient scalers have it: the fused optimizer leaves everything as it is where this is 1.
+            self.optimizer.found_inf = self._faults.add(self.step, total, norm)  # type: ignore[attr-defined]
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(config, self.step)
+            group["lr"] = self._rate()
         self.optimizer.step()
         decay = min(config.ema, (1 + self.step) / (10 + self.step))
         values = self.nets.state_dict()  # anew: a module may replace its buffers
@@ -171,12 +180,17 @@ class Loop:
 
     @property
     def progress(self) -> float:
-        """The share of the steps done."""
-        return self.step / self.recipe.optimizer.steps
+        """The share of the run done: of its steps, or of its time."""
+        return self.step / self.recipe.optimizer.steps if self.recipe.optimizer.schedule == "steps" else self._share
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has come to its end."""
+        return self.progress >= 1
 
     def _loss(self, batch: Batch, nets: Networks) -> Loss:
         batch = Batch(*(x.to(self.device, memory_format=torch.channels_last) for x in batch))
-        draws = Draws(step_generator(self.recipe.seed, "loss", self.step), self.recipe.data.batch, self.processes)
+        draws = Draws(step_generator(self.recipe.seed, "loss", self.step), self.recipe.data.batch, self.processes, self.device)
         with self.precision.autocast(self.device):
             return self.stage.loss(nets, batch, self.progress, draws)
 
@@ -226,14 +240,12 @@ class Loop:
         if self.adversary is not None:
             tensors |= {f"adversary.{k}": v for k, v in self.adversary.state_dict().items()}
         state = {"step": self.step, "seconds": self.seconds, "reached": sorted(self.drift.reached)}
-        checkpoint.save(folder, tensors, {**self.identity, **state})
+        checkpoint.save(folder, tensors, {**identity(self.recipe, self.nets), **state})
 
     def restore(self, folder: Path) -> None:
         """Take up what `save` wrote; raises UsageError when it is not of this recipe's run."""
         tensors, state = checkpoint.load(folder)
-        for field, value in self.identity.items():
-            if state.get(field, value) != value:
-                raise UsageError(f"{folder}: the run there has {field} {state.get(field)!r}, and the recipe {value!r}")
+        check_resumed(state, self.recipe, self.nets, folder)
         self.nets.load(checkpoint.part(tensors, "net."), folder)
         self.average.load(checkpoint.averaged(tensors), folder)
         # Earlier checkpoints do not name the encoders; what they hold tells.
@@ -256,16 +268,38 @@ class Loop:
         self.drift.reached = set(state.get("reached", []))
         self._earlier, self._began = state["seconds"], time.monotonic()
 
-    def _time_is_up(self, deadline: float) -> bool:
-        """Whether any process has passed the deadline: they must stop after the same step."""
-        return self.processes.any(time.monotonic() >= deadline, self.device)
+    def _is_over(self, deadline: float) -> bool:
+        """Whether the run is finished, or the time of any process up: they must stop after the same step, and agree on the share."""
+        left, spent = max(0.0, deadline - time.monotonic()), self.seconds
+        clock = torch.tensor([float(left == 0), 1.0 if left == 0 else spent / (spent + left)], dtype=torch.float64)
+        if self.processes.world > 1:
+            clock = self.processes.sum(clock.float().to(self.device)) / self.processes.world
+        late, self._share = clock.tolist()
+        return late > 0 or self.finished
+
+    def _rate(self) -> float:
+        """The learning rate of the step to come."""
+        config = self.recipe.optimizer
+        return learning_rate(config, self.step, None if config.schedule == "steps" else self._share)
+
+    def _check_faults(self) -> None:
+        """Raise DivergedError for a step since the last look whose update was left out; on a CPU `update` has raised it."""
+        if self._faults is not None and (fault := self._faults.first()) is not None:
+            raise diverged(*fault)
 
 
-def learning_rate(config: OptimizerConfig, step: int) -> float:
-    """Linear warm-up, constant, half a cosine over the last `decay` of the steps."""
+def tensors_of(nets: nn.Module) -> dict[str, Tensor]:
+    """Parameters and buffers by name, as the objects that they are: what two modules share is one object."""
+    return dict(nets.named_parameters()) | dict(nets.named_buffers())
+
+
+def learning_rate(config: OptimizerConfig, step: int, share: float | None = None) -> float:
+    """Linear warm-up, constant, half a cosine over the last `decay` of the steps; or of the time, of which `share` has passed."""
     warm = min(1.0, (step + 1) / max(1, config.warmup))
     tail = max(1.0, config.decay * config.steps)
     left = min(1.0, (config.steps - step) / tail)
+    if share is not None:
+        left = min(1.0, (1 - share) / config.decay) if config.decay else 1.0
     return config.learning_rate * warm * (1 - math.cos(math.pi * left)) / 2
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from edgesr.errors import UsageError
-from edgesr.model.features import efficientnet_lite, vgg16
+from edgesr.pretrained.features import efficientnet_lite, vgg16
 
 LEVELS = 4  # of EfficientNet-Lite0: deeper features cost time and say little of texture
 INSTEAD = "set loss.perceptual_network = 'efficientnet-lite0', whose weights come with a package"

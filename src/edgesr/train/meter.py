@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from torch import Tensor
+
 
 class Meter:
     """Counts steps, their scalars and their time since the last `restart`."""
@@ -16,7 +18,7 @@ class Meter:
     def restart(self) -> None:
         """Begin a new line."""
         self.began, self.waited, self.steps = time.monotonic(), 0.0, 0
-        self.sums: dict[str, float] = {}
+        self.sums: dict[str, float | Tensor] = {}
         self.counts: dict[str, int] = {}
 
     @contextmanager
@@ -33,8 +35,8 @@ class Meter:
         yield
         self.began += time.monotonic() - began
 
-    def add(self, scalars: dict[str, float]) -> None:
-        """Count one step; a scalar may be missing from some steps."""
+    def add(self, scalars: dict[str, float] | dict[str, Tensor]) -> None:
+        """Count one step; a scalar may be missing from some steps, or lie on a GPU, which this does not wait for."""
         self.steps += 1
         for name, value in scalars.items():
             self.sums[name] = self.sums.get(name, 0.0) + value
@@ -46,7 +48,7 @@ class Meter:
 
     def means(self) -> dict[str, float]:
         """Return the mean of each scalar over the steps that had it, and of the waiting."""
-        return {name: total / self.counts[name] for name, total in self.sums.items()} | {
+        return {name: float(total) / self.counts[name] for name, total in self.sums.items()} | {
             "waiting": self.waited / self.seconds()
         }
 

@@ -4,19 +4,24 @@ them a checkpoint keeps."""
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
 
 from edgesr.errors import UsageError
-from edgesr.model.edge import EdgeSR, LatentDiffusion, Variant
+from edgesr.model import checkpoint
+from edgesr.model.conditioning import Variant
+from edgesr.model.edge import EdgeSR, LatentDiffusion
 from edgesr.model.encoder import HREncoder
 from edgesr.model.unet import StableDiffusionUNet
 from edgesr.presets import Preset
-from edgesr.train import checkpoint
+
+if TYPE_CHECKING:
+    from edgesr.pretrained.stable_diffusion import DiffusersEncoder
 
 TEACHER_SCALE = 2
 
@@ -26,44 +31,47 @@ class ModelConfig(Variant):
     """The network beside its preset: the ablations' switches, and where networks of others come from."""
 
     lr_encoder: Literal["joint", "frozen"] = "joint"  # whether E_L trains with the UNet, or stays as stage 0 left it
-    hr_encoder: str = ""  # "": ours; else Stable Diffusion's autoencoder, a folder or a hub id, frozen from the start
+    hr_encoder: str = ""  # "": ours; else frozen: a checkpoint's, or Stable Diffusion's autoencoder, a folder or a hub id
     unet: str = ""  # Stable Diffusion's UNet to start `paper`'s from, by the first channels of each layer; "": random
 
     @property
     def variant(self) -> Variant:
         """The part that shapes the network."""
-        return Variant(self.conditioning, self.variance, self.lr_skip)
+        return Variant(**{field.name: getattr(self, field.name) for field in fields(Variant)})
 
 
 class Networks(nn.Module):
-    """The network that ships, the frozen HR encoder, and in the stages of scale distillation the x2 teacher."""
+    """The network that ships, the frozen HR encoder, and in the stages of scale distillation the x2 teacher.
+
+    The latent has as many channels as the HR encoder makes: the preset's are those of our own.
+    """
 
     def __init__(self, preset: Preset, seed: int, config: ModelConfig | None = None, *, with_teacher: bool = False) -> None:
         super().__init__()
         config = config or ModelConfig()
         with torch.random.fork_rng():
+            foreign = _foreign_encoder(config.hr_encoder) if config.hr_encoder else None
+            if foreign is not None:
+                preset = preset.with_latent_channels(foreign.latent_channels)
             torch.manual_seed(seed)
             self.edge = EdgeSR(preset, config.variant)
             torch.manual_seed(seed)
-            self.hr_encoder = (
-                _foreign_encoder(config.hr_encoder, preset) if config.hr_encoder else HREncoder(preset.latent_channels)
-            )
+            self.owns_hr_encoder = (
+                foreign is None
+            )  # one of others is loaded again from its source, and never written to a checkpoint
+            self.hr_encoder = HREncoder(preset.latent_channels) if foreign is None else foreign
             self.teacher = LatentDiffusion(preset, config.variant, TEACHER_SCALE) if with_teacher else None
+        self.hr_encoder_sha256 = "" if foreign is None else _digest(foreign)  # its start; "" where it is ours
         if config.unet:
             self._start_unet(config.unet)
 
     def _start_unet(self, source: str) -> None:
-        from edgesr.model.stable_diffusion import start_from_unet  # noqa: PLC0415 -- an extra
+        from edgesr.pretrained.stable_diffusion import start_from_unet  # noqa: PLC0415 -- an extra
 
         started = self.edge if self.teacher is None else self.teacher
         if not isinstance(started.unet, StableDiffusionUNet):
             raise UsageError("recipe: the field 'model.unet' is for presets with Stable Diffusion's UNet, like 'paper'")
         start_from_unet(started.unet, source)
-
-    @property
-    def owns_hr_encoder(self) -> bool:
-        """Whether E_H is ours: one of others is loaded again from its source, and never written to a checkpoint."""
-        return isinstance(self.hr_encoder, HREncoder)
 
     def kept(self) -> dict[str, Tensor]:
         """The tensors that a checkpoint keeps, by name."""
@@ -91,13 +99,28 @@ class Networks(nn.Module):
         return copy.deepcopy(self, {id(m): m for m in still}).requires_grad_(False)
 
 
-def _foreign_encoder(source: str, preset: Preset) -> nn.Module:
-    from edgesr.model.stable_diffusion import load_hr_encoder  # noqa: PLC0415 -- an extra
+def _foreign_encoder(source: str) -> DiffusersEncoder | HREncoder:
+    if (Path(source) / "state.json").is_file():
+        return _encoder_of(Path(source))
+    from edgesr.pretrained.stable_diffusion import load_hr_encoder  # noqa: PLC0415 -- an extra
 
-    encoder = load_hr_encoder(source)
-    if encoder.latent_channels != preset.latent_channels:
-        raise UsageError(
-            f"{source}: has {encoder.latent_channels} latent channels and the preset '{preset.name}' {preset.latent_channels}: "
-            "choose a preset or an autoencoder that fits"
-        )
-    return encoder
+    return load_hr_encoder(source)
+
+
+def _encoder_of(folder: Path) -> HREncoder:
+    """E_H of one of our checkpoints, of whatever preset: all have the same, so that the latent space of one serves the others."""
+    own = checkpoint.part(checkpoint.averaged(checkpoint.load(folder)[0]), "hr_encoder.")
+    if not own:
+        raise UsageError(f"{folder}: holds no HR encoder; name the one that it was trained with in model.hr_encoder")
+    encoder = HREncoder(len(own["mean"]))
+    checkpoint.load_into(encoder, own, "", folder)
+    return encoder.eval().requires_grad_(False)
+
+
+def _digest(module: nn.Module) -> str:
+    """The start of the SHA-256 of a module's weights, by which it is known wherever its files lie."""
+    total = hashlib.sha256()
+    for name, tensor in module.state_dict().items():
+        total.update(name.encode())
+        total.update(tensor.contiguous().numpy().tobytes())
+    return total.hexdigest()[:16]

@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from edgesr.errors import EdgesrError, UsageError
-from edgesr.train import checkpoint
+from edgesr.model import checkpoint
 
 MB = 1_000_000
 TRIP_FILES = 8  # at most, `trip.json` among them

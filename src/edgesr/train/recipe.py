@@ -60,12 +60,13 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """AdamW; learning rate: linear warm-up, constant, then half a cosine down to zero over the last `decay` of the steps."""
+    """AdamW; learning rate: linear warm-up, constant, then half a cosine down to zero over the last `decay` of the run."""
 
     steps: int = 10_000
+    schedule: Literal["steps", "time"] = "steps"  # what ends the run: `steps`, or the clock (`--minutes`) however many they are
     learning_rate: float = 5e-4
     warmup: int = 200  # steps
-    decay: float = 0.5  # share of the steps; 1 is plain cosine
+    decay: float = 0.5  # share of the run; 1 is plain cosine
     beta2: float = 0.99
     weight_decay: float = 0.0
     clip: float = 1.0  # greatest norm of the gradient
@@ -92,7 +93,7 @@ class LossConfig:
     latent: float = 0.02  # mean squared error of v, or of z0_hat against the teacher's
     weighting: Literal["v", "z0"] = "v"  # of the former over t: as it is, or times sigma_t^2, the squared error of z0_hat
     target: Literal["teacher", "truth"] = "teacher"  # of the stage student-x4: scale distillation, or without (the ablation)
-    spread: float = 1e-4  # (s^2 - 1) / 2 - log s: keeps s alive; mu is left free (DESIGN section 2, traps)
+    spread: float = 1e-4  # (s^2 - 1) / 2 - log s: keeps s alive; mu is left free (docs/method.md, traps)
     guess: float = 0.1  # squared error of mu as a guess of z_h, in the stage autoencoder (ours)
     latent_noise: float = 0.1  # standard deviation of the noise on z_h while the autoencoder trains (ours)
     terminal_start: float = 0.75  # share of a batch at t = T at the first step; the rest has t uniform in [0, T]
@@ -107,7 +108,7 @@ class LogConfig:
     validate: int = 500  # figures and a sample grid of held-out photographs
     crops: int = 48  # of held-out photographs, that the figures are the means of
     checkpoint: int = 250
-    least_latent_db: float = 0.2  # a finished run whose latent path carries less has failed (DESIGN section 2, traps)
+    least_latent_db: float = 0.2  # a finished run whose latent path carries less has failed (docs/method.md, traps)
     greatest_colour_shift: float = 8.0  # levels of 255, of the means of 16 px cells of held-out crops; past it a run stops
     greatest_lattice: float = 4.0  # levels, root mean square, of what repeats there with the network's grids; the same
     greatest_accuracy: float = 0.95  # of a discriminator over the next: more logs a warning

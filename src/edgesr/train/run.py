@@ -15,9 +15,10 @@ import torch
 from edgesr.data.bank import ImageBank
 from edgesr.data.seeds import step_generator
 from edgesr.errors import EdgesrError, UsageError
+from edgesr.model import checkpoint
 from edgesr.presets import SCALE, get_preset
-from edgesr.train import checkpoint
 from edgesr.train.batches import Batch, Batches, degraded
+from edgesr.train.identity import check_init
 from edgesr.train.loop import Loop
 from edgesr.train.networks import Networks
 from edgesr.train.precision import choose_precision
@@ -39,7 +40,8 @@ def train(
 ) -> dict[str, float]:
     """Run one stage; write checkpoints, log, scalars and sample grids to `out`; return the last figures on held-out pictures.
 
-    With `resume` it goes on from `out`'s checkpoint. `minutes` boxes the time: the run stops after it with a checkpoint.
+    With `resume` it goes on from `out`'s checkpoint. `minutes` boxes the time: the run stops after it with a checkpoint; with the
+    schedule "time" that is its end, and a resumed run has its share of the time done, and these minutes left.
     Raises UsageError for a wrong recipe, missing data, a checkpoint of another preset, or an `out` that holds a run already;
     DivergedError when the loss is not finite (the last good checkpoint stays); EdgesrError when the latent path of a finished run
     is dead.
@@ -48,6 +50,10 @@ def train(
         raise UsageError(f"--minutes {minutes:g}: give more than 0")
     deadline = math.inf if minutes is None else time.monotonic() + 60 * minutes
     recipe = load_recipe(recipe_path, overrides)
+    if recipe.optimizer.schedule == "time" and minutes is None:
+        raise UsageError(
+            "recipe: with optimizer.schedule = 'time' the run ends by the clock: say how long it is with --minutes"
+        )
     processes = join_processes(device)
     _keep_freed_memory()
     if checkpoint.exists(out / "checkpoint") and not resume:
@@ -69,13 +75,14 @@ def _run(
     with processes.main_first():
         training, held_out = _banks(recipe)
     loop = _begin(recipe, stage, where, processes, out / "checkpoint" if resume else None)
-    logger.info("%s: %d photographs, step %d of %d", _title(loop), len(training), loop.step, recipe.optimizer.steps)
+    end = f"of {recipe.optimizer.steps}" if recipe.optimizer.schedule == "steps" else "by the clock"
+    logger.info("%s: %d photographs, step %d %s", _title(loop), len(training), loop.step, end)
     on_gpu = where.type == "cuda"
     bank = training.to(where) if on_gpu else training
     batches = Batches(bank, recipe.data, recipe.seed, finer=stage.has_teacher, processes=processes, ahead=on_gpu)
     figures = loop.run(batches, _validation_batch(held_out, recipe, finer=stage.has_teacher), out, deadline)
     dead = processes.main and not figures["latent dB"] >= recipe.log.least_latent_db  # not a number fails as well
-    if loop.step >= recipe.optimizer.steps and dead:
+    if loop.finished and dead:
         raise EdgesrError(
             f"the latent path carries {figures['latent dB']:.2f} dB, less than {recipe.log.least_latent_db:g}: "
             "this stage has failed (what trained is kept in its checkpoint)"
@@ -89,10 +96,7 @@ def _begin(recipe: Recipe, stage: Stage, where: torch.device, processes: Process
     if resumed is None and recipe.init:
         init = Path(recipe.init)
         tensors, state = checkpoint.load(init)
-        if state.get("preset", recipe.preset) != recipe.preset:
-            raise UsageError(
-                f"{init}: the checkpoint is of the preset '{state['preset']}', and the recipe of '{recipe.preset}'"
-            )
+        check_init(state, recipe, nets, init)
         nets.load(checkpoint.averaged(tensors), init, needs_teacher=stage.starts_from_teacher)
     elif resumed is None and stage.starts_from_teacher:
         raise UsageError("recipe: the field 'init' must name a checkpoint of the stage 'teacher-x2'")

@@ -1,4 +1,4 @@
-"""The stages: which networks move, and against what (DESIGN section 4; paper section 3). Each is a small class with the loss in
+"""The stages: which networks move, and against what (docs/method.md; paper section 3). Each is a small class with the loss in
 one method."""
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from edgesr import diffusion
 from edgesr.errors import UsageError
+from edgesr.model import diffusion
 from edgesr.model.edge import Condition, EdgeSR, LatentDiffusion
 from edgesr.model.encoder import HREncoder
 from edgesr.presets import SCALE
@@ -99,7 +99,7 @@ class Autoencoder(Stage):
     def loss(self, nets: Networks, batch: Batch, progress: float, draws: Draws) -> Loss:
         """Pixel terms of D(z_h + noise, lr), and the squared error of mu as a guess of z_h."""
         z_h = nets.hr_encoder(batch.hr)
-        if isinstance(nets.hr_encoder, HREncoder):
+        if nets.owns_hr_encoder and isinstance(nets.hr_encoder, HREncoder):
             nets.hr_encoder.track_statistics(draws.gather(z_h.detach().float()), momentum=0.02)
         z = z_h + self.config.latent_noise * draws.normal(z_h)
         mu, _, features = nets.edge.encoder(batch.lr)
@@ -228,7 +228,7 @@ class EndToEnd(Stage):
         latent = _latent_loss(self.config, _v_error(self.config, step, z_h, t), step)
         # A process without a row at T decodes one for nothing, its weight is 0: a mean of none is no number.
         rows = max(1, terminal)
-        z0 = -step.v[:rows]  # z0_hat of one step, at T
+        z0 = diffusion.z0_from_v(step.z_t, step.v, t)[:rows]  # of one step: the first rows are at T
         out = nets.edge.decoder(z0, step.condition.features[:rows], batch.lr[:rows]).float()
         pixels, scalars, shown = _pixel_terms(self.pixels)(out, self._wanted(batch), batch, progress, draws)
         if self.config.equivariance:
@@ -297,7 +297,7 @@ def _latent_loss(config: LossConfig, error: Tensor, step: _Step) -> Loss:
 
 
 def _condition_scalars(condition: Condition) -> Scalars:
-    """What tells a collapse (DESIGN section 2, traps)."""
+    """What tells a collapse (docs/method.md, traps)."""
     return {"mean s": condition.log_s.float().exp().mean(), "norm mu": condition.mu.float().square().mean().sqrt()}
 
 

@@ -104,6 +104,20 @@ def test_the_best_figure_is_sought_among_those_over_every_picture(benchmark, tmp
     assert "measured; failed on 1 of 9 pictures" in page
 
 
+def test_the_best_figure_of_a_metric_with_a_target_is_the_nearest_to_it(benchmark, tmp_path) -> None:
+    result = copy.deepcopy(benchmark)
+    result["metrics"]["contrast"] |= {"title": "Sharpness", "better": "nearest", "target": 1.0}
+    for name, value in {"edgesr:tiny": 0.8, "bicubic": 0.3, "nearest": 1.4}.items():
+        result["suites"]["photos"][name]["contrast"] = value
+    page = page_of(result, tmp_path)
+    section = re.search(r"<h3>photos</h3>(.*?)</section>", page, re.S)[1]
+    assert '<td class="best" data-value="0.8">' in section
+    assert '<td class="number" data-value="1.4">' in section
+    assert re.search(r'data-better="nearest" data-target="1">Sharpness<small>→ 1</small>', section)
+    assert "nearest to 1 is best" in page
+    assert data_of(page)["metrics"]["contrast"]["target"] == 1
+
+
 def test_a_system_that_failed_on_everything_is_not_said_to_be_measured(benchmark, tmp_path) -> None:
     result = copy.deepcopy(benchmark)
     for suite, rows in result["suites"].items():

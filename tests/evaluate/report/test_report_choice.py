@@ -41,6 +41,12 @@ def test_less_is_better_where_the_metric_says_so() -> None:
     assert choose(images, ["a"], METRICS, 1) == {"1.png": "worst"}
 
 
+def test_nearest_to_the_target_is_better_where_the_metric_says_so() -> None:
+    images = images_of({"a": [0.9, 1.0, 1.8, 0.7]})
+    metrics = {"psnr": {"better": "nearest", "target": 1.0}}
+    assert choose(images, ["a"], metrics, 1) == {"2.png": "worst"}
+
+
 def test_no_picture_is_chosen_twice_and_the_limit_holds_without_any_figure() -> None:
     rng = np.random.default_rng(1)
     images = images_of({s: list(rng.normal(25, 3, 40)) for s in "ab"})

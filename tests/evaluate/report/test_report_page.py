@@ -69,6 +69,41 @@ def test_a_click_on_a_title_sorts_the_best_to_the_top_then_the_worst(report, ope
     assert title.get_attribute("aria-sort") == "none"
 
 
+@pytest.fixture
+def sharpness(benchmark, tmp_path):
+    """The URL of a report whose metric contrast is best at 1."""
+    result = copy.deepcopy(benchmark)
+    result["metrics"]["contrast"] |= {"title": "Sharpness", "better": "nearest", "target": 1.0}
+    for name, value in {"bicubic": 0.3, "edgesr:tiny": 0.8, "nearest": 1.4}.items():
+        result["suites"]["photos"][name] |= {"contrast": value, "intervals": {}}
+        for number, image in enumerate(result["images"]["photos"].values()):
+            image["systems"][name]["metrics"]["contrast"] = value + 0.1 * number
+    write_report(result, tmp_path / "report.html")
+    return (tmp_path / "report.html").as_uri()
+
+
+def test_a_column_with_a_target_sorts_by_the_distance_to_it(sharpness, open_page) -> None:
+    page = open_page(sharpness)
+    button = page.locator("#suite-1 th", has_text="Sharpness").get_by_role("button")
+    button.click()
+    assert column(page, "#suite-1 table", 0) == ["edgesr:tiny", "nearest", "bicubic"]
+    button.click()
+    assert column(page, "#suite-1 table", 0) == ["bicubic", "nearest", "edgesr:tiny"]
+
+
+def test_the_plots_and_the_worst_pictures_know_the_target(sharpness, open_page) -> None:
+    page = open_page(sharpness)
+    page.select_option("#metric", "contrast")
+    line = page.locator("#scatter line.target").evaluate("(line) => line.y1.baseVal.value")
+    circles = page.locator("#scatter circle").evaluate_all("(marks) => marks.map((mark) => mark.cy.baseVal.value)")
+    tiny, bicubic, nearest = circles  # in the order of the systems: 0.8, 0.3 and 1.4
+    assert (line - tiny) / (nearest - tiny) == pytest.approx(0.2 / 0.6, abs=0.01)
+    assert nearest < line < tiny < bicubic  # up the screen is fewer px
+    assert "nearest to 1 is best" in page.locator("#boxes").inner_text()
+    assert page.locator("#worst b").first.inner_text() == "img_6.png"  # of edgesr:tiny at 1.4; img_2.png is at 1.0
+    assert page.locator("#worst b").last.inner_text() != "img_6.png"
+
+
 def test_a_system_without_a_figure_stays_at_the_bottom(report, open_page) -> None:
     page = open_page(report)
     title = page.locator("#suite-1 th", has_text="Parameters").get_by_role("button")

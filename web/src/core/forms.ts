@@ -1,5 +1,5 @@
 /**
- * The way between the two forms of the model, as `edgesr.forms`: half-precision differences (an .npz file) added to the weights
+ * The way between the two forms of the model, as `edgesr.upscaling.forms`: half-precision differences (an .npz file) added to the weights
  * inside the ONNX file's bytes. Both files are those of the Python package, unchanged.
  */
 

@@ -1,5 +1,5 @@
 /**
- * The noise eps ~ N(0, I) as a field over image coordinates, to the bit that of `edgesr.noise`: a counter-based hash, whose
+ * The noise eps ~ N(0, I) as a field over image coordinates, to the bit that of `edgesr.upscaling.noise`: a counter-based hash, whose
  * halves index a table of Box-Muller radii and one of angles.
  */
 

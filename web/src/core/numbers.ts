@@ -6,7 +6,7 @@ export function round(x: number): number {
   return floor % 2 === 0 ? floor : floor + 1;
 }
 
-/** Size of the result in px for a factor from 1 to 8, as `edgesr.upscaler.target_size`. */
+/** Size of the result in px for a factor from 1 to 8, as `edgesr.upscaling.upscaler.target_size`. */
 export function targetSize(width: number, height: number, scale: number): { width: number; height: number } {
   return { width: Math.max(1, round(width * scale)), height: Math.max(1, round(height * scale)) };
 }

@@ -1,6 +1,6 @@
-/** What happens to pixels around the network, as in `edgesr.planes`: colour under transparency, alpha's range, grey. */
+/** What happens to pixels around the network, as in `edgesr.upscaling.planes`: colour under transparency, alpha's range, grey. */
 
-/** Luma (BT.601) of three planes, in the order of additions that `edgesr.planes.to_grey` has. */
+/** Luma (BT.601) of three planes, in the order of additions that `edgesr.upscaling.planes.to_grey` has. */
 export function toGrey(planes: Float32Array): Float32Array {
   const size = planes.length / 3;
   const [red, green, blue] = [Math.fround(0.299), Math.fround(0.587), Math.fround(0.114)];

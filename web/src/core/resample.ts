@@ -1,5 +1,5 @@
 /**
- * Lanczos resampling, to the bit Pillow's of 8-bit pixels (`Image.resize(..., LANCZOS)`, which `edgesr.planes.resize` uses), but fed
+ * Lanczos resampling, to the bit Pillow's of 8-bit pixels (`Image.resize(..., LANCZOS)`, which `edgesr.upscaling.planes.resize` uses), but fed
  * with rows from top to bottom: the enlarged picture, which may be huge, is never held whole.
  */
 

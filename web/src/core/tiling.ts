@@ -1,5 +1,5 @@
 /**
- * Exact tiles, as `edgesr.tiling.plan_exact`: every window has a halo that covers the network's receptive field, so that the
+ * Exact tiles, as `edgesr.upscaling.tiling.plan_exact`: every window has a halo that covers the network's receptive field, so that the
  * parts that are kept equal the untiled result. (The faded tiles of the preset `paper` are not here: it is no model for a page.)
  * All figures are LR px.
  */

@@ -1,4 +1,4 @@
-/** lr -> hr for a picture of any size, as `edgesr.upscaler`, but in bands from top to bottom, so that no result is held whole. */
+/** lr -> hr for a picture of any size, as `edgesr.upscaling.upscaler`, but in bands from top to bottom, so that no result is held whole. */
 
 import { MODEL } from "./model";
 import { noiseField } from "./noise";

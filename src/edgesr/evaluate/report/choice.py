@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from edgesr.evaluate.direction import merit
+
 WORST, DIFFERENT, TYPICAL, ALL = "worst", "different", "typical", "all"
 
 
@@ -38,16 +40,16 @@ def choose(images: dict[str, dict], systems: list[str], metrics: dict[str, dict]
 
 
 def _quality(images: dict[str, dict], systems: list[str], metrics: dict[str, dict]) -> np.ndarray:
-    """Quality of each picture by each system, (images, systems): the mean over the metrics of their standard scores, with
-    the sign that makes more better; 0, the average, where there is no figure."""
+    """Quality of each picture by each system, (images, systems): the mean over the metrics of the standard scores of their merit;
+    0, the average, where there is no figure."""
     scores = []
     for name, metric in metrics.items():
-        values = np.array([[_value(image, system, name) for system in systems] for image in images.values()], dtype=float)
+        rows = [[merit(_value(image, system, name), metric) for system in systems] for image in images.values()]
+        values = np.array(rows, dtype=float)
         finite = np.isfinite(values)
         spread = float(values[finite].std()) if finite.any() else 0.0
         if spread:
-            sign = 1 if metric["better"] == "higher" else -1
-            scores.append(np.where(finite, sign * (values - values[finite].mean()) / spread, 0.0))
+            scores.append(np.where(finite, (values - values[finite].mean()) / spread, 0.0))
     return np.mean(scores, axis=0) if scores else np.zeros((len(images), max(1, len(systems))))
 
 

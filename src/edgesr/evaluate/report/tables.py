@@ -8,10 +8,12 @@ from collections.abc import Iterable
 from datetime import datetime, timezone
 from html import escape
 
+from edgesr.evaluate.direction import Metric, arrow, merit, phrase
 from edgesr.evaluate.report.figures import count, figure, share, significant
 from edgesr.evaluate.results import TIMES_MIXED
 
 FEW = 5  # lines that need no folding
+HIGHER, LOWER = {"better": "higher"}, {"better": "lower"}
 COSTS = {  # field of a system -> title, unit
     "seconds_per_megapixel": ("Time", "s/MP"),
     "peak_rss_mb": ("Memory", "MB"),
@@ -44,9 +46,9 @@ def suite(result: dict, name: str) -> str:
     scored, number = result["suites"][name], list(result["suites"]).index(name) + 1
     metrics = {key: info for key, info in result["metrics"].items() if any(row.get(key) is not None for row in scored.values())}
     head = [_head("System")]
-    head += [_head(info["title"], info["unit"], info["better"]) for info in metrics.values()]
-    head += [_head(title, unit, "lower") for title, unit in COSTS.values()]
-    head += [_head("Pictures", better="higher", arrow=False)]
+    head += [_head(info["title"], info["unit"], info) for info in metrics.values()]
+    head += [_head(title, unit, LOWER) for title, unit in COSTS.values()]
+    head += [_head("Pictures", direction=HIGHER, sign=False)]
     rows = [_row(result, name, system, metrics) for system in scored]
     table = _table(f"{name}: measured on this machine, {_pictures(result, name)}", head, rows, f"table-{number}")
     left_out = result["problems"].get(name, {})
@@ -88,8 +90,7 @@ def published(result: dict) -> str:
     known = result["metrics"]
     names = list(dict.fromkeys(metric for entry in entries for metric in entry["figures"]))
     head = [_head("System"), _head("Suite", text=True)]
-    directions = {name: known[name]["better"] for name in names if name in known}
-    head += [_head(name.upper(), better=directions.get(name, "")) for name in names]  # papers rarely say which variant
+    head += [_head(name.upper(), direction=known.get(name)) for name in names]  # papers rarely say which variant
     head += [_head("Protocol", text=True), _head("Paper of the system", text=True), _head("Reported in", text=True)]
     rows = []
     for entry in entries:
@@ -105,7 +106,7 @@ def metrics(metrics: dict) -> str:
     for info in metrics.values():
         unit = f" ({info['unit']})" if info["unit"] else ""
         needs = "a reference" if info["needs_reference"] else "no reference"
-        cells = (f"{info['better']} is better", needs, info["source"], info["note"])
+        cells = (phrase(info), needs, info["source"], info["note"])
         rows.append(_name(info["title"] + unit) + "".join(_text(cell) for cell in cells))
     head = [_head(title, text=True) for title in ("Metric", "Direction", "Needs", "Source", "Note")]
     return _table("The metrics", head, rows, "table-metrics")
@@ -127,7 +128,7 @@ def _row(result: dict, suite: str, system: str, metrics: dict) -> str:
         value = scored[system].get(metric)
         # A mean over other pictures is not to be compared.
         values = [row[metric] for row in scored.values() if row.get(metric) is not None and row["n"] == pictures]
-        best = whole and len(values) > 1 and value == (max if info["better"] == "higher" else min)(values)
+        best = whole and len(values) > 1 and merit(value, info) == max(merit(each, info) for each in values)
         low_high = scored[system]["intervals"].get(metric)
         wins = result["win_rates"].get(suite, {}).get(metric, {}).get(system, {}).values()
         extra = f'<small class="interval">{figure(low_high[0])} to {figure(low_high[1])}</small>' if low_high else ""
@@ -179,11 +180,14 @@ def _table(caption: str, head: list[str], rows: list[str], identity: str) -> str
     )
 
 
-def _head(title: str, unit: str = "", better: str = "", *, arrow: bool = True, text: bool = False) -> str:
-    sign = {"higher": " ↑", "lower": " ↓"}.get(better, "") if arrow else ""
-    under = f"<small>{escape(unit)}{sign}</small>" if unit or sign else ""
+def _head(title: str, unit: str = "", direction: Metric | None = None, *, sign: bool = True, text: bool = False) -> str:
+    under = " ".join(filter(None, (unit, arrow(direction) if direction and sign else "")))
+    small = f"<small>{escape(under)}</small>" if under else ""
     kind = ' class="text"' if text else ""
-    return f'<th scope="col"{kind} data-better="{escape(better)}">{escape(title)}{under}</th>'
+    better = f' data-better="{escape(direction["better"])}"' if direction else ""
+    if direction and direction["better"] == "nearest":
+        better += f' data-target="{direction["target"]:g}"'
+    return f'<th scope="col"{kind}{better}>{escape(title)}{small}</th>'
 
 
 def _name(text: str) -> str:

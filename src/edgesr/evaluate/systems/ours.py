@@ -1,4 +1,4 @@
-"""`edgesr:PRESET[@ENGINE][:fidelity=F]` or `edgesr:PRESET[@ENGINE]:weights=FILE`: this package's own models."""
+"""`edgesr:PRESET[@ENGINE][:fidelity=F]` or `edgesr:PRESET[@ENGINE]:weights=FILE[:steps=N]`: this package's own models."""
 
 from __future__ import annotations
 
@@ -7,18 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import edgesr
-from edgesr import runtime
 from edgesr.errors import UsageError
 from edgesr.evaluate.systems.base import Facts, InProcess, Loaded, Pixels, Place, digest
 from edgesr.evaluate.unavailable import Unavailable
 from edgesr.presets import difference_path, get_preset, weights_path
-from edgesr.upscaler import Upscaler
+from edgesr.upscaling import engines
+from edgesr.upscaling.upscaler import Upscaler
 
 # What decides the pixels beside the weights.
-_CODE = [
-    Path(edgesr.__file__).with_name(f"{name}.py")
-    for name in ("bands", "forms", "noise", "planes", "runtime", "tiling", "upscaler")
-]
+_ROOT = Path(edgesr.__file__).parent
+_CODE = [*sorted((_ROOT / "upscaling").rglob("*.py")), _ROOT / "images" / "bands.py"]
 
 
 @dataclass(frozen=True)
@@ -28,50 +26,68 @@ class Ours:
     preset: str
     engine: str = "onnxruntime"
     fidelity: float = 0.0
-    weights: str | None = None  # an ONNX file in place of the released one
+    weights: str | None = None  # an ONNX file in place of the released one, or a checkpoint folder
+    steps: int = 1  # of the diffusion; more of a checkpoint folder alone
 
     @classmethod
     def parse(cls, text: str) -> Ours:
         """Parse what follows "edgesr:"; raises UsageError that shows the form."""
-        match = re.fullmatch(r"(\w+)(?:@([\w+]+))?(?::fidelity=([\d.]+)|:weights=(.+))?", text)
+        match = re.fullmatch(r"(\w+)(?:@([\w+]+))?(?::fidelity=([\d.]+)|:weights=(.+?))?(?::steps=([1-9]\d*))?", text)
         try:
             if match is None:
                 raise ValueError
             fidelity = float(match[3] or 0)
         except ValueError:
             raise UsageError(
-                f"system 'edgesr:{text}': write edgesr:PRESET[@ENGINE][:fidelity=F], as in edgesr:tiny@openvino:fidelity=1"
+                f"system 'edgesr:{text}': write edgesr:PRESET[@ENGINE][:fidelity=F] or edgesr:PRESET[@ENGINE]:weights=FILE, as in "
+                "edgesr:tiny@openvino:fidelity=1"
             ) from None
-        return cls(get_preset(match[1]).name, match[2] or "onnxruntime", fidelity, match[4])
+        engine = "torch" if match[4] and Path(match[4]).is_dir() else "onnxruntime"
+        return cls(get_preset(match[1]).name, match[2] or engine, fidelity, match[4], int(match[5] or 1))
 
     def facts(self) -> Facts:
         """See System."""
         preset = get_preset(self.preset)
-        released = [weights_path(self.preset), *([difference_path(self.preset)] if self.fidelity else [])]
-        sources = [Path(self.weights)] if self.weights else released
         try:
-            parts = [source.read_bytes() for source in sources]
+            parts = self._parts()
         except OSError as error:
             if self.weights:
                 raise Unavailable(f"{self.weights}: cannot be read ({error.strerror})") from None
             what = f"fidelity {self.fidelity:g}" if weights_path(self.preset).is_file() else "released weights"
             raise Unavailable(f"the model '{self.preset}' has no {what} yet") from None
         try:
-            engine = runtime.version(self.engine)
+            engine = engines.version(self.engine)
         except UsageError as error:
             raise Unavailable(str(error)) from None
         form = f", fidelity {self.fidelity:g}" if difference_path(self.preset).is_file() else ""
         form = f", {self.weights}" if self.weights else form
+        form += f", {self.steps} steps" if self.steps > 1 else ""
         return Facts(
             f"edgesr {edgesr.__version__} {self.preset}{form} ({engine})",
-            digest(f"{self.engine} {engine} {self.fidelity}", *parts, *_CODE),
+            digest(f"{self.engine} {engine} {self.fidelity} {self.steps}", *parts, *_CODE),
             parameters=int(preset.parameters.total),
-            gflops=round(preset.gflops.total, 3),
+            gflops=round(preset.gflops.total + (self.steps - 1) * preset.gflops.unet, 3),
         )
 
     def load(self, threads: int) -> Loaded:
         """See System."""
-        return _Loaded(Upscaler(self.preset, engine=self.engine, fidelity=self.fidelity, threads=threads, weights=self.weights))
+        upscaler = Upscaler(
+            self.preset,
+            engine=self.engine,
+            fidelity=self.fidelity,
+            threads=threads,
+            weights=self.weights,
+            steps=self.steps,
+        )
+        return _Loaded(upscaler)
+
+    def _parts(self) -> list[bytes | str]:
+        """What tells these weights from others: bytes, or the fingerprint of a file; raises OSError for what cannot be read."""
+        if self.weights is None:
+            released = [weights_path(self.preset), *([difference_path(self.preset)] if self.fidelity else [])]
+            return [source.read_bytes() for source in released]
+        path = Path(self.weights)
+        return [digest(file) for file in (sorted(path.iterdir()) if path.is_dir() else [path])]
 
 
 class _Loaded(InProcess):

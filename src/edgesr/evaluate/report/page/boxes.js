@@ -14,7 +14,7 @@ function drawBoxes() {
   const [low, high] = padded(rows.flatMap(([, values]) => values.map(([, value]) => value)), 0.03);
   const bottom = ROW * rows.length;
   const x = linear(low, high, 10, width - 10);
-  axisX(drawing, ticks(low, high, width < 500 ? 4 : 8), x, 0, bottom, `${metricLabel()} on ${state.suite} (${metric().better} is better)`);
+  axisX(drawing, ticks(low, high, width < 500 ? 4 : 8), x, 0, bottom, `${metricLabel()} on ${state.suite} (${metric().better === "nearest" ? `nearest to ${metric().target} is best` : `${metric().better} is better`})`);
   rows.forEach(([name, values], index) => drawing.append(box(name, values, x, ROW * index, width)));
 }
 

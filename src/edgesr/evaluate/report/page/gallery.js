@@ -32,9 +32,8 @@ function cards(place, names, text) {
 }
 
 function drawAllPictures() {
-  const better = metric().better;
-  const head = (text, direction) => element("th", { scope: "col", "data-better": direction }, text);
-  const heads = [head("Picture", ""), ...systems().map((name) => head(name, better)), head("Apart", "higher")];
+  const head = (text, direction) => element("th", { scope: "col", "data-better": direction.better, "data-target": direction.target }, text);
+  const heads = [head("Picture", {}), ...systems().map((name) => head(name, metric())), head("Apart", { better: "higher" })];
   const rows = Object.keys(images()).map((name) => {
     const open = name in shown() ? element("button", { type: "button", class: "link", click: () => openPicture(name) }, name) : name;
     return element("tr", {}, element("th", { scope: "row" }, open), ...systems().map((system) => cell(valueOf(name, system))), cell(difference(name)));

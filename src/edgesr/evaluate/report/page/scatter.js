@@ -1,4 +1,4 @@
-/* Quality against cost: one mark a system, with the interval of its quality; up is always better. */
+/* Quality against cost: one mark a system, with the interval of its quality; up is better, or a line marks the best figure. */
 
 function drawScatter() {
   const costs = Object.fromEntries(systems().map((name) => [name, DATA.systems[name]?.[state.cost]]));
@@ -13,13 +13,16 @@ function drawScatter() {
   const [top, bottom, start, end] = [30, 330, 52, width - 16];
   const rows = Object.fromEntries(marks.map((name) => [name, DATA.suites[state.suite][name]]));
   const spread = marks.flatMap((name) => [rows[name][state.metric], ...(rows[name].intervals?.[state.metric] ?? [])]);
-  const [low, high] = padded(spread.filter(Number.isFinite));
+  const { better, target } = metric();
+  const best = better === "nearest" ? [target] : [];
+  const [low, high] = padded([...spread, ...best].filter(Number.isFinite));
   const [cheap, dear] = [Math.min(...marks.map((name) => costs[name])) / 1.6, Math.max(...marks.map((name) => costs[name])) * 1.6];
   const x = logarithmic(cheap, dear, start, end);
-  const up = metric().better === "higher";
-  const y = up ? linear(low, high, bottom, top) : linear(low, high, top, bottom);
+  const down = better === "lower";
+  const y = down ? linear(low, high, top, bottom) : linear(low, high, bottom, top);
   axisX(drawing, logTicks(cheap, dear), x, top, bottom, `${COSTS[state.cost]} (logarithmic)`);
-  axisY(drawing, ticks(low, high, 6), y, start, end, `${metricLabel()} on ${state.suite}${up ? "" : " (the axis points down)"}`);
+  axisY(drawing, ticks(low, high, 6), y, start, end, `${metricLabel()} on ${state.suite}${down ? " (the axis points down)" : best.map((value) => ` (the line at ${value} is best)`)}`);
+  for (const value of best) drawing.append(shape("line", { class: "target", x1: start, x2: end, y1: y(value), y2: y(value) }));
 
   const places = marks.map((name) => ({ name, x: x(costs[name]), y: y(rows[name][state.metric]) }));
   for (const mark of places) {

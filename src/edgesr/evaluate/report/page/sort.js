@@ -16,13 +16,14 @@ function sortBy(table, head) {
   const order = head.getAttribute("aria-sort") === first ? second : first;
   for (const other of head.parentElement.cells) other.setAttribute("aria-sort", other === head ? order : "none");
   const body = table.tBodies[0];
-  const keyed = Array.from(body.rows, (row) => [key(row.cells[head.cellIndex]), row]);
+  const keyed = Array.from(body.rows, (row) => [key(row.cells[head.cellIndex], head.dataset.target), row]);
   keyed.sort(([a], [b]) => (a === null || b === null ? (a === null) - (b === null) : compare(a, b, order)));
   body.append(...keyed.map(([, row]) => row));
 }
 
-function key(cell) {
-  if (cell.dataset.value !== undefined) return Number(cell.dataset.value);
+/** A figure, or how far it is from the target where the column has one. */
+function key(cell, target) {
+  if (cell.dataset.value !== undefined) return target === undefined ? Number(cell.dataset.value) : Math.abs(cell.dataset.value - target);
   return cell.classList.contains("missing") ? null : cell.textContent;
 }
 

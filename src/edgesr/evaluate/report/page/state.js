@@ -26,7 +26,13 @@ const metric = () => DATA.metrics[state.metric];
 const metricLabel = () => `${metric().title}${metric().unit ? `, ${metric().unit}` : ""}`;
 const images = () => DATA.images[state.suite] ?? {};
 const shown = () => DATA.shown[state.suite]?.pictures ?? {};
-const isBetter = (a, b) => (metric().better === "higher" ? a > b : a < b);
+const isBetter = (a, b) => merit(a, metric()) > merit(b, metric());
+
+/** The larger the better a figure is, whichever way the metric goes. */
+function merit(value, { better, target }) {
+  if (better === "nearest") return -Math.abs(value - target);
+  return better === "higher" ? value : -value;
+}
 
 /** Metrics that have a figure in the suite. */
 function metricsOf(suite) {

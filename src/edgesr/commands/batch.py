@@ -1,0 +1,153 @@
+"""The run over the jobs of `edgesr.commands.jobs`, which no bad picture stops; nothing of a finished picture is kept (ours)."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edgesr import images
+from edgesr.commands.jobs import Job
+from edgesr.errors import EdgesrError, InputError, UsageError
+from edgesr.images.bands import Bands
+from edgesr.upscaling.upscaler import Upscaler, target_size
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What `run` does with every job."""
+
+    scale: float | None = None  # output px per input px, 1..8; None: by width and height, or 4
+    width: int | None = None  # output px
+    height: int | None = None  # output px
+    format: str | None = None  # of a result for standard output; None: that of its source
+    quality: int | None = None  # 1..100, of lossy formats
+    max_pixels: int | None = None  # of an input, decoded; None: the default of `images.read`
+    strip_metadata: bool = False
+    skip_existing: bool = False
+    overwrite: bool = False
+
+
+@dataclass
+class Result:
+    """What became of one job; the keys of the JSON report."""
+
+    input: str
+    output: str | None
+    status: str  # "done", "skipped" or "failed"
+    error: str | None = None
+    notes: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    width: int | None = None  # output px
+    height: int | None = None  # output px
+
+
+def run(
+    jobs: Sequence[Job], upscaler: Upscaler, settings: Settings, progress: Callable[[int, float], None] | None = None
+) -> Iterator[Result]:
+    """Do the jobs in order and yield what became of each; a failure is a result and the next job follows.
+
+    `progress` gets the index of the job and its fraction done in [0, 1]. Raises BrokenPipeError if the reader of
+    standard output has gone.
+    """
+    for index, job in enumerate(jobs):
+        if progress is not None:
+            progress(index, 0.0)
+        yield _attempt(job, upscaler, settings, None if progress is None else _at(progress, index))
+
+
+def _at(progress: Callable[[int, float], None], index: int) -> Callable[[float], None]:
+    return lambda fraction: progress(index, fraction)
+
+
+def _attempt(job: Job, upscaler: Upscaler, settings: Settings, progress: Callable[[float], None] | None) -> Result:
+    source = "-" if job.source is None else str(job.source)
+    target = None if job.problem and job.target is None else "-" if job.target is None else str(job.target)
+    result = Result(source, target, "failed")
+    start = time.perf_counter()
+    try:
+        reason = _reason_to_skip(job, settings)
+        if reason:
+            result.notes.append(reason)
+            result.status = "skipped"
+        else:
+            _perform(job, upscaler, settings, progress, result)
+            result.status = "done"
+    except BrokenPipeError:
+        raise
+    except EdgesrError as error:
+        result.error = str(error)
+    except MemoryError:
+        result.error = "not enough memory: try a small --tile, such as --tile 64, or a lower --scale"
+    except OSError as error:
+        result.error = f"{error.filename or source}: {error.strerror or error}"
+    except Exception as error:  # a defect of ours in one picture must not cost the others
+        log.debug("%s", source, exc_info=True)
+        result.error = f"unexpected {type(error).__name__}: {error}; please report it with what --debug shows"
+    result.seconds = round(time.perf_counter() - start, 3)
+    return result
+
+
+def _reason_to_skip(job: Job, settings: Settings) -> str | None:
+    if settings.skip_existing and job.target is not None and job.target.is_file():
+        return "already there"
+    return job.skip
+
+
+def _perform(
+    job: Job, upscaler: Upscaler, settings: Settings, progress: Callable[[float], None] | None, result: Result
+) -> None:
+    """Upscale one picture; what can go wrong without the network goes wrong before the network runs."""
+    if job.problem:
+        raise InputError(job.problem)
+    if job.target is not None:
+        _prepare(job.target)
+        images.check_target(job.target, overwrite=settings.overwrite)
+    limit = images.MAX_PIXELS if settings.max_pixels is None else settings.max_pixels
+    picture = images.read(sys.stdin.buffer if job.source is None else job.source, max_pixels=limit)
+    format = _writable(settings.format or picture.format) if job.target is None else images.format_for(str(job.target))
+    scale, width, height = settings.scale, settings.width, settings.height
+    images.check_size(format, *target_size(picture.pixels.shape[1], picture.pixels.shape[0], scale, width, height))
+    upscaled = upscaler.stream_picture(picture, scale=scale, width=width, height=height, progress=progress)
+    notes = _deliver(upscaled, job.target, format, settings)
+    result.notes += [*upscaled.notes, *notes]
+    result.height, result.width = upscaled.pixels.shape[:2]
+
+
+def _deliver(picture: images.Picture[Bands], target: Path | None, format: str, settings: Settings) -> list[str]:
+    """Write to the file `target`, or to standard output; return the writer's notes."""
+    quality, strip_metadata = settings.quality, settings.strip_metadata
+    if target is not None:
+        overwrite = settings.overwrite
+        return images.write(target, picture, quality=quality, strip_metadata=strip_metadata, overwrite=overwrite)
+    # A pipe, too, gets all of a picture or nothing.
+    with tempfile.TemporaryDirectory() as folder, Path(folder, "picture").open("x+b") as whole:
+        images.encode_into(whole, picture, format, quality=quality, strip_metadata=strip_metadata)
+        whole.seek(0)
+        shutil.copyfileobj(whole, sys.stdout.buffer)
+    sys.stdout.buffer.flush()
+    return []
+
+
+def _writable(format: str) -> str:
+    try:
+        return images.format_for(format)
+    except UsageError:
+        return "PNG"
+
+
+def _prepare(target: Path) -> None:
+    """Create the folder of `target` and prove that it takes a file of that name, before minutes are spent on it."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=target.parent):
+            target.exists()  # raises if the name is too long
+    except OSError as error:
+        raise InputError(f"cannot write into {target.parent}: {error.strerror}; choose another OUT with -o") from error

@@ -1,0 +1,87 @@
+"""How the LR picture conditions the diffusion: bidirectional conditioning, the paper's central idea, and standard conditioning, the
+baseline of its ablations. docs/method.md, equations 1 and 2."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from edgesr.model import diffusion
+
+Noise = Callable[[Tensor, Tensor, Tensor], Tensor]  # mu, log_s, eps, each (B, C, h, w) -> n (B, C, h, w)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What the paper's ablations change in the network; the defaults are what ships."""
+
+    conditioning: Literal["bidirectional", "standard"] = "bidirectional"
+    variance: Literal["learned", "one", "zero"] = "learned"  # of the LR-conditioned Gaussian: s of E_L, s = 1, s = 0
+    lr_skip: bool = True  # whether D receives LR features and adds to bicubic (ours); without, D sees the latent alone
+
+
+class Conditioning(Protocol):
+    """What the UNet receives, and how the noise at the end of the forward process is made."""
+
+    def unet_channels(self, latent_channels: int) -> int:
+        """Channels that the UNet receives."""
+        ...
+
+    def noise(self, mu: Tensor, log_s: Tensor, eps: Tensor) -> Tensor:
+        """n (B, C, h, w), of which the forward process makes z_t = alpha_t z_h + sigma_t n; eps ~ N(0, I)."""
+        ...
+
+    def unet_input(self, z_t: Tensor, mu: Tensor) -> Tensor:
+        """What the UNet receives (B, unet_channels, h, w) at z_t (B, C, h, w)."""
+        ...
+
+
+class Bidirectional:
+    """n = mu + s eps: the LR embedding sets mean and variance of the noise, and the UNet receives z_t alone.
+
+    At T the process is the LR-conditioned Gaussian N(mu, s^2), so the LR picture enters by the forward process, and the reverse
+    process receives it by z_t and nothing else.
+    """
+
+    def __init__(self, variance: Literal["learned", "one", "zero"] = "learned") -> None:
+        self.noise: Noise = VARIANCES[variance]
+
+    def unet_channels(self, latent_channels: int) -> int:
+        """See Conditioning."""
+        return latent_channels
+
+    def unet_input(self, z_t: Tensor, mu: Tensor) -> Tensor:  # noqa: ARG002 -- one signature for both
+        """See Conditioning."""
+        return z_t
+
+
+class Standard:
+    """n = eps, and the UNet receives concat(z_t, E_L(lr)): mean and variance of the noise know nothing of the LR picture."""
+
+    def unet_channels(self, latent_channels: int) -> int:
+        """See Conditioning."""
+        return 2 * latent_channels
+
+    def noise(self, mu: Tensor, log_s: Tensor, eps: Tensor) -> Tensor:  # noqa: ARG002
+        """See Conditioning."""
+        return eps
+
+    def unet_input(self, z_t: Tensor, mu: Tensor) -> Tensor:
+        """See Conditioning."""
+        return torch.cat([z_t, mu], dim=1)
+
+
+VARIANCES: dict[str, Noise] = {
+    "learned": diffusion.conditioned_noise,
+    "one": lambda mu, log_s, eps: mu + eps,  # noqa: ARG005
+    "zero": lambda mu, log_s, eps: mu,  # noqa: ARG005
+}
+
+
+def conditioning(variant: Variant) -> Conditioning:
+    """The conditioning of a variant."""
+    return Standard() if variant.conditioning == "standard" else Bidirectional(variant.variance)

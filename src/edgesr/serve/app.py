@@ -1,0 +1,287 @@
+"""The HTTP interface: `POST /v1/upscale`, `/v1/models`, `/health`, the description of all that, and the page (ours).
+
+Refusals are JSON, `{"reason", "detail"}`. No path of a file ever comes from a client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from enum import Enum
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from edgesr import __version__
+from edgesr.images import formats
+from edgesr.presets import list_models
+from edgesr.serve.description import page_of
+from edgesr.serve.guard import OwnRequestsOnly
+from edgesr.serve.limits import Limits, Refusal
+from edgesr.serve.pages import SECURITY_HEADERS, Pages
+from edgesr.serve.work import Options, Work
+
+MEDIA_TYPES = {
+    "PNG": "image/png",
+    "JPEG": "image/jpeg",
+    "WEBP": "image/webp",
+    "TIFF": "image/tiff",
+    "BMP": "image/bmp",
+    "AVIF": "image/avif",
+    "HEIF": "image/heif",
+    "JXL": "image/jxl",
+}
+_WRITABLE = [name for name in formats.EXTENSIONS if formats.missing_extra(name) is None]
+Format = Enum("Format", {name: name.lower() for name in _WRITABLE}, type=str)  # type: ignore[misc]
+_REFUSALS = {
+    401: "the token is missing or wrong",
+    403: "the request names another host, or comes from a page of another site",
+    408: "the picture did not arrive in time",
+    413: "the file, the picture or its result is too large",
+    415: "not a picture in a format that is read",
+    422: "an option is wrong, or the picture is damaged",
+    429: "the queue is full: try again after `Retry-After` seconds",
+    503: "not done in time, out of memory, too many requests, or stopping",
+}
+_RETRY_AFTER = "5"  # seconds
+
+
+def make_app(
+    limits: Limits,
+    *,
+    model: str = "tiny",
+    threads: int | None = None,
+    token: str | None = None,
+    host: str = "localhost",
+    names: Collection[str] = (),
+) -> FastAPI:
+    """Return the application; `token`, if given, has to come as `Authorization: Bearer` with every picture.
+
+    It answers requests for an address, for localhost, `host` and `names`, and none that pages of other sites send.
+    """
+    work = Work(limits, model, threads)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await asyncio.to_thread(work.close)
+
+    app = FastAPI(
+        title="Edge-SD-SR",
+        version=__version__,
+        summary="Enlarges pictures, by one step of latent diffusion.",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.state.stopping = False
+    app.state.work = work
+    _answer_in_json(app)
+    app.add_middleware(OwnRequestsOnly, host=host, names=names)
+    app.add_middleware(_Secured)
+    _add_api(app, work, limits, token)
+    _add_page(app)
+    return app
+
+
+def _add_page(app: FastAPI) -> None:
+    """Serve the page at every address that is not the API's."""
+    files = Pages()
+    methods = {path: ", ".join(each).upper() for path, each in app.openapi()["paths"].items()}
+
+    @app.api_route("/{address:path}", methods=["GET", "HEAD"], include_in_schema=False)
+    async def page(request: Request) -> Response:
+        path = request.url.path
+        if path in methods:
+            raise HTTPException(405, "Method Not Allowed", {"Allow": methods[path]})
+        return files.answer(path.removeprefix("/"), request.headers.get("accept-encoding", ""))
+
+
+def _answer_in_json(app: FastAPI) -> None:
+    @app.exception_handler(Refusal)
+    async def refused(_: Request, error: Refusal) -> JSONResponse:
+        return _refusal(error.status, error.reason, error.detail)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        lines = (f"{'.'.join(str(part) for part in one['loc'][1:])}: {one['msg']}" for one in error.errors())
+        return _refusal(422, "bad_option", "; ".join(lines))
+
+    @app.exception_handler(HTTPException)
+    async def wrong(_: Request, error: HTTPException) -> JSONResponse:
+        answer = _refusal(error.status_code, "not_found" if error.status_code == 404 else "bad_request", str(error.detail))
+        answer.headers.update(error.headers or {})
+        return answer
+
+
+def _refusal(status: int, reason: str, detail: str) -> JSONResponse:
+    headers = {"Retry-After": _RETRY_AFTER} if status in (429, 503) else {}
+    if status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return JSONResponse({"reason": reason, "detail": detail}, status, headers)
+
+
+class _Secured:
+    """Adds the security headers to every answer, the page's and the API's."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in SECURITY_HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, with_headers)
+
+
+def _add_api(app: FastAPI, work: Work, limits: Limits, token: str | None) -> None:
+    underway = 0
+
+    @app.post(
+        "/v1/upscale",
+        summary="Enlarge a picture",
+        description="Send the picture's file as the body; the answer is the result's file. Notes on what its format could not "
+        "keep come as a JSON list in the header `X-Notes`.",
+        response_class=Response,
+        responses=_responses(),
+        openapi_extra={
+            "requestBody": {
+                "required": True,
+                "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+            },
+            **({"security": [{"token": []}]} if token else {}),
+        },
+    )
+    async def upscale(  # noqa: PLR0917 -- called by name
+        request: Request,
+        scale: Annotated[
+            float | None, Query(ge=1, le=8, description="output px per input px; 4 unless width or height is given")
+        ] = None,
+        width: Annotated[int | None, Query(ge=1, le=2**20, description="px of the result; instead of scale")] = None,
+        height: Annotated[
+            int | None, Query(ge=1, le=2**20, description="px; with width: the largest that fits in both")
+        ] = None,
+        fidelity: Annotated[float, Query(ge=0, le=1, description="from 0, crisp, to 1, true to the input")] = 0.0,
+        format: Annotated[Format | None, Query(description="of the result; as the picture's unless given")] = None,
+        quality: Annotated[int | None, Query(ge=1, le=100, description="of lossy formats")] = None,
+        strip_metadata: Annotated[bool, Query(description="leave out EXIF, XMP and text")] = False,
+    ) -> Response:
+        nonlocal underway
+        _check_token(request, token)
+        if app.state.stopping:
+            raise Refusal(503, "stopping", "the server is stopping")
+        if underway >= limits.uploads:
+            raise Refusal(503, "busy", "too many requests at once: try again in a while")
+        underway += 1
+        try:
+            data = await _body(request, limits)
+            chosen = None if format is None else str(format.value).upper()
+            options = Options(scale, width, height, fidelity, chosen, quality, strip_metadata)
+            outcome = await _unless_gone(request, work.run(data, options))
+        finally:
+            underway -= 1
+        headers = {
+            "X-Width": str(outcome.width),
+            "X-Height": str(outcome.height),
+            "X-Notes": json.dumps(outcome.notes),
+            "Server-Timing": f"upscale;dur={1000 * outcome.seconds:.0f}",
+            "Cache-Control": "no-store",
+        }
+        return Response(outcome.data, media_type=MEDIA_TYPES[outcome.format], headers=headers)
+
+    @app.get("/v1/models", summary="List the models, with what each costs")
+    def models() -> list[dict[str, Any]]:
+        return list_models()
+
+    @app.get("/health", summary="Tell that the server is there, and how busy")
+    async def health() -> dict[str, Any]:
+        state = "stopping" if app.state.stopping else "ok"
+        return {"status": state, "version": __version__, "engine": work.description, "pending": work.pending}
+
+    @app.get("/docs", include_in_schema=False)
+    def docs() -> HTMLResponse:
+        return HTMLResponse(page_of(app.openapi()))
+
+    if token:
+        described = app.openapi
+
+        def with_token() -> dict[str, Any]:
+            schema = described()
+            schema.setdefault("components", {})["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+            return schema
+
+        app.openapi = with_token  # type: ignore[method-assign]
+
+
+def _responses() -> dict[int | str, dict[str, Any]]:
+    refusal = {
+        "type": "object",
+        "required": ["reason", "detail"],
+        "properties": {"reason": {"type": "string"}, "detail": {"type": "string"}},
+    }
+    pictures = {MEDIA_TYPES[name]: {"schema": {"type": "string", "format": "binary"}} for name in _WRITABLE}
+    described: dict[int | str, dict[str, Any]] = {200: {"description": "the result's file", "content": pictures}}
+    for status, text in _REFUSALS.items():
+        described[status] = {"description": text, "content": {"application/json": {"schema": refusal}}}
+    return described
+
+
+def _check_token(request: Request, token: str | None) -> None:
+    given = request.headers.get("authorization", "")
+    if token and not hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):
+        raise Refusal(401, "unauthorized", "send the server's token as `Authorization: Bearer TOKEN`")
+
+
+async def _body(request: Request, limits: Limits) -> bytes:
+    """Read the picture's file, no more and no longer than the limits allow; nobody else waits meanwhile."""
+    kind = request.headers.get("content-type", "application/octet-stream").split(";")[0].strip().lower()
+    if not (kind.startswith("image/") or kind == "application/octet-stream"):
+        raise Refusal(415, "not_a_picture", f"content type {kind[:80]}: send the picture's file itself, as image/*")
+    too_large = Refusal(413, "body_too_large", f"the file is too large: this server takes at most {limits.body_bytes:,} bytes")
+    stated = request.headers.get("content-length", "")
+    if stated.isdecimal() and int(stated) > limits.body_bytes:
+        raise too_large
+    data = bytearray()
+
+    async def read() -> None:
+        async for chunk in request.stream():
+            data.extend(chunk)
+            if len(data) > limits.body_bytes:
+                raise too_large
+
+    try:
+        await asyncio.wait_for(read(), limits.upload_seconds)
+    except asyncio.TimeoutError:
+        detail = f"the picture did not arrive within {limits.upload_seconds:g} s"
+        raise Refusal(408, "upload_timeout", detail) from None
+    except ClientDisconnect:
+        raise Refusal(400, "gone", "the client has gone") from None
+    if not data:
+        raise Refusal(422, "empty", "the body is empty: send a picture's file")
+    return bytes(data)
+
+
+async def _unless_gone(request: Request, running: Any) -> Any:
+    """The result of `running`, which is given up when the client goes away."""
+    task = asyncio.ensure_future(running)
+    try:
+        while not task.done():
+            await asyncio.wait([task], timeout=0.5)
+            if not task.done() and await request.is_disconnected():
+                raise Refusal(400, "gone", "the client has gone")
+        return task.result()
+    finally:
+        task.cancel()

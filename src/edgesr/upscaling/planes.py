@@ -1,0 +1,166 @@
+"""Operations on pixel planes around the network: colour under transparency, grey from RGB, and the last resize."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from edgesr.images.bands import Bands
+
+_ROWS = 64  # rows resized at a time: always the same ones, so that the result does not depend on how the picture comes
+_REACH = 3  # of Lanczos, px of the smaller picture
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601
+
+
+def to_grey(planes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(3, h, w) -> (1, h, w), the luma of what the network made of three equal planes."""
+    red, green, blue = LUMA[:, None, None, None] * planes[:, None]
+    return red + green + blue  # not a matrix product, whose rounding depends on the tile's shape
+
+
+def fill_transparent(colour: NDArray[Any], alpha: NDArray[Any]) -> NDArray[Any]:
+    """Replace the colour of fully transparent pixels by that of the nearest visible ones, so that it cannot bleed into them.
+
+    colour (H, W, 1 or 3), alpha (H, W, 1); visible pixels keep their values; a picture with none keeps them all.
+    """
+    hidden = alpha[:, :, 0] == 0
+    if not hidden.any() or hidden.all():
+        return colour
+    out = colour.copy()
+    coarse = _pull_push(*_pull(colour, ~hidden))
+    for top in range(0, len(out), _ROWS):  # a float copy of a large picture would be four times its size
+        band, chosen = out[top : top + _ROWS], hidden[top : top + _ROWS]
+        filled = _push(coarse[top // 2 : (top + _ROWS) // 2], *chosen.shape)[chosen]
+        band[chosen] = filled if np.issubdtype(colour.dtype, np.floating) else np.rint(filled)
+    return out
+
+
+def hold_within_neighbours(bands: Bands, lr: NDArray[Any]) -> Bands:
+    """Clip the bands of a plane (4H, 4W, 1) to the range that `lr` (H, W, 1) has within one pixel of each position.
+
+    For alpha: what is opaque, or transparent, up to its neighbours stays exactly so, and edges do not ring. A band is a whole
+    number of rows of `lr`.
+    """
+    scale = bands.shape[0] // lr.shape[0]
+
+    def held() -> Iterator[NDArray[Any]]:
+        top = 0
+        for plane in bands:
+            bottom = top + len(plane) // scale
+            first = max(0, top - 1)
+            near = lr[first : bottom + 1, :, 0]
+            low, high = (
+                _extreme_of_neighbours(near, extreme)[top - first :][: bottom - top] for extreme in (np.minimum, np.maximum)
+            )
+            blocks = plane.reshape(bottom - top, scale, lr.shape[1], scale)
+            yield np.clip(blocks, low[:, None, :, None], high[:, None, :, None]).reshape(plane.shape)
+            top = bottom
+            del plane, blocks  # or they would be held beside the next
+
+    return Bands(bands.shape, bands.dtype, held())
+
+
+def _extreme_of_neighbours(plane: NDArray[Any], extreme: np.ufunc) -> NDArray[Any]:
+    """The least or greatest value of (H, W) in the 3x3 pixels around each."""
+    for axis in (0, 1):
+        padded = np.moveaxis(np.pad(plane, [(1, 1) if a == axis else (0, 0) for a in (0, 1)], mode="edge"), axis, 0)
+        plane = np.moveaxis(extreme(extreme(padded[:-2], padded[1:-1]), padded[2:]), 0, axis)
+    return plane
+
+
+def _pull_push(colour: NDArray[np.float32], weight: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Fill where `weight` (H, W) is 0 from ever coarser weighted means of `colour` (H, W, C): pull and push of a pyramid."""
+    if weight.all() or weight.size == 1:
+        return colour
+    fine = _push(_pull_push(*_pull(colour, weight)), *weight.shape)
+    return np.where(weight[:, :, None], colour, fine)
+
+
+def _pull(colour: NDArray[Any], weight: NDArray[np.bool_]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Halve (H, W, C): the means of what has weight in 2x2 pixels, and where there is any."""
+    height, width = -(-weight.shape[0] // 2), -(-weight.shape[1] // 2)
+    means, any_weight = np.empty((height, width, colour.shape[2]), np.float32), np.empty((height, width), bool)
+    for top in range(0, height, _ROWS):
+        rows = slice(2 * top, 2 * (top + _ROWS))
+        part = colour[rows].astype(np.float32) * weight[rows, :, None]
+        even = ((0, len(part) % 2), (0, part.shape[1] % 2))
+        c = np.pad(part, (*even, (0, 0))).reshape(-1, 2, width, 2, colour.shape[2])
+        total = np.pad(weight[rows], even).reshape(-1, 2, width, 2).sum(axis=(1, 3))
+        means[top : top + _ROWS] = c.sum(axis=(1, 3)) / np.maximum(total, 1)[:, :, None]
+        any_weight[top : top + _ROWS] = total > 0
+    return means, any_weight
+
+
+def _push(coarse: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+    """Double (h, w, C) to (height, width, C)."""
+    return coarse.repeat(2, axis=0).repeat(2, axis=1)[:height, :width]
+
+
+def beside(colour: Bands, opacity: Bands) -> Bands:
+    """Put alpha behind the other channels; both come in the same bands."""
+
+    def joined() -> Iterator[NDArray[Any]]:
+        for part in colour:
+            both = np.concatenate([part, next(iter(opacity))], axis=2)
+            del part  # or it would be held beside the next
+            yield both
+            del both
+
+    height, width, channels = colour.shape
+    return Bands((height, width, channels + 1), colour.dtype, joined())
+
+
+def resize(bands: Bands, size: tuple[int, int]) -> Bands:
+    """Lanczos (Pillow's) to `size` = (width, height) px, (H, W, C) of any supported type; at that size already, as it is.
+
+    A sample differs from a resize of the whole picture, columns first, by one level at most, and one in thousands does. Where
+    the heights have no simple ratio it is one in a hundred, and more in 16 bits: Pillow takes a fraction of a row in single
+    precision.
+    """
+    height, width, channels = bands.shape
+    if (width, height) == size:
+        return bands
+    return Bands((size[1], size[0], channels), bands.dtype, _resized(bands, size[0], size[1]))
+
+
+def _resized(bands: Bands, width: int, height: int) -> Iterator[NDArray[Any]]:
+    old_height = bands.shape[0]
+    step = old_height / height  # old rows a new one
+    reach = math.ceil(_REACH * max(1.0, step)) + 1
+    period = Fraction(old_height, height).denominator  # new rows after which one begins where an old one does
+    count = _ROWS - _ROWS % period if period <= _ROWS else _ROWS
+    source = bands.of_height(_ROWS)
+    held, first = np.empty((0, *bands.shape[1:]), bands.dtype), 0  # old rows, and the number of the first of them
+    for top in range(0, height, count):
+        bottom = min(top + count, height)
+        start, stop = max(0, math.floor(top * step) - reach), min(old_height, math.ceil(bottom * step) + reach)
+        held, first = held[start - first :], start
+        while first + len(held) < stop:
+            held = np.concatenate([held, next(source)])
+        rows = held[: stop - start]
+        yield _lanczos(rows, (width, bottom - top), top * step - start, min(bottom * step - start, len(rows)))
+
+
+def _lanczos(pixels: NDArray[Any], size: tuple[int, int], top: float, bottom: float) -> NDArray[Any]:
+    """Resize the rows from `top` to `bottom` of (H, W, C); those around them count as far as the filter reaches."""
+    out = np.empty((size[1], size[0], pixels.shape[2]), pixels.dtype)
+    white = np.iinfo(pixels.dtype).max if np.issubdtype(pixels.dtype, np.integer) else 1.0
+    for channel in range(pixels.shape[2]):  # one at a time: Pillow has no 16-bit RGB, and would weigh colours by alpha
+        plane = np.ascontiguousarray(pixels[:, :, channel])
+        image = Image.fromarray(plane if pixels.dtype == np.uint8 else plane.astype(np.float32))
+        # Columns first, always: left to itself Pillow takes the other order for some shapes, and bytes are rounded in between.
+        image = image.resize((size[0], len(pixels)), Image.Resampling.LANCZOS)
+        image = image.resize(size, Image.Resampling.LANCZOS, (0, top, size[0], bottom))
+        values = np.asarray(image)
+        if pixels.dtype == np.uint8:
+            out[:, :, channel] = values
+        else:
+            clipped = values.clip(0, white)
+            out[:, :, channel] = np.rint(clipped) if np.issubdtype(pixels.dtype, np.integer) else clipped
+    return out

@@ -1,0 +1,81 @@
+"""What the tests of the page and of the server share: the page, built once; a server; a browser's page that must not misbehave."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from chromium import watched
+from command_line import SOURCE
+from pictures import photograph
+from visits import serving
+
+ROOT = Path(__file__).parents[2]
+PAGE = SOURCE / "edgesr/serve/page"
+BUILD_SECONDS = 280
+
+
+@pytest.fixture(scope="session")
+def built_page():
+    """The folder of the built page, by the command that the README gives."""
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        pytest.skip("the page is built with Node and npm, which are not here")
+    for words in (["ci"], ["run", "build"]):
+        if words == ["ci"] and (ROOT / "web/node_modules/.package-lock.json").is_file():
+            continue  # installed already
+        command = ["npm", "--prefix", str(ROOT / "web"), *words]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    return PAGE
+
+
+@pytest.fixture(scope="session")
+def server(built_page):
+    """The address of a server with the page."""
+    with serving() as (address, _):
+        yield address
+
+
+@pytest.fixture(scope="session")
+def static_host(built_page):
+    """The page on a host that knows nothing of the headers that threads need; its address."""
+
+    class Quiet(SimpleHTTPRequestHandler):
+        extensions_map = SimpleHTTPRequestHandler.extensions_map | {".mjs": "text/javascript", ".wasm": "application/wasm"}
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(built_page))) as host:
+        threading.Thread(target=host.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{host.server_port}"
+        host.shutdown()
+
+
+@pytest.fixture
+def open_page(browser):
+    """Open the page at an address; the test fails if it throws, logs an error, or asks any other host."""
+    with watched(browser) as window:
+
+        def opened(address, *, query="", width=1280, height=860, ready=True, script="", **options):
+            viewport = {"width": width, "height": height}
+            page, _ = window((address, "blob:"), viewport=viewport, accept_downloads=True, **options)
+            page.set_default_timeout(60_000)
+            page.add_init_script(script)
+            page.goto(f"{address}/{query}")
+            if ready:
+                page.wait_for_selector("#backend[data-ready]")
+            return page
+
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def small():
+    """A small photograph: pixels (48, 72, 3)."""
+    return photograph(48, 72)

@@ -1,0 +1,214 @@
+"""`POST /v1/upscale` and what stands beside it, with real servers: results, limits, refusals, and a graceful end."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import io
+import json
+import socket
+import time
+from urllib.parse import urlsplit
+
+import httpx
+import numpy as np
+import psutil
+import pytest
+from command_line import error_of
+from pictures import photograph
+from PIL import Image
+from visits import as_file, pixels_of, serving
+
+from edgesr import Upscaler
+from edgesr.serve import pages
+
+KIND = {"Content-Type": "image/png"}
+
+
+@pytest.fixture(scope="module")
+def api():
+    """A server of small limits, and a client of it."""
+    limits = ["--max-pixels", "20000", "--max-megabytes", "1", "--queue", "3", "--threads", "1"]
+    with serving(*limits) as (address, _), httpx.Client(base_url=address, timeout=60) as client:
+        yield client
+
+
+def refusal(answer, status):
+    assert answer.status_code == status, answer.text
+    body = answer.json()
+    assert set(body) == {"reason", "detail"}
+    assert "\n" not in body["detail"] and "Traceback" not in body["detail"]
+    return body["reason"]
+
+
+def test_the_result_is_that_of_the_package(api, small) -> None:
+    answer = api.post("/v1/upscale", params={"scale": 3, "fidelity": 1}, content=as_file(small), headers=KIND)
+    assert answer.headers["content-type"] == "image/png"
+    assert np.array_equal(pixels_of(answer.content), Upscaler("tiny", fidelity=1.0)(small, scale=3))
+
+
+def test_options_choose_format_size_and_metadata(api, small) -> None:
+    exif = Image.Exif()
+    exif[0x010F] = "A Camera"
+    photo = as_file(small, "JPEG", exif=exif)
+    kept = api.post("/v1/upscale", params={"width": 100}, content=photo)
+    image = Image.open(io.BytesIO(kept.content))
+    assert (image.format, image.size, image.getexif()[0x010F]) == ("JPEG", (100, 67), "A Camera")
+    bare = api.post("/v1/upscale", params={"strip_metadata": True, "format": "webp", "quality": 50}, content=photo)
+    image = Image.open(io.BytesIO(bare.content))
+    assert (image.format, bare.headers["content-type"], dict(image.getexif())) == ("WEBP", "image/webp", {})
+    see_through = as_file(np.dstack([small, small[:, :, :1]]))
+    noted = api.post("/v1/upscale", params={"format": "jpeg"}, content=see_through)
+    assert "alpha" in json.loads(noted.headers["x-notes"])[0]
+
+
+def test_what_cannot_be_done_has_a_status_and_a_reason(api, small) -> None:
+    good = as_file(small)
+    noise = np.random.default_rng(0).integers(0, 256, (700, 700, 3), np.uint8)
+    post = lambda content, **params: api.post("/v1/upscale", params=params, content=content)  # noqa: E731
+    assert refusal(post(as_file(noise)), 413) == "body_too_large"
+    assert refusal(post(iter([as_file(noise)])), 413) == "body_too_large"
+    assert refusal(post(as_file(photograph(200, 101))), 413) == "too_many_pixels"
+    assert refusal(post(as_file(photograph(140, 140)), scale=8), 413) == "result_too_large"
+    assert refusal(post(b"no picture"), 415) == "not_a_picture"
+    assert refusal(api.post("/v1/upscale", content=good, headers={"Content-Type": "text/html"}), 415) == "not_a_picture"
+    assert refusal(post(b""), 422) == "empty"
+    assert refusal(post(good[:-100]), 422) == "bad_picture"
+    assert refusal(post(good, scale=2, width=100), 422) == "bad_option"
+    for wrong in ({"scale": 9}, {"scale": "nan"}, {"fidelity": -1}, {"format": "exe"}, {"quality": 0}, {"width": 2}):
+        assert refusal(post(good, **wrong), 422) == "bad_option"
+    assert refusal(api.get("/v1/upscale"), 405) == "bad_request"
+    assert api.post("/v1/upscale", content=good).status_code == 200
+
+
+def test_no_address_leads_out_of_the_page(api) -> None:
+    for path in ("/../pyproject.toml", "/%2e%2e/%2e%2e/presets.py", "//etc/passwd", "/model/../app.py", "/page/index.html"):
+        answer = api.get(path)
+        assert answer.status_code == 404, path
+    assert api.get("/model/tiny.onnx").status_code == 200
+
+
+def test_it_describes_itself_for_people_and_programs(api) -> None:
+    schema = api.get("/openapi.json").json()
+    docs = api.get("/docs")
+    for name in ("scale", "fidelity", "strip_metadata", "429"):
+        assert name in docs.text
+    assert "<script" not in docs.text
+    assert {"413", "415", "422", "429", "503"} <= set(schema["paths"]["/v1/upscale"]["post"]["responses"])
+    assert api.get("/health").json()["status"] == "ok"
+    assert "tiny" in [model["name"] for model in api.get("/v1/models").json()]
+
+
+def test_pages_of_other_sites_neither_make_it_work_nor_read_its_answers(api, small) -> None:
+    """The first asks under its own name, which leads here (DNS rebinding); the second sends a picture from its own address."""
+    port, picture = urlsplit(str(api.base_url)).port, as_file(small)
+    for host in (f"evil.example:{port}", "evil.example", "127.0.0.1.evil.example", "localhost.evil.example", "", "[::1", "1"):
+        for path in ("/", "/health", "/v1/models", "/docs"):
+            assert refusal(api.get(path, headers={"Host": host}), 403) == "foreign_host"
+        assert refusal(api.post("/v1/upscale", content=picture, headers={"Host": host}), 403) == "foreign_host"
+    for origin in ("http://evil.example", "null", f"http://127.0.0.1:{port + 1}", f"http://localhost:{port}", "file://"):
+        headers = {"Origin": origin, "Content-Type": "text/plain"}
+        assert refusal(api.post("/v1/upscale", content=picture, headers=headers), 403) == "foreign_origin"
+        assert refusal(api.get("/health", headers={"Origin": origin}), 403) == "foreign_origin"
+    assert api.post("/v1/upscale", content=picture, headers={"Origin": f"http://127.0.0.1:{port}"}).status_code == 200
+    for host in (
+        f"localhost:{port}",
+        f"LOCALHOST:{port}",
+        "127.0.0.1",
+        f"[::1]:{port}",
+        "192.168.1.2:80",
+    ):  # no name leads to those
+        assert api.get("/health", headers={"Host": host, "Origin": f"http://{host.lower()}"}).status_code == 200
+
+
+def test_other_names_are_answered_when_asked() -> None:
+    with serving("--allow-host", "pictures.example", "--allow-host", "Other.example") as (address, _):
+        for host in ("pictures.example", "pictures.example:8080", "other.example"):
+            headers = {"Host": host, "Origin": f"https://{host}"}
+            assert httpx.get(f"{address}/health", headers=headers).status_code == 200
+        assert refusal(httpx.get(f"{address}/health", headers={"Host": "evil.example"}), 403) == "foreign_host"
+        forwarded = {"Origin": "https://pictures.example"}  # a proxy that puts its own target into Host
+        assert httpx.get(f"{address}/health", headers=forwarded).status_code == 200
+
+
+def test_a_full_queue_sends_away_and_serves_those_it_took(api) -> None:
+    large = as_file(photograph(140, 140))
+    with concurrent.futures.ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(lambda _: api.post("/v1/upscale", content=large), range(12)))
+    statuses = {answer.status_code for answer in answers}
+    assert statuses == {200, 429}
+    refused = next(answer for answer in answers if answer.status_code == 429)
+    assert refusal(refused, 429) == "queue_full"
+    assert int(refused.headers["retry-after"]) > 0
+    assert api.get("/health").json()["pending"] == 0
+
+
+def test_slow_clients_do_not_stop_others(api, small) -> None:
+    address = urlsplit(str(api.base_url))
+    head = b"POST /v1/upscale HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n"
+    slow = [socket.create_connection((address.hostname, address.port)) for _ in range(20)]
+    try:
+        for connection in slow:
+            connection.sendall(head + b"\x89PNG")
+        start = time.monotonic()
+        assert api.post("/v1/upscale", content=as_file(small)).status_code == 200
+        assert time.monotonic() - start < 10
+    finally:
+        for connection in slow:
+            connection.close()
+
+
+def test_a_picture_that_takes_too_long_is_given_up(small) -> None:
+    with serving("--timeout", "1", "--threads", "1", "--queue", "50") as (address, _):
+        large = as_file(photograph(512, 512))
+        with concurrent.futures.ThreadPoolExecutor(6) as pool:
+            answers = list(pool.map(lambda _: httpx.post(f"{address}/v1/upscale", content=large, timeout=60), range(6)))
+        late = [answer for answer in answers if answer.status_code != 200]
+        assert late and {refusal(answer, 503) for answer in late} == {"timeout"}
+        assert httpx.post(f"{address}/v1/upscale", content=as_file(small)).status_code == 200
+
+
+def test_with_a_token_only_those_who_have_it_are_served(small) -> None:
+    with serving(environment={"EDGESR_TOKEN": "open sesame"}) as (address, _):
+        post = lambda **headers: httpx.post(f"{address}/v1/upscale", content=as_file(small), headers=headers)  # noqa: E731
+        assert refusal(post(), 401) == "unauthorized"
+        assert refusal(post(Authorization="Bearer wrong"), 401) == "unauthorized"
+        assert post(Authorization="Bearer open sesame").status_code == 200
+        assert "securitySchemes" in httpx.get(f"{address}/openapi.json").json()["components"]
+
+
+def test_the_end_waits_for_what_runs(small) -> None:
+    with serving("--threads", "1") as (address, process), concurrent.futures.ThreadPoolExecutor(1) as pool:
+        httpx.get(f"{address}/health")
+        running = pool.submit(httpx.post, f"{address}/v1/upscale", content=as_file(photograph(512, 512)), timeout=60)
+        while httpx.get(f"{address}/health").json()["pending"] == 0:
+            time.sleep(0.02)
+        process.terminate()
+        assert running.result().status_code == 200
+        assert process.wait(timeout=30) == 143
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(f"{address}/health")
+
+
+def test_only_this_machine_is_answered_unless_asked() -> None:
+    with serving() as (address, _):
+        assert urlsplit(address).hostname == "127.0.0.1"
+        port = str(urlsplit(address).port)
+        assert f"cannot listen on 127.0.0.1:{port}" in error_of("serve", "--port", port, code=1)
+
+
+def test_without_the_page_it_says_how_to_build_it(monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(pages, "PAGE", tmp_path)
+    assert not pages.is_built()
+    assert set(pages.page_files()) == {"model/tiny.onnx", "model/tiny-fidelity.npz"}
+    assert pages.BUILD in pages.NOT_BUILT
+
+
+def test_memory_stays_flat(small) -> None:
+    with serving("--threads", "1") as (address, process), httpx.Client(base_url=address, timeout=60) as client:
+        pictures = [as_file(small, format) for format in ("PNG", "JPEG", "WEBP")]
+        memory = []
+        for number in range(200):
+            params = {"fidelity": number // 10 % 2}
+            assert client.post("/v1/upscale", params=params, content=pictures[number % 3]).status_code == 200
+            memory.append(psutil.Process(process.pid).memory_info().rss)
+        assert max(memory[-20:]) < 1.1 * max(memory[30:50])

@@ -1,0 +1,91 @@
+"""A checkpoint of other networks is refused by the name of what differs, though its tensors may have the same shapes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from photographs import make_folder, write_recipe  # noqa: E402
+
+from edgesr.errors import UsageError  # noqa: E402
+from edgesr.model import checkpoint  # noqa: E402
+from edgesr.presets import get_preset  # noqa: E402
+from edgesr.train import run  # noqa: E402
+from edgesr.train.identity import check_init, check_resumed, identity  # noqa: E402
+from edgesr.train.networks import ModelConfig, Networks  # noqa: E402
+from edgesr.train.recipe import Recipe  # noqa: E402
+
+WHERE = Path("runs/before/checkpoint")
+
+
+@pytest.fixture(scope="module")
+def nets():
+    return Networks(get_preset("tiny"), 0)
+
+
+def ours(stage="end-to-end", **model):
+    return Recipe(stage, model=ModelConfig(**model))
+
+
+def refusal(check, state, recipe, nets):
+    with pytest.raises(UsageError) as caught:
+        check(state, recipe, nets, WHERE)
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).startswith(f"{WHERE}: ")
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("there", "said"),
+    [
+        ({"preset": "small"}, "preset 'small', and the recipe 'tiny'"),
+        ({"latent_channels": 4}, "latent channels 4, and the recipe 16"),
+        ({"hr_encoder": "a/vae"}, "model.hr_encoder 'a/vae', and the recipe ''"),
+        (
+            {"variant": {"conditioning": "bidirectional", "variance": "learned", "lr_skip": False}},
+            "model.lr_skip false, and the",
+        ),
+        ({"variant": {"conditioning": "standard", "variance": "learned", "lr_skip": True}}, "model.conditioning 'standard'"),
+        ({"variant": {"conditioning": "bidirectional", "variance": "zero", "lr_skip": True}}, "model.variance 'zero'"),
+    ],
+)
+@pytest.mark.parametrize("check", [check_init, check_resumed])
+def test_what_differs_is_named(nets, check, there, said):
+    recipe = ours()
+    assert said in refusal(check, {**identity(recipe, nets), **there}, recipe, nets)
+
+
+def test_what_a_stage_before_may_have_otherwise(nets):
+    recipe = ours(lr_encoder="frozen", variance="zero")
+    before = identity(ours("autoencoder"), nets)
+    check_init(before, recipe, nets, WHERE)
+    assert "model.variance 'learned'" in refusal(check_init, {**before, "stage": "student-x4"}, recipe, nets)
+
+
+def test_a_checkpoint_of_the_first_release_is_of_the_default_variant(nets):
+    old = {"preset": "tiny", "stage": "end-to-end", "step": 7, "seconds": 1.0}
+    check_init(old, ours(), nets, WHERE)
+    assert "model.lr_skip true, and the recipe false" in refusal(check_init, old, ours(lr_skip=False), nets)
+
+
+@pytest.mark.parametrize("check", [check_init, check_resumed])
+def test_an_hr_encoder_of_others_is_known_by_its_weights_and_not_by_its_place(nets, monkeypatch, check):
+    monkeypatch.setattr(nets, "hr_encoder_sha256", "aa")
+    recipe = ours(hr_encoder="here/vae")
+    state = identity(recipe, nets)
+    check({**state, "hr_encoder": "there/vae"}, recipe, nets, WHERE)
+    assert "'here/vae (bb)'" in refusal(check, {**state, "hr_encoder_sha256": "bb"}, recipe, nets)
+    unknown = {name: value for name, value in state.items() if name != "hr_encoder_sha256"}
+    assert "'there/vae'" in refusal(check, {**unknown, "hr_encoder": "there/vae"}, recipe, nets)
+
+
+def test_a_training_refuses_such_a_start_before_its_first_step(nets, tmp_path):
+    folder, recipe = make_folder(tmp_path), ours(variance="one")
+    tensors = {f"net.{name}": tensor for name, tensor in nets.state_dict().items()}
+    checkpoint.save(folder / "before", tensors, {**identity(recipe, nets), "step": 1, "seconds": 0.0})
+    with pytest.raises(UsageError, match=r"before: the checkpoint has model\.variance 'one', and the recipe 'learned'; set it"):
+        run.train(write_recipe(folder, "end-to-end", folder / "before"), tmp_path / "out")
+    assert not (tmp_path / "out" / "checkpoint").exists()

@@ -1,0 +1,252 @@
+"""A training in one slice of a rented GPU without network, from photographs in shards to averaged weights in small files.
+
+Run from the source tree there; nothing is installed. Each action is one call, or several share one (docs/training.md):
+
+    python tools/slice.py unpack carried/*.tar --wheels carried           photographs and packages go to the kept disk
+    python tools/slice.py smoke RECIPE.toml --minutes 8                   measures, and prints and keeps the plan
+    python tools/slice.py train RECIPE.toml --minutes 8                   trains by the plan, packs, first part to OUT
+    python tools/slice.py part 1                                          the next part to OUT, and so on
+
+$KEEP is the folder that is kept while the machine stays warm, $OUT the one whose files come back.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+KEEP, OUT = Path(os.environ.get("KEEP", "/var/tmp/keep")), Path(os.environ.get("OUT", "out"))
+SITE, PHOTOS, PLAN, TRIPS, RUN = (KEEP / name for name in ("site", "photos", "plan.json", "trips", "run"))
+os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(KEEP / "inductor"))  # so that a later call finds what one has compiled
+sys.path[:0] = [str(ROOT / "src"), str(SITE)]
+
+TRIP_MB = 62  # of 8 files of 16 MiB, with room for the log and a picture
+CHECKPOINT_SECONDS = 90
+TRIAL_MINUTES = 2.0  # at most
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a smoke run measured."""
+
+    batch: int
+    compile: bool
+    crops_per_second: float
+    share_of_peak: float  # of the device's, 0 to 1
+    memory_gb: float  # the most that was allocated on a GPU; 0 elsewhere
+    loss: float
+    start_seconds: float  # before the steps run at that rate: kernels are chosen, networks compiled
+    end_seconds: float  # the last checkpoint and figures
+
+    def crops(self, minutes: float) -> float:
+        """Crops that a training of so many minutes sees."""
+        return self.crops_per_second * max(0.0, 60 * minutes - self.start_seconds)
+
+
+def unpack(shards: list[Path], wheels: Path | None) -> None:
+    """Put the pictures of shards, and the packages of a folder of wheels, on the kept disk."""
+    from edgesr.data import shards as tars  # noqa: PLC0415 -- after sys.path
+
+    manifest = None
+    for shard in shards:
+        manifest = tars.unpack(shard, PHOTOS)
+    if manifest is not None:
+        print(f"{PHOTOS}: {len(tars.present(manifest, PHOTOS))} of {len(manifest.pictures)} pictures", flush=True)
+    if wheels is not None and (files := sorted(map(str, wheels.glob("*.whl")))):
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--upgrade", "--target", str(SITE)]
+        subprocess.run([*pip, *files], check=True)
+
+
+def smoke(recipe: Path, minutes: float, settings: list[str], *, batches: list[int], steps: int, compiled_too: bool) -> None:
+    """Measure each batch, then the best of them compiled; print all, keep and print the plan for a training of `minutes`."""
+    from edgesr.data.bank import ImageBank  # noqa: PLC0415 -- after sys.path
+
+    began = time.monotonic()
+    photographs = len(ImageBank.load(PHOTOS, cache=KEEP / "bank"))  # decoded now, on no trial's time
+    print(f"{photographs} photographs, decoded in {time.monotonic() - began:.0f} s", flush=True)
+    trials = [trial for batch in batches if (trial := _trial(recipe, batch, False, steps, settings))]
+    if trials and compiled_too:
+        best = max(trials, key=lambda trial: trial.crops(minutes))
+        trials += filter(None, [_trial(recipe, best.batch, True, steps, settings)])
+    if not trials:
+        raise SystemExit("slice: no trial came to an end, so nothing is planned")
+    chosen = max(trials, key=lambda trial: trial.crops(minutes))
+    planned = int(chosen.crops(minutes) / chosen.batch)
+    PLAN.write_text(json.dumps({**asdict(chosen), "steps": planned, "minutes": minutes}, indent=1))
+    for trial in trials:
+        print(_line(trial), "<- chosen" if trial is chosen else "")
+    print(
+        f"plan: batch {chosen.batch}, compile {str(chosen.compile).lower()}, {planned} steps in {minutes:g} minutes, "
+        f"{chosen.crops(minutes) / 1e3:.0f} thousand crops; its end takes {chosen.end_seconds:.0f} s more, and packing comes after",
+        flush=True,
+    )
+
+
+def train(recipe: Path, minutes: float, settings: list[str]) -> int:
+    """Train by the plan until the minutes are up, go on if the run was begun before, and pack what came of it, even of a failure."""
+    from edgesr.errors import EdgesrError  # noqa: PLC0415 -- after sys.path
+    from edgesr.model import checkpoint  # noqa: PLC0415
+    from edgesr.train.run import train as run  # noqa: PLC0415
+
+    code, folder = 0, RUN / "checkpoint"
+    try:
+        run(recipe, RUN, minutes=minutes, resume=checkpoint.exists(folder), overrides=[*_planned(minutes), *settings])
+    except EdgesrError as error:
+        print(f"slice: {error}", file=sys.stderr, flush=True)
+        code = 1
+    if checkpoint.exists(folder):
+        pack()
+        part(0)
+        OUT.mkdir(parents=True, exist_ok=True)
+        grids = sorted((RUN / "samples").glob("*.png"))
+        for file in (RUN / "log.txt", *grids[-1:]):
+            shutil.copy(file, OUT / file.name)
+    return code
+
+
+def pack() -> None:
+    """Pack the averaged weights of the run, in half precision, into parts of a few files of 15 MB."""
+    from edgesr.train.parcels import pack as pack_  # noqa: PLC0415 -- after sys.path
+
+    shutil.rmtree(TRIPS, ignore_errors=True)
+    trips = pack_(RUN / "checkpoint", TRIPS, only_ema=True, half=True, trip_mb=TRIP_MB)
+    print(f"{TRIPS}: {len(trips)} parts, the calls to come: part 1 to part {len(trips) - 1}", flush=True)
+
+
+def part(number: int) -> None:
+    """Copy one part to OUT."""
+    name = f"trip-{number:02d}"
+    if not (TRIPS / name).is_dir():
+        have = ", ".join(sorted(path.name for path in TRIPS.glob("trip-*"))) or "none"
+        raise SystemExit(f"slice: no {name} was packed; there are: {have}")
+    shutil.copytree(TRIPS / name, OUT / name, dirs_exist_ok=True)
+    print(f"{OUT / name}: {sum(file.stat().st_size for file in (OUT / name).iterdir()) / 1e6:.1f} MB", flush=True)
+
+
+def _trial(recipe: Path, batch: int, compiled: bool, steps: int, settings: list[str]) -> Trial | None:
+    """Train for some steps and read what the log says; None, with the reason printed, where it fails or takes too long."""
+    from edgesr.train.run import train as run  # noqa: PLC0415 -- after sys.path
+
+    name = f"{batch}-{'compiled' if compiled else 'plain'}"
+    out = KEEP / "smoke" / name
+    shutil.rmtree(out, ignore_errors=True)
+    own = [f"data.batch={batch}", f"compile={str(compiled).lower()}", f"optimizer.steps={steps}", f"log.every={steps // 4}"]
+    rare = ["optimizer.schedule=steps", f"log.validate={steps}", f"log.checkpoint={steps}", "log.least_latent_db=-inf"]
+    began = time.monotonic()
+    try:
+        run(recipe, out, minutes=TRIAL_MINUTES, overrides=[*_places(), *settings, *own, *rare])
+    except Exception as error:  # out of memory, no compiler, a loss that is no number: the next trial may do
+        print(f"slice: trial {name}: {' '.join(str(error).split())[:300]}", file=sys.stderr)
+        return None
+    finally:
+        _free()
+        shutil.rmtree(out / "checkpoint", ignore_errors=True)
+    lines = [line for line in _scalars(out) if "samples a second" in line]
+    if len(lines) < 4:
+        print(f"slice: trial {name}: fewer than {steps} steps in {TRIAL_MINUTES:g} minutes", file=sys.stderr)
+        return None
+    settled = lines[2:]  # kernels are chosen and networks compiled in the first half
+    rate = len(settled) / sum(1 / line["samples a second"] for line in settled)
+    return Trial(
+        batch=batch,
+        compile=compiled,
+        crops_per_second=rate,
+        share_of_peak=settled[-1]["share of the peak"],
+        memory_gb=settled[-1].get("memory GB", 0.0),
+        loss=settled[-1]["loss"],
+        start_seconds=max(0.0, settled[-1]["seconds"] - steps * batch / rate),
+        end_seconds=time.monotonic() - began - settled[-1]["seconds"],
+    )
+
+
+def _line(trial: Trial) -> str:
+    return (
+        f"batch {trial.batch:4d} {'compiled' if trial.compile else 'plain':8}  {trial.crops_per_second:7.1f} crops/s  "
+        f"{trial.share_of_peak:4.0%} of the peak  {trial.memory_gb:5.1f} GB  loss {trial.loss:.4f}  "
+        f"start {trial.start_seconds:.0f} s  end {trial.end_seconds:.0f} s"
+    )
+
+
+def _planned(minutes: float) -> list[str]:
+    """The recipe's fields as the smoke run chose them: figures in the middle and at the end, a checkpoint every 90 s."""
+    if not PLAN.is_file():
+        raise SystemExit(f"slice: {PLAN} is missing; run the action 'smoke' first")
+    plan = json.loads(PLAN.read_text())
+    per_second = plan["crops_per_second"] / plan["batch"]
+    steps = max(2, int(60 * minutes * per_second))
+    return [
+        *_places(),
+        "optimizer.schedule=time",
+        f"data.batch={plan['batch']}",
+        f"compile={str(plan['compile']).lower()}",
+        f"log.every={max(1, min(100, steps // 20))}",
+        f"log.validate={steps // 2}",
+        f"log.checkpoint={max(1, int(CHECKPOINT_SECONDS * per_second))}",
+    ]
+
+
+def _places() -> list[str]:
+    return [f"data.folder={PHOTOS}", f"data.cache={KEEP / 'bank'}"]
+
+
+def _scalars(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (out / "scalars.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def _free() -> None:
+    """Give back what a trial held of a GPU's memory."""
+    import gc  # noqa: PLC0415
+
+    import torch  # noqa: PLC0415
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+
+
+def main() -> int:
+    """Do one action."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    action = actions.add_parser("unpack", help="photographs and packages go to the kept disk")
+    action.add_argument("shards", type=Path, nargs="+", metavar="SHARD.tar")
+    action.add_argument("--wheels", type=Path, metavar="DIR", help="folder of wheels to install beside them")
+    for name, text in (("smoke", "measure and plan"), ("train", "train by the plan, pack, first part to OUT")):
+        action = actions.add_parser(name, help=text)
+        action.add_argument("recipe", type=Path, metavar="RECIPE.toml")
+        action.add_argument("--minutes", type=float, required=True, metavar="M", help="of the training")
+        action.add_argument("--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE", help="as for `edgesr train`")
+        if name == "smoke":
+            action.add_argument(
+                "--batches", type=int, nargs="+", default=[64, 128], metavar="N", help="crops a step to try (default: 64 128)"
+            )
+            action.add_argument("--steps", type=int, default=40, metavar="N", help="of a trial, 4 or more (default: 40)")
+            action.add_argument("--no-compile", action="store_true", help="try no compiled networks")
+    action = actions.add_parser("part", help="another part to OUT")
+    action.add_argument("number", type=int, metavar="N")
+    given = parser.parse_args()
+    KEEP.mkdir(parents=True, exist_ok=True)
+    if given.action == "unpack":
+        unpack(given.shards, given.wheels)
+    elif given.action == "part":
+        part(given.number)
+    elif given.action == "smoke":
+        steps, compiled_too = max(4, given.steps), not given.no_compile
+        smoke(given.recipe, given.minutes, given.set, batches=given.batches, steps=steps, compiled_too=compiled_too)
+    else:
+        return train(given.recipe, given.minutes, given.set)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
