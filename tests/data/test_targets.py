@@ -17,7 +17,7 @@ import torch.nn.functional as F  # noqa: E402
 from command_line import edgesr_  # noqa: E402
 
 from edgesr.data.bank import ImageBank  # noqa: E402
-from edgesr.data.targets import Targets, composed  # noqa: E402
+from edgesr.data.targets import Targets, composed, unless_worse  # noqa: E402
 from edgesr.errors import UsageError  # noqa: E402
 from edgesr.train.batches import Batches  # noqa: E402
 from edgesr.train.recipe import DataConfig, TargetsConfig  # noqa: E402
@@ -62,7 +62,7 @@ def test_a_pair_is_a_crop_its_lr_and_what_the_teacher_makes_of_it(taught):
     hr, lr, target = targets.part(1)
     assert hr.shape == target.shape == (PAIRS - 64, 3, 96, 96)
     assert lr.shape == (PAIRS - 64, 3, 24, 24)
-    want = composed(F.interpolate(lr, scale_factor=4, mode="nearest"), hr)
+    want = unless_worse(composed(F.interpolate(lr, scale_factor=4, mode="nearest"), hr), lr, hr)
     error = (target - want).square().mean(dim=(1, 2, 3))
     assert (-10 * error.log10()).min() > 30, "JPEG of high quality is all that lies between"
 
@@ -91,6 +91,16 @@ def test_where_the_teacher_invents_the_truth_is_the_target():
     assert (target - hr)[..., 28:36, 28:36].abs().max() < 1e-6
     faint = hr + 0.01 * (-1.0) ** torch.arange(64)
     assert not torch.allclose(composed(faint, hr), hr, atol=5e-3), "what nobody sees is left to the teacher"
+
+
+def test_a_teacher_that_does_worse_than_bicubic_is_not_followed():
+    hr = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    lr = F.avg_pool2d(hr, 4)
+    bicubic = F.interpolate(lr, scale_factor=4, mode="bicubic").clamp(0, 1)
+    near, far = hr.lerp(bicubic, 0.9), hr.lerp(bicubic, 1.1)
+    target = unless_worse(torch.stack([near[0], far[1]]), lr, hr)
+    assert torch.equal(target[0], near[0])
+    assert torch.equal(target[1], hr[1])
 
 
 def test_an_interrupted_run_makes_what_is_missing_and_touches_nothing_else(taught, tmp_path):

@@ -183,7 +183,8 @@ class Targets:
         self._check_crops(hr, arrays["thumbs"], part)
         codes = np.split(arrays["jpeg"], arrays["ends"][:-1])
         result = torch.stack([_decoded(code.tobytes()) for code in codes]).to(hr.device)
-        return hr, torch.from_numpy(arrays["lr"]).to(hr.device).float().div(255), composed(result, hr)
+        lr = torch.from_numpy(arrays["lr"]).to(hr.device).float().div(255)
+        return hr, lr, unless_worse(composed(result, hr), lr, hr)
 
     def _check_crops(self, hr: torch.Tensor, thumbs: np.ndarray, part: int) -> None:
         difference = (_thumbs(hr).cpu() * 255 - torch.from_numpy(thumbs)).abs().amax(dim=(1, 2, 3))
@@ -204,6 +205,16 @@ def composed(result: torch.Tensor, hr: torch.Tensor) -> torch.Tensor:
     taught, true = variances
     invents = F.interpolate((taught > INVENTED * true + FAINT).to(hr), scale_factor=BAND, mode="bilinear", align_corners=False)
     return ((_low(hr) + high).lerp(hr, invents)).clamp(0, 1)
+
+
+def unless_worse(target: torch.Tensor, lr: torch.Tensor, hr: torch.Tensor) -> torch.Tensor:
+    """The targets (B, 3, S, S), but hr in place of those that lie further from hr than bicubic enlargement of lr does.
+
+    Teachers redraw clean pictures as well; there the truth is within reach.
+    """
+    bicubic = F.interpolate(lr, scale_factor=SCALE, mode="bicubic", align_corners=False).clamp(0, 1)
+    taught, plain = ((picture - hr).square().mean(dim=(1, 2, 3), keepdim=True) for picture in (target, bicubic))
+    return torch.where(taught > plain, hr, target)
 
 
 def _low(picture: torch.Tensor) -> torch.Tensor:
