@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from edgesr.bench import cpu_name
+from edgesr.evaluate.bench import cpu_name
 from edgesr.presets import SCALE, get_preset
 from edgesr.train.batches import Batch
 from edgesr.train.cores import cores

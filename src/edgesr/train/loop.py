@@ -286,6 +286,8 @@ class Loop:
         """Raise DivergedError for a step since the last look whose update was left out; on a CPU `update` has raised it."""
         if self._faults is not None and (fault := self._faults.first()) is not None:
             raise diverged(*fault)
+        if self.adversary is not None:
+            self.adversary.check_faults()
 
 
 def tensors_of(nets: nn.Module) -> dict[str, Tensor]:
