@@ -19,7 +19,8 @@ from edgesr.data.rendered import RenderedConfig  # noqa: E402
 from edgesr.errors import DivergedError  # noqa: E402
 from edgesr.model import checkpoint  # noqa: E402
 from edgesr.presets import get_preset  # noqa: E402
-from edgesr.train import batches, loop, run, stages  # noqa: E402
+from edgesr.train import adversary, batches, loop, run, stages  # noqa: E402
+from edgesr.train.adversary import AdversarialConfig  # noqa: E402
 from edgesr.train.batches import Batch, Batches, Draws, _turned, _turned_together  # noqa: E402
 from edgesr.train.networks import Networks  # noqa: E402
 from edgesr.train.recipe import DataConfig, LossConfig, OptimizerConfig, Recipe  # noqa: E402
@@ -30,24 +31,38 @@ META = torch.device("meta")
 @pytest.fixture
 def queued(monkeypatch):
     """Every device is taken for one whose work is queued."""
-    monkeypatch.setattr(loop, "is_asynchronous", lambda device: True)
+    for module in (adversary, loop):
+        monkeypatch.setattr(module, "is_asynchronous", lambda device: True)
 
 
 @pytest.fixture
 def meta(monkeypatch, queued):
     """What "meta" lacks beside numbers: generators, autocast and a fused optimizer."""
-    adamw = torch.optim.AdamW
+    adamw, adam = torch.optim.AdamW, torch.optim.Adam
     for module in (batches, degradation):
         monkeypatch.setattr(module, "device_generator", lambda device, seeds: None)
     monkeypatch.setattr(torch, "is_autocast_enabled", lambda device="cpu": False)
     monkeypatch.setattr(torch, "autocast", lambda *arguments, **options: contextlib.nullcontext())
     monkeypatch.setattr(torch.optim, "AdamW", lambda parameters, fused, **options: adamw(parameters, **options))
-    monkeypatch.setattr(adamw, "step", lambda self: None)  # the fused one is torch's own affair
+    monkeypatch.setattr(torch.optim, "Adam", lambda parameters, fused, **options: adam(parameters, **options))
+    for optimizer in (adamw, adam):
+        monkeypatch.setattr(optimizer, "step", lambda self: None)  # the fused ones are torch's own affair
 
 
 @pytest.mark.parametrize("stage", ["autoencoder", "teacher-x2", "student-x4", "decoder", "end-to-end"])
-def test_a_step_asks_the_device_for_nothing_and_mixes_no_devices(meta, stage):
-    terms = LossConfig(psnr=0.1, lattice=1.0, colour=0.1, equivariance=0.5, terminal_start=0.5, terminal_end=0.5)
+@pytest.mark.parametrize("network", ["unet", "highpass-patch"])
+def test_a_step_asks_the_device_for_nothing_and_mixes_no_devices(meta, stage, network):
+    both = AdversarialConfig(weight=0.1, start=0.0, width=4, network=network, kind="relativistic")
+    terms = LossConfig(
+        psnr=0.1,
+        lattice=1.0,
+        colour=0.1,
+        artifacts=1.0,
+        equivariance=0.5,
+        terminal_start=0.5,
+        terminal_end=0.5,
+        adversarial=both,
+    )
     recipe = Recipe(stage, data=DataConfig(batch=4), optimizer=OptimizerConfig(steps=8), loss=terms)
     made = stages.stage_class(stage)(recipe, META)
     nets = Networks(get_preset("tiny"), 0, with_teacher=made.has_teacher)
@@ -121,6 +136,20 @@ def test_the_update_of_such_a_step_is_left_out_and_the_next_is_not(queued, tmp_p
         assert all(same) is (step == Spoilt.at)
     with pytest.raises(DivergedError, match="step 4"):
         training._check_faults()
+
+
+def test_a_discriminator_s_step_that_is_not_finite_is_left_out_and_told_when_asked(queued):
+    pictures = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    shown = adversary.Shown(pictures, 1 - pictures, pictures[..., ::4, ::4])
+    critic = adversary.Adversary(AdversarialConfig(weight=0.1, width=4, learning_rate=1e-3), 0, torch.device("cpu"))
+    for step, factor in enumerate((1.0, float("nan"), 1.0)):
+        before = [parameter.clone() for parameter in critic.net.parameters()]
+        critic.update(shown._replace(out=factor * pictures), step)
+        moved = [not torch.equal(a, b) for a, b in zip(before, critic.net.parameters(), strict=True)]
+        assert any(moved) is (step != 1)
+        assert all(parameter.isfinite().all() for parameter in critic.net.parameters())
+    with pytest.raises(DivergedError, match=r"step 1: the discriminator's loss is nan.*loss\.adversarial\.learning_rate"):
+        critic.check_faults()
 
 
 def test_a_run_by_the_clock_ends_its_decay_when_its_minutes_are_up(tmp_path):

@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from edgesr.errors import DivergedError, UsageError
 from edgesr.model.blocks import full_precision
 from edgesr.train.discriminator import Discriminator, HighPassPatch
+from edgesr.train.faults import Faults, is_asynchronous
 from edgesr.train.processes import Processes
 
 Kind = Literal["hinge", "r1", "relativistic"]
@@ -136,8 +137,11 @@ class Adversary:
             net = NETWORKS[config.network](config.width)
         self.net: Discriminator | HighPassPatch = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.net.eval().requires_grad_(False)
+        self._faults = Faults(device) if is_asynchronous(device) else None
         # Real-ESRGAN's; without weight decay, which spectral norms would undo.
-        self.optimizer = torch.optim.Adam(self.net.parameters(), lr=config.learning_rate, betas=(0.9, 0.99))
+        self.optimizer = torch.optim.Adam(
+            self.net.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), fused=True if self._faults else None
+        )
 
     def logits(self, pictures: Tensor, shown: Shown) -> Tensor:
         """Return the float32 logits of `pictures` (B', 3, H, W) in [0, 1], of which each B are pictures of the LR that is `shown`."""
@@ -158,12 +162,13 @@ class Adversary:
                 real = self.logits(shown.real, shown)
         return losses.generator(real, self.logits(shown.out, shown))
 
-    def update(self, shown: Shown, step: int, processes: Processes | None = None) -> dict[str, float]:
+    def update(self, shown: Shown, step: int, processes: Processes | None = None) -> dict[str, Any]:
         """Take one step of the discriminator on what is `shown`, where one is due; return its figures.
 
         They are its loss, its mean logit on both kinds of pictures, its accuracy (0 to 1) and, on the steps that have one, the gradient
-        penalty. Where the training has several `processes`, the gradients are their mean. Raises DivergedError in all of them, and
-        changes no weight, when the loss of one or the norm of the gradient is not finite.
+        penalty. Where the training has several `processes`, the gradients are their mean. Changes no weight, and raises DivergedError in
+        all of them, when the loss of one or the norm of the gradient is not finite; on a GPU, which it does not wait for, figures are
+        tensors, and `check_faults` raises.
         """
         config, processes, parameters = self.config, processes or Processes(), list(self.net.parameters())
         if step % config.update_every:
@@ -184,14 +189,20 @@ class Adversary:
         processes.mean_gradients(parameters)
         norm = nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
         total = processes.sum(loss.detach()) / processes.world
-        if not math.isfinite(total + norm):  # a finite loss can have a gradient that is not
-            raise DivergedError(
-                f"step {step}: the discriminator's loss is {float(total):g} and the norm of its gradient {float(norm):g}: "
-                "lower loss.adversarial.learning_rate and --resume from the last checkpoint"
-            )
+        if self._faults is not None:
+            self.optimizer.found_inf = self._faults.add(step, total, norm)  # type: ignore[attr-defined]  # it leaves out a step with 1
+        elif not math.isfinite(total + norm):  # a finite loss can have a gradient that is not
+            raise _diverged(step, float(total), float(norm))
         self.optimizer.step()
         self.net.eval().requires_grad_(False)
+        if self._faults is not None:
+            return dict(figures)
         return dict(zip(figures, torch.stack(list(figures.values())).tolist(), strict=True))
+
+    def check_faults(self) -> None:
+        """Raise DivergedError for a step whose update was left out; where nothing is queued `update` has raised it."""
+        if self._faults is not None and (fault := self._faults.first()) is not None:
+            raise _diverged(*fault)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return all that moves, vectors of the power iterations and Adam's moments included, as a flat dict of tensors."""
@@ -220,6 +231,13 @@ class Adversary:
                 for name, tensor in tensors.items()
                 if name.startswith(prefix)
             }
+
+
+def _diverged(step: int, loss: float, norm: float) -> DivergedError:
+    return DivergedError(
+        f"step {step}: the discriminator's loss is {loss:g} and the norm of its gradient {norm:g}: "
+        "lower loss.adversarial.learning_rate and --resume from the last checkpoint"
+    )
 
 
 def _laid_out_as(parameter: Tensor, tensor: Tensor) -> Tensor:

@@ -55,8 +55,11 @@ class HighPassPatch(nn.Module):
     have spectral norm 1, as in `Discriminator`.
     """
 
+    luma: Tensor
+
     def __init__(self, width: int = 32) -> None:
         super().__init__()
+        self.register_buffer("luma", torch.tensor(LUMA)[:, None, None], persistent=False)
         self.first = nn.Conv2d(2, width, 4, stride=2, padding=1)
         self.middle = nn.ModuleList(
             [
@@ -75,19 +78,18 @@ class HighPassPatch(nn.Module):
         """
         down, right = shift
         with full_precision(x):
-            y = _luma(x)[..., down:, right:]
+            y = self._luma(x)[..., down:, right:]
             mean = F.avg_pool2d(F.pad(y, [BOX // 2] * 4, mode="reflect"), BOX, stride=1)
-            known = F.interpolate(_luma(lr), scale_factor=SCALE, mode="bilinear")[..., down:, right:]
+            known = F.interpolate(self._luma(lr), scale_factor=SCALE, mode="bilinear")[..., down:, right:]
             x = torch.cat([GAIN * (y - mean), 2 * known - 1], dim=1)  # (B, 2, H, W)
         x = F.leaky_relu(self.first(x.contiguous(memory_format=torch.channels_last)), SLOPE)  # (B, width, H/2, W/2)
         for convolution in self.middle:
             x = F.leaky_relu(convolution(x), SLOPE)  # (B, 4 width, H/8, W/8) in the end
         return self.last(x)
 
-
-def _luma(x: Tensor) -> Tensor:
-    """The luma (B, 1, H, W) of (B, 3, H, W)."""
-    return (x.float() * x.new_tensor(LUMA, dtype=torch.float32)[:, None, None]).sum(dim=1, keepdim=True)
+    def _luma(self, x: Tensor) -> Tensor:
+        """The luma (B, 1, H, W) of (B, 3, H, W)."""
+        return (x.float() * self.luma).sum(dim=1, keepdim=True)
 
 
 class _FullPrecisionWeight(nn.Conv2d):

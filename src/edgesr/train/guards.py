@@ -79,16 +79,20 @@ class AccuracyWatch:
         self._restart()
 
     def _restart(self) -> None:
-        self.steps, self.total, self.count = 0, 0.0, 0
+        self.steps, self.count = 0, 0
+        self.total: float | Tensor = 0.0
 
-    def add(self, step: int, accuracy: float | None) -> None:
-        """Count one step of the adversary, and its discriminator's accuracy (0 to 1) unless it had no update."""
+    def add(self, step: int, accuracy: float | Tensor | None) -> None:
+        """Count one step of the adversary, and its discriminator's accuracy (0 to 1) unless it had no update.
+
+        A tensor of a GPU is not waited for before the window ends.
+        """
         self.steps += 1
         if accuracy is not None:
             self.total, self.count = self.total + accuracy, self.count + 1
         if self.steps < self.config.accuracy_steps:
             return
-        if self.count and (mean := self.total / self.count) > self.config.greatest_accuracy:
+        if self.count and (mean := float(self.total) / self.count) > self.config.greatest_accuracy:
             logger.warning(
                 "step %d: accuracy %.3f over %d steps: the discriminator has won: lower loss.adversarial.learning_rate or raise "
                 "update_every",

@@ -166,7 +166,8 @@ class Loop:
         if self.adversary is not None and loss.shown is not None:
             with self.precision.autocast(self.device):
                 figures |= self.adversary.update(loss.shown, self.step, self.processes)
-            self.accuracy.add(self.step, figures.get("D accuracy"))
+            if self.processes.main:
+                self.accuracy.add(self.step, figures.get("D accuracy"))
         return figures
 
     def _throughput(self, batch: Batch) -> Throughput:
@@ -285,6 +286,8 @@ class Loop:
         """Raise DivergedError for a step since the last look whose update was left out; on a CPU `update` has raised it."""
         if self._faults is not None and (fault := self._faults.first()) is not None:
             raise diverged(*fault)
+        if self.adversary is not None:
+            self.adversary.check_faults()
 
 
 def tensors_of(nets: nn.Module) -> dict[str, Tensor]:
