@@ -21,7 +21,7 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 KEEP, OUT = Path(os.environ.get("KEEP", "/var/tmp/keep")), Path(os.environ.get("OUT", "out"))
@@ -31,7 +31,13 @@ sys.path[:0] = [str(ROOT / "src"), str(SITE)]
 
 TRIP_MB = 62  # of 8 files of 16 MiB, with room for the log and a picture
 CHECKPOINT_SECONDS = 90
-TRIAL_MINUTES = 2.0  # at most
+
+
+class Limit(NamedTuple):
+    """Of a trial."""
+
+    steps: int
+    minutes: float  # after which it has failed
 
 
 @dataclass(frozen=True)
@@ -66,17 +72,17 @@ def unpack(shards: list[Path], wheels: Path | None) -> None:
         subprocess.run([*pip, *files], check=True)
 
 
-def smoke(recipe: Path, minutes: float, settings: list[str], *, batches: list[int], steps: int, compiled_too: bool) -> None:
+def smoke(recipe: Path, minutes: float, settings: list[str], *, batches: list[int], compiled_too: bool, limit: Limit) -> None:
     """Measure each batch, then the best of them compiled; print all, keep and print the plan for a training of `minutes`."""
     from edgesr.data.bank import ImageBank  # noqa: PLC0415 -- after sys.path
 
     began = time.monotonic()
     photographs = len(ImageBank.load(PHOTOS, cache=KEEP / "bank"))  # decoded now, on no trial's time
     print(f"{photographs} photographs, decoded in {time.monotonic() - began:.0f} s", flush=True)
-    trials = [trial for batch in batches if (trial := _trial(recipe, batch, False, steps, settings))]
+    trials = [trial for batch in batches if (trial := _trial(recipe, batch, False, limit, settings))]
     if trials and compiled_too:
         best = max(trials, key=lambda trial: trial.crops(minutes))
-        trials += filter(None, [_trial(recipe, best.batch, True, steps, settings)])
+        trials += filter(None, [_trial(recipe, best.batch, True, limit, settings)])
     if not trials:
         raise SystemExit("slice: no trial came to an end, so nothing is planned")
     chosen = max(trials, key=lambda trial: trial.crops(minutes))
@@ -132,18 +138,18 @@ def part(number: int) -> None:
     print(f"{OUT / name}: {sum(file.stat().st_size for file in (OUT / name).iterdir()) / 1e6:.1f} MB", flush=True)
 
 
-def _trial(recipe: Path, batch: int, compiled: bool, steps: int, settings: list[str]) -> Trial | None:
+def _trial(recipe: Path, batch: int, compiled: bool, limit: Limit, settings: list[str]) -> Trial | None:
     """Train for some steps and read what the log says; None, with the reason printed, where it fails or takes too long."""
     from edgesr.train.run import train as run  # noqa: PLC0415 -- after sys.path
 
-    name = f"{batch}-{'compiled' if compiled else 'plain'}"
+    steps, name = limit.steps, f"{batch}-{'compiled' if compiled else 'plain'}"
     out = KEEP / "smoke" / name
     shutil.rmtree(out, ignore_errors=True)
     own = [f"data.batch={batch}", f"compile={str(compiled).lower()}", f"optimizer.steps={steps}", f"log.every={steps // 4}"]
     rare = ["optimizer.schedule=steps", f"log.validate={steps}", f"log.checkpoint={steps}", "log.least_latent_db=-inf"]
     began = time.monotonic()
     try:
-        run(recipe, out, minutes=TRIAL_MINUTES, overrides=[*_places(), *settings, *own, *rare])
+        run(recipe, out, minutes=limit.minutes, overrides=[*_places(), *settings, *own, *rare])
     except Exception as error:  # out of memory, no compiler, a loss that is no number: the next trial may do
         print(f"slice: trial {name}: {' '.join(str(error).split())[:300]}", file=sys.stderr)
         return None
@@ -152,7 +158,7 @@ def _trial(recipe: Path, batch: int, compiled: bool, steps: int, settings: list[
         shutil.rmtree(out / "checkpoint", ignore_errors=True)
     lines = [line for line in _scalars(out) if "samples a second" in line]
     if len(lines) < 4:
-        print(f"slice: trial {name}: fewer than {steps} steps in {TRIAL_MINUTES:g} minutes", file=sys.stderr)
+        print(f"slice: trial {name}: fewer than {steps} steps in {limit.minutes:g} minutes", file=sys.stderr)
         return None
     settled = lines[2:]  # kernels are chosen and networks compiled in the first half
     rate = len(settled) / sum(1 / line["samples a second"] for line in settled)
@@ -231,6 +237,7 @@ def main() -> int:
                 "--batches", type=int, nargs="+", default=[64, 128], metavar="N", help="crops a step to try (default: 64 128)"
             )
             action.add_argument("--steps", type=int, default=40, metavar="N", help="of a trial, 4 or more (default: 40)")
+            action.add_argument("--trial-minutes", type=float, default=2.0, metavar="M", help="at most (default: %(default)s)")
             action.add_argument("--no-compile", action="store_true", help="try no compiled networks")
     action = actions.add_parser("part", help="another part to OUT")
     action.add_argument("number", type=int, metavar="N")
@@ -241,8 +248,8 @@ def main() -> int:
     elif given.action == "part":
         part(given.number)
     elif given.action == "smoke":
-        steps, compiled_too = max(4, given.steps), not given.no_compile
-        smoke(given.recipe, given.minutes, given.set, batches=given.batches, steps=steps, compiled_too=compiled_too)
+        limit, compiled_too = Limit(max(4, given.steps), given.trial_minutes), not given.no_compile
+        smoke(given.recipe, given.minutes, given.set, batches=given.batches, compiled_too=compiled_too, limit=limit)
     else:
         return train(given.recipe, given.minutes, given.set)
     return 0

@@ -50,6 +50,7 @@ def there(tmp_path):
     return run
 
 
+@pytest.mark.timeout(600)  # five processes: on a busy machine each waits for its start
 def test_from_photographs_to_figures(there, tmp_path):
     shards = pack(make_folder(tmp_path) / "photographs", tmp_path / "shards", 500_000).shards
     assert "6 of 6 pictures" in there("unpack", *shards)
