@@ -15,10 +15,9 @@ pytest.importorskip("onnxscript")
 from edgesr import Upscaler  # noqa: E402
 from edgesr.export.onnx import export_onnx  # noqa: E402
 from edgesr.export.source import load_averaged, read_back  # noqa: E402
-from edgesr.model import build  # noqa: E402
+from edgesr.model import build, checkpoint  # noqa: E402
 from edgesr.model.edge import Variant  # noqa: E402
 from edgesr.presets import get_preset  # noqa: E402
-from edgesr.train import checkpoint  # noqa: E402
 
 VARIANT = Variant(lr_skip=False)
 
