@@ -76,6 +76,8 @@ def _read(stream: BinaryIO, max_pixels: int) -> Picture:
             return settle(picture, 1)
     if name == "AVIF" and any(box.kind == b"clap" for box in parts.properties(stream)):
         raise InputError("is cropped by a clean aperture (clap), which is not supported: save it as the part that shows")
+    if name == "JXL" and headers.jxl_is_animated(stream):
+        raise InputError("is an animation, and only still pictures are supported")
     early = headers.early_size(name, stream)
     if early is not None:
         _check_pixels(early[0], early[1], max_pixels)
