@@ -26,6 +26,7 @@ from edgesr import images
 from edgesr.errors import InputError
 from edgesr.images import Picture
 
+CASES = Path(__file__).parents[3] / "shared" / "cases"
 SOURCE = Picture(gradient(), "PNG", exif=camera_exif(), dpi=(72.0, 72.0))
 VALID = {name: images.encode(SOURCE, name) for name in ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "AVIF")}
 VALID["PNG16"] = images.encode(Picture(gradient(dtype=np.uint16), "PNG"), "PNG")
@@ -219,6 +220,57 @@ def test_libtiff_prints_nothing_of_its_own(compression: str, capfd: pytest.Captu
         with suppress(InputError):
             images.read(valid[: start + length // 2] + bytes([value] * (length // 2)) + valid[start + length // 2 * 2 :])
     assert capfd.readouterr().err == ""
+
+
+def planar(samples: int, photometric: str, dtype: type, **options: object) -> bytes:
+    """A TIFF that keeps each channel in a plane of its own."""
+    stream = io.BytesIO()
+    pixels = np.ascontiguousarray(np.moveaxis(gradient(channels=4, dtype=dtype)[..., :samples], -1, 0))
+    tifffile.imwrite(stream, pixels, photometric=photometric, planarconfig="separate", **options)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_planes_that_would_be_read_wrongly_are_refused(compression: str | None) -> None:
+    for data in (
+        planar(4, "separated", np.uint16, compression=compression),
+        planar(3, "cielab", np.uint8, compression=compression),
+        planar(2, "minisblack", np.uint8, compression=compression, extrasamples=["unassalpha"]),
+        planar(2, "minisblack", np.uint8, compression=compression, extrasamples=["assocalpha"]),
+    ):
+        assert "planes" in refusal(data)
+    for channels in (3, 4):
+        extra = ["unassalpha"] if channels == 4 else None
+        data = planar(channels, "rgb", np.uint8, compression=compression, extrasamples=extra)
+        assert np.array_equal(images.read(data).pixels, gradient(channels=channels))
+    assert images.read(planar(4, "separated", np.uint8, compression=compression)).pixels.shape == (24, 40, 3)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_channel_that_is_neither_colour_nor_alpha_is_named(dtype: type) -> None:
+    for samples, photometric, extra in ((4, "rgb", ["unspecified"]), (2, "minisblack", ["unspecified"])):
+        stream = io.BytesIO()
+        pixels = gradient(channels=samples, dtype=dtype)
+        tifffile.imwrite(stream, pixels, photometric=photometric, planarconfig="contig", extrasamples=extra)
+        picture = images.read(stream.getvalue())
+        if picture.pixels.shape[2] < samples:
+            assert picture.notes == ["a channel that is neither colour nor alpha was dropped"]
+        assert (samples, picture.pixels.shape[2]) in ((4, 3), (2, 1), (2, 2))
+
+
+def test_a_cropped_avif_is_refused() -> None:
+    good = saved(Image.fromarray(gradient()), "AVIF")
+    assert "cropped" in refusal(good.replace(b"pixi", b"clap"))
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("planar_cmyk_16.tif", "planes"), ("planar_grey_alpha.tiff", "planes"), ("avif_clap_crop.avif", "cropped")],
+)
+def test_files_of_other_projects_that_were_read_wrongly_are_refused(name: str, words: str) -> None:
+    if not CASES.is_dir():
+        pytest.skip("the files of other projects are not here")
+    assert words in refusal(CASES / name)
 
 
 def test_streams_and_pipes_are_read() -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import struct
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from edgesr.images import Picture
 
 HEIC_HEAD = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
 JXL_HEAD = b"\xff\x0a\0\0"
+JXL_CONTAINER = b"\0\0\0\x0cJXL \r\n\x87\n" + b"\0\0\0\x14ftypjxl \0\0\0\0jxl "
 
 
 def test_heic_round_trip_is_upright_with_profile_and_exif() -> None:
@@ -48,6 +51,54 @@ def test_jxl_states_its_size_before_it_is_decoded(size: tuple[int, int]) -> None
     with pytest.raises(InputError, match=f"has {size[0]}x{size[1]} "):
         images.read(data, max_pixels=size[0] * size[1] - 1)
     assert images.read(data, max_pixels=size[0] * size[1]).pixels.shape == (size[1], size[0], 3)
+
+
+class Bits:
+    """Writes numbers bit by bit, the lowest bit first, as JPEG XL does."""
+
+    def __init__(self) -> None:
+        self.value, self.length = 0, 0
+
+    def put(self, *fields: tuple[int, int]) -> Bits:
+        for number, width in fields:
+            self.value |= number << self.length
+            self.length += width
+        return self
+
+    def data(self) -> bytes:
+        return b"\xff\x0a" + self.value.to_bytes(64, "little")
+
+
+SIZE = ((0, 1), (0, 2), (99, 9), (1, 3))  # 100x100
+NO_MORE = ((0, 1), (1, 1), (0, 3))  # not all by default; further fields; upright
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        ((0, 1), (0, 1)),  # neither an intrinsic size nor a preview
+        ((1, 1), *SIZE, (0, 1)),
+        ((0, 1), (1, 1), (1, 1), (2, 2), (5, 5), (1, 3)),  # a preview, of a multiple of 8
+        ((1, 1), *SIZE, (1, 1), (0, 1), (3, 2), (5, 12), (0, 3), (0, 2), (7, 6)),
+    ],
+)
+def test_animated_jxl_is_refused_by_its_header(between: tuple[tuple[int, int], ...]) -> None:
+    pytest.importorskip("pillow_jxl")
+    for animated in (1, 0):
+        data = Bits().put(*SIZE, *NO_MORE, *between, (animated, 1)).data()
+        for file in (data, JXL_CONTAINER + struct.pack(">I", 8 + len(data)) + b"jxlc" + data):
+            with pytest.raises(InputError) as caught:
+                images.read(file)
+            assert ("is an animation" in str(caught.value)) == bool(animated)
+
+
+def test_animated_jxl_of_another_project_is_refused() -> None:
+    pytest.importorskip("pillow_jxl")
+    file = Path(__file__).parents[3] / "shared" / "cases" / "animation.jxl"
+    if not file.is_file():
+        pytest.skip("the files of other projects are not here")
+    with pytest.raises(InputError, match="is an animation"):
+        images.read(file)
 
 
 @pytest.mark.parametrize("head", [HEIC_HEAD, JXL_HEAD])

@@ -11,7 +11,7 @@ from edgesr.images import parts
 
 # JPEG XL's short forms of a size: the ratio of width to height, by its code.
 _JXL_RATIOS = {1: (1, 1), 2: (12, 10), 3: (4, 3), 4: (3, 2), 5: (16, 9), 6: (5, 4), 7: (2, 1)}
-_JXL_SIZE_BYTES = 14  # at most: the signature and the size
+_JXL_HEADER_BYTES = 48  # more than the signature, two sizes, a preview's and what lies between take
 
 
 def early_size(name: str, stream: BinaryIO) -> tuple[int, int] | None:
@@ -22,9 +22,27 @@ def early_size(name: str, stream: BinaryIO) -> tuple[int, int] | None:
     stream.seek(0)
     if name == "WEBP":
         return _webp_size(stream.read(32))
-    if name == "JXL":
-        return _jxl_size(_jxl_codestream(stream))
+    if name == "JXL" and (bits := _jxl_header(stream)):
+        return _jxl_size(bits)
     return None
+
+
+def jxl_is_animated(stream: BinaryIO) -> bool:
+    """Tell whether a JPEG XL states that it is an animation, of which its decoder would show the first frame."""
+    stream.seek(0)
+    bits = _jxl_header(stream)
+    if bits is None:
+        return False
+    _jxl_size(bits)
+    all_default, further = bits.take(1), bits.take(1)
+    if all_default or not further:
+        return False
+    bits.take(3)  # orientation
+    if bits.take(1):
+        _jxl_size(bits)
+    if bits.take(1):
+        _pass_jxl_preview(bits)
+    return bool(bits.take(1))
 
 
 def scale_png_key(stream: BinaryIO, image: Image.Image) -> None:
@@ -76,34 +94,60 @@ def _webp_size(header: bytes) -> tuple[int, int] | None:
 
 def _jxl_codestream(stream: BinaryIO) -> bytes:
     """Return the first bytes of a JPEG XL codestream, bare or in a container's box; b"" if there is none."""
-    head = stream.read(_JXL_SIZE_BYTES)
+    head = stream.read(_JXL_HEADER_BYTES)
     if head.startswith(b"\xff\x0a"):
         return head
     for kind, start, _ in parts.boxes(stream, 0, stream.seek(0, 2)):
         if kind in (b"jxlc", b"jxlp"):
             stream.seek(start + (4 if kind == b"jxlp" else 0))  # a partial codestream's box is numbered
-            return stream.read(_JXL_SIZE_BYTES)
+            return stream.read(_JXL_HEADER_BYTES)
     return b""
 
 
-def _jxl_size(codestream: bytes) -> tuple[int, int] | None:
-    if len(codestream) < 4 or not codestream.startswith(b"\xff\x0a"):
-        return None
-    bits, at = int.from_bytes(codestream[2:], "little"), 0
+class _Bits:
+    """Numbers of a JPEG XL codestream, the lowest bit first."""
 
-    def take(count: int) -> int:
-        nonlocal at
-        at += count
-        return bits >> (at - count) & (2**count - 1)
+    def __init__(self, codestream: bytes) -> None:
+        self._bits, self._at = int.from_bytes(codestream[2:], "little"), 0
 
-    small = take(1)
+    def take(self, count: int) -> int:
+        self._at += count
+        return self._bits >> (self._at - count) & (2**count - 1)
+
+    def one_of(self, *kinds: tuple[int, int]) -> int:
+        """Return a number of one of four kinds: a base and the bits that are added to it."""
+        base, count = kinds[self.take(2)]
+        return base + self.take(count)
+
+
+def _jxl_header(stream: BinaryIO) -> _Bits | None:
+    codestream = _jxl_codestream(stream)
+    return _Bits(codestream) if len(codestream) >= 4 and codestream.startswith(b"\xff\x0a") else None
+
+
+def _jxl_size(bits: _Bits) -> tuple[int, int]:
+    """Return width and height."""
+    small = bits.take(1)
 
     def side() -> int:
-        return (take(5) + 1) * 8 if small else take((9, 13, 18, 30)[take(2)]) + 1
+        return (bits.take(5) + 1) * 8 if small else bits.one_of((1, 9), (1, 13), (1, 18), (1, 30))
 
     height = side()
-    ratio = take(3)
+    ratio = bits.take(3)
     if ratio == 0:
         return side(), height
     above, below = _JXL_RATIOS[ratio]
     return height * above // below, height
+
+
+def _pass_jxl_preview(bits: _Bits) -> None:
+    eighths = bits.take(1)
+
+    def side() -> int:
+        return (
+            bits.one_of((16, 0), (32, 0), (1, 5), (33, 9)) if eighths else bits.one_of((1, 6), (65, 8), (321, 10), (1345, 12))
+        )
+
+    side()
+    if bits.take(3) == 0:
+        side()

@@ -74,6 +74,10 @@ def _read(stream: BinaryIO, max_pixels: int) -> Picture:
             picture = Picture(tiff.sixteen_bit_pixels(stream, page, notes), "TIFF", notes=notes)
             tiff.metadata(stream, picture)
             return settle(picture, 1)
+    if name == "AVIF" and any(box.kind == b"clap" for box in parts.properties(stream)):
+        raise InputError("is cropped by a clean aperture (clap), which is not supported: save it as the part that shows")
+    if name == "JXL" and headers.jxl_is_animated(stream):
+        raise InputError("is an animation, and only still pictures are supported")
     early = headers.early_size(name, stream)
     if early is not None:
         _check_pixels(early[0], early[1], max_pixels)
@@ -82,7 +86,10 @@ def _read(stream: BinaryIO, max_pixels: int) -> Picture:
         frames = 1 if name == "TIFF" else getattr(image, "n_frames", 1)
         if frames > 1:
             raise InputError(f"is an animation or a series of {frames} frames, and only still pictures are supported")
-        return _decoded(name, image, stream, notes)
+        picture = _decoded(name, image, stream, notes)
+        if name == "TIFF":
+            tiff.note_dropped(page, picture)
+        return picture
 
 
 def _decoded(name: str, image: Image.Image, stream: BinaryIO, notes: list[str]) -> Picture:

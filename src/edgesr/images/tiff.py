@@ -34,7 +34,8 @@ from edgesr.images.metadata import resolution, upright
 from edgesr.images.picture import Picture
 
 _SUBFILE_TYPE, _XMP, _ICC, _RAW_CAMERA = 254, 700, 34675, 50706
-_GREY_INVERTED, _GREY, _RGB = 0, 1, 2
+_GREY_INVERTED, _GREY, _RGB, _CMYK, _YCBCR, _LAB = 0, 1, 2, 5, 6, 8
+_DROPPED = "a channel that is neither colour nor alpha was dropped"
 _REDUCED_OR_MASK = 1 | 4  # bits of NewSubfileType
 _BY_TIFFFILE = {1, 8, 32946}  # none and deflate: the compressions it undoes without further packages
 _BY_LIBTIFF = {5, 32773, 34925, 50000}  # LZW, which many editors write, PackBits, LZMA and Zstandard
@@ -58,11 +59,29 @@ def first_page(stream: BinaryIO) -> Any:
     if page.sampleformat not in (1, 4) or bits not in (1, 2, 4, 8, 16):
         kind = {2: "signed", 3: "floating-point", 5: "complex", 6: "complex"}.get(page.sampleformat, "unsigned")
         raise InputError(f"has {bits}-bit {kind} samples: convert it to 8 or 16 bits a channel first")
+    if page.planarconfig == 2 and page.samplesperpixel > 1 and not (is_sixteen_bit(page) or _reads_planes(page)):
+        raise InputError(
+            "keeps its channels in separate planes, not supported for such samples: save it with interleaved channels"
+        )
     size = stream.seek(0, 2)
     ends = [offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False)]
     if not ends or max(ends) > size or 0 in page.databytecounts:
         raise InputError("damaged TIFF file: it is cut short")
     return page
+
+
+def _reads_planes(page: Any) -> bool:
+    """Tell whether Pillow reads separate planes of such samples as they are."""
+    associated = 1 in page.extrasamples
+    return page.bitspersample == 8 and page.photometric in (_RGB, _CMYK, _YCBCR) and not associated
+
+
+def note_dropped(page: Any, picture: Picture) -> None:
+    """Note if Pillow left a channel of the page out of the picture."""
+    colours = {_RGB: 3, _CMYK: 4, _YCBCR: 3, _LAB: 3}.get(page.photometric, 1)
+    has_alpha = picture.pixels.shape[2] in (2, 4)
+    if page.samplesperpixel > colours + has_alpha:
+        picture.notes.append(_DROPPED)
 
 
 def is_sixteen_bit(page: Any) -> bool:
@@ -80,8 +99,10 @@ def sixteen_bit_pixels(stream: BinaryIO, page: Any, notes: list[str]) -> np.ndar
     if page.photometric == _GREY_INVERTED:
         pixels = np.concatenate([65535 - pixels[..., :1], pixels[..., 1:]], axis=2)
     if extra > 0 and meaning == 0 and colours == 3:
-        notes.append("a channel that is neither colour nor alpha was dropped")
+        notes.append(_DROPPED)
         return pixels[..., :3]
+    if extra > 1:
+        notes.append(_DROPPED)
     pixels = pixels[..., : colours + min(extra, 1)]
     return unassociated(pixels) if extra > 0 and meaning == 1 else pixels
 
