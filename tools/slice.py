@@ -146,7 +146,7 @@ def _trial(recipe: Path, batch: int, compiled: bool, limit: Limit, settings: lis
     out = KEEP / "smoke" / name
     shutil.rmtree(out, ignore_errors=True)
     own = [f"data.batch={batch}", f"compile={str(compiled).lower()}", f"optimizer.steps={steps}", f"log.every={steps // 4}"]
-    rare = ["optimizer.schedule=steps", f"log.validate={steps}", f"log.checkpoint={steps}", "log.least_latent_db=-inf"]
+    rare = ["optimizer.schedule=steps", f"log.validate={2 * steps}", f"log.checkpoint={2 * steps}", "log.least_latent_db=-inf"]
     began = time.monotonic()
     try:
         run(recipe, out, minutes=limit.minutes, overrides=[*_places(), *settings, *own, *rare])
