@@ -30,6 +30,7 @@ class Settings:
     format: str | None = None  # of a result for standard output; None: that of its source
     quality: int | None = None  # 1..100, of lossy formats
     max_pixels: int | None = None  # of an input, decoded; None: the default of `images.read`
+    accept_damaged: bool = False
     strip_metadata: bool = False
     skip_existing: bool = False
     overwrite: bool = False
@@ -111,7 +112,12 @@ def _perform(
         _prepare(job.target)
         images.check_target(job.target, overwrite=settings.overwrite)
     limit = images.MAX_PIXELS if settings.max_pixels is None else settings.max_pixels
-    picture = images.read(sys.stdin.buffer if job.source is None else job.source, max_pixels=limit)
+    source = sys.stdin.buffer if job.source is None else job.source
+    try:
+        picture = images.read(source, max_pixels=limit, accept_damaged=settings.accept_damaged)
+    except images.DamagedError as error:
+        hint = "" if settings.accept_damaged else " (--accept-damaged takes what is left of it)"
+        raise InputError(f"{error}{hint}") from error
     format = _writable(settings.format or picture.format) if job.target is None else images.format_for(str(job.target))
     scale, width, height = settings.scale, settings.width, settings.height
     images.check_size(format, *target_size(picture.pixels.shape[1], picture.pixels.shape[0], scale, width, height))

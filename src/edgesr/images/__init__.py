@@ -4,11 +4,12 @@ from edgesr.images.atomic import atomic_write, check_target
 from edgesr.images.formats import check_size, extension_for, format_for, is_picture_name
 from edgesr.images.picture import MAX_PIXELS, Picture
 from edgesr.images.pil import from_pil, to_pil
-from edgesr.images.read import read
+from edgesr.images.read import DamagedError, read
 from edgesr.images.write import encode, encode_into, fit, write
 
 __all__ = [
     "MAX_PIXELS",
+    "DamagedError",
     "Picture",
     "atomic_write",
     "check_size",
