@@ -174,6 +174,16 @@ def test_a_pipe_is_read_no_further_than_max_pixels_can_take() -> None:
     assert edgesr_("upscale", "-", "--quiet", stdin=data).returncode == 0
 
 
+def test_a_damaged_picture_is_done_only_when_asked() -> None:
+    data = make("a.jpg", 160, 120)
+    Path("a.jpg").write_bytes(data[: len(data) // 2] + b"\xff\xd9")
+    assert "--accept-damaged" in error_of("upscale", "a.jpg", "--quiet", code=1)
+    done = edgesr_("upscale", "a.jpg", "--accept-damaged")
+    assert done.returncode == 0
+    assert b"  damaged, and read as far as it goes: " in done.stderr
+    assert Image.open("a_4x.jpg").size == (640, 480)
+
+
 def test_bad_bytes_from_a_pipe_fail() -> None:
     assert "<stdin>: is no picture" in error_of("upscale", "-", "--quiet", stdin=b"no picture", code=1)
     assert "--json" in error_of("upscale", "-", "--json", stdin=b"")

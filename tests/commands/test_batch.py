@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -100,6 +101,68 @@ def test_a_second_run_skips_everything_that_is_there(upscaler: Upscaler) -> None
     assert statuses() == ["done"] * 3
     make("album/x/b.png")
     assert statuses() == ["skipped", "skipped", "skipped", "done"]
+
+
+def test_what_another_run_made_meanwhile_is_skipped(upscaler: Upscaler, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = plan([make("a.png"), make("b.png"), make("c.png")])
+    original = Upscaler.stream_picture
+
+    def beaten(self: Upscaler, picture: images.Picture, **options: object) -> images.Picture[Bands]:
+        Path("b_4x.png").write_text("by another run")
+        return original(self, picture, **options)
+
+    monkeypatch.setattr(Upscaler, "stream_picture", beaten)
+    results = list(run(jobs, upscaler, Settings(skip_existing=True)))
+    assert [result.status for result in results] == ["done", "skipped", "done"]
+    assert Path("b_4x.png").read_text() == "by another run"
+    Path("b_4x.png").unlink()
+    (result,) = run(jobs[1:2], upscaler, Settings())
+    assert result.status == "failed"
+
+
+def test_a_result_that_appears_while_it_is_written_is_skipped(upscaler: Upscaler, monkeypatch: pytest.MonkeyPatch) -> None:
+    (job,) = plan([make("a.png")])
+    original = os.fsync
+
+    def late(descriptor: int) -> None:
+        Path("a_4x.png").write_text("by another run")
+        original(descriptor)
+
+    monkeypatch.setattr(os, "fsync", late)
+    (result,) = run([job], upscaler, Settings(skip_existing=True))
+    assert (result.status, Path("a_4x.png").read_text()) == ("skipped", "by another run")
+
+
+def test_an_empty_result_is_not_done(upscaler: Upscaler) -> None:
+    (job,) = plan([make("a.png")])
+    Path("a_4x.png").touch()
+    (result,) = run([job], upscaler, Settings())
+    assert result.status == "failed"
+    (result,) = run([job], upscaler, Settings(skip_existing=True))
+    assert result.status == "done"
+    assert Image.open("a_4x.png").size == (64, 48)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="locks as POSIX has them")
+def test_what_a_killed_run_left_is_removed_by_the_next(upscaler: Upscaler) -> None:
+    from edgesr.images import atomic_write
+
+    make("a.png")
+    old = time.time() - 3600
+    Path(".edgesr-0123456789ab.tmp").touch()
+    os.utime(".edgesr-0123456789ab.tmp", (old, old))
+    Path(".edgesr-ba9876543210.tmp").touch()  # made just now: its owner may be about to lock it
+    with atomic_write(Path("mine.png"), overwrite=False) as stream:
+        name = stream.name
+        os.utime(name, (old, old))
+        (result,) = run(plan(["a.png"]), upscaler, Settings())
+        assert result.status == "done"
+        assert [path.name for path in Path().glob(".edgesr-*")] != []
+        assert Path(name).exists()
+        stream.write(b"kept")
+    assert not Path(".edgesr-0123456789ab.tmp").exists()
+    assert Path(".edgesr-ba9876543210.tmp").exists()
+    assert Path("mine.png").read_bytes() == b"kept"
 
 
 def test_results_over_inputs_fail_even_with_overwrite_and_are_no_loss_when_skipped(upscaler: Upscaler) -> None:

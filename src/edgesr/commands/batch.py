@@ -30,6 +30,7 @@ class Settings:
     format: str | None = None  # of a result for standard output; None: that of its source
     quality: int | None = None  # 1..100, of lossy formats
     max_pixels: int | None = None  # of an input, decoded; None: the default of `images.read`
+    accept_damaged: bool = False
     strip_metadata: bool = False
     skip_existing: bool = False
     overwrite: bool = False
@@ -57,6 +58,8 @@ def run(
     `progress` gets the index of the job and its fraction done in [0, 1]. Raises BrokenPipeError if the reader of
     standard output has gone.
     """
+    for folder in {job.target.parent for job in jobs if job.target is not None}:
+        images.remove_abandoned(folder)
     for index, job in enumerate(jobs):
         if progress is not None:
             progress(index, 0.0)
@@ -82,6 +85,11 @@ def _attempt(job: Job, upscaler: Upscaler, settings: Settings, progress: Callabl
             result.status = "done"
     except BrokenPipeError:
         raise
+    except images.ExistsError as error:
+        if settings.skip_existing:
+            result.notes, result.status = ["made meanwhile by another run"], "skipped"
+        else:
+            result.error = str(error)
     except EdgesrError as error:
         result.error = str(error)
     except MemoryError:
@@ -96,9 +104,18 @@ def _attempt(job: Job, upscaler: Upscaler, settings: Settings, progress: Callabl
 
 
 def _reason_to_skip(job: Job, settings: Settings) -> str | None:
-    if settings.skip_existing and job.target is not None and job.target.is_file():
+    if settings.skip_existing and job.target is not None and job.target.is_file() and not _is_empty(job.target):
         return "already there"
     return job.skip
+
+
+def _overwrites(settings: Settings, target: Path) -> bool:
+    """Tell whether what lies at `target` may be replaced: when asked, or where a run was to skip it and it holds nothing."""
+    return settings.overwrite or (settings.skip_existing and _is_empty(target))
+
+
+def _is_empty(target: Path) -> bool:
+    return target.is_file() and target.stat().st_size == 0
 
 
 def _perform(
@@ -109,9 +126,14 @@ def _perform(
         raise InputError(job.problem)
     if job.target is not None:
         _prepare(job.target)
-        images.check_target(job.target, overwrite=settings.overwrite)
+        images.check_target(job.target, overwrite=_overwrites(settings, job.target))
     limit = images.MAX_PIXELS if settings.max_pixels is None else settings.max_pixels
-    picture = images.read(sys.stdin.buffer if job.source is None else job.source, max_pixels=limit)
+    source = sys.stdin.buffer if job.source is None else job.source
+    try:
+        picture = images.read(source, max_pixels=limit, accept_damaged=settings.accept_damaged)
+    except images.DamagedError as error:
+        hint = "" if settings.accept_damaged else " (--accept-damaged takes what is left of it)"
+        raise InputError(f"{error}{hint}") from error
     format = _writable(settings.format or picture.format) if job.target is None else images.format_for(str(job.target))
     scale, width, height = settings.scale, settings.width, settings.height
     images.check_size(format, *target_size(picture.pixels.shape[1], picture.pixels.shape[0], scale, width, height))
@@ -125,10 +147,10 @@ def _deliver(picture: images.Picture[Bands], target: Path | None, format: str, s
     """Write to the file `target`, or to standard output; return the writer's notes."""
     quality, strip_metadata = settings.quality, settings.strip_metadata
     if target is not None:
-        overwrite = settings.overwrite
+        overwrite = _overwrites(settings, target)
         return images.write(target, picture, quality=quality, strip_metadata=strip_metadata, overwrite=overwrite)
     # A pipe, too, gets all of a picture or nothing.
-    with tempfile.TemporaryDirectory() as folder, Path(folder, "picture").open("x+b") as whole:
+    with tempfile.TemporaryFile() as whole:
         images.encode_into(whole, picture, format, quality=quality, strip_metadata=strip_metadata)
         whole.seek(0)
         shutil.copyfileobj(whole, sys.stdout.buffer)

@@ -96,6 +96,9 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
     present.add_argument("--overwrite", action="store_true", help="replace results that are already there")
     files.add_argument("--max-pixels", type=whole(1), metavar="N", help="refuse inputs of more pixels (default: 134217728)")
     files.add_argument(
+        "--accept-damaged", action="store_true", help="upscale damaged or cut pictures as far as they go, with a note"
+    )
+    files.add_argument(
         "--strip-metadata",
         action="store_true",
         help="leave EXIF, XMP and text out of the results (location, camera, author...)",
@@ -158,6 +161,7 @@ def run(arguments: argparse.Namespace) -> int:
         format=format,
         quality=arguments.quality,
         max_pixels=arguments.max_pixels,
+        accept_damaged=arguments.accept_damaged,
         strip_metadata=arguments.strip_metadata,
         skip_existing=arguments.skip_existing,
         overwrite=arguments.overwrite,

@@ -5,12 +5,26 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from edgesr.errors import InputError
+
+try:
+    import fcntl
+except ImportError:  # Windows, where a file that is open cannot be removed
+    fcntl = None  # type: ignore[assignment]
+
+_NAME = ".edgesr-*.tmp"
+_NEW_SECONDS = 60.0  # for which a file may not be locked yet
+_unfinished: set[Path] = set()  # temporary files of this process
+
+
+class ExistsError(InputError):
+    """The file to be written exists already, or appeared meanwhile."""
 
 
 def check_target(target: Path, *, overwrite: bool) -> None:
@@ -40,9 +54,12 @@ def atomic_write(target: Path, overwrite: bool) -> Iterator[BinaryIO]:
     """
     check_target(target, overwrite=overwrite)
     final = Path(os.path.realpath(target)) if overwrite else target
-    temporary = final.parent / f".edgesr-{secrets.token_hex(6)}.tmp"
+    temporary = final.parent / _NAME.replace("*", secrets.token_hex(6))
+    _unfinished.add(temporary)
     try:
         with temporary.open("x+b") as stream:
+            with suppress(OSError):  # not every file system has locks; then nobody removes what a killed process left
+                _lock(stream)
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
@@ -58,6 +75,30 @@ def atomic_write(target: Path, overwrite: bool) -> Iterator[BinaryIO]:
     finally:  # also on KeyboardInterrupt
         with suppress(FileNotFoundError):
             temporary.unlink()
+        _unfinished.discard(temporary)
+
+
+def remove_unfinished() -> None:
+    """Remove the temporary files of this process, which is about to end without unwinding."""
+    for temporary in [*_unfinished]:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove temporary files whose process was killed; those of living ones are locked, or have only just been made."""
+    for path in folder.glob(_NAME):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > _NEW_SECONDS and path.is_file() and not path.is_symlink():
+                with path.open("rb") as stream:
+                    _lock(stream)
+                path.unlink()
+
+
+def _lock(stream: BinaryIO) -> None:
+    """Lock a file for as long as it is open, where the system can; raises OSError if another process has it locked."""
+    if fcntl is not None:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _publish(temporary: Path, final: Path, *, overwrite: bool) -> None:
@@ -75,5 +116,5 @@ def _publish(temporary: Path, final: Path, *, overwrite: bool) -> None:
         temporary.replace(final)
 
 
-def _exists(target: Path) -> InputError:
-    return InputError(f"{target}: exists already; use --overwrite to replace it or --skip-existing to keep it")
+def _exists(target: Path) -> ExistsError:
+    return ExistsError(f"{target}: exists already; use --overwrite to replace it or --skip-existing to keep it")

@@ -22,7 +22,7 @@ from PIL import (
 )
 
 from edgesr.errors import InputError
-from edgesr.images import formats, headers, parts, pil, profile, segments, sixteen_bit, tiff
+from edgesr.images import damage, formats, headers, parts, pil, profile, segments, sixteen_bit, tiff
 from edgesr.images.metadata import settle
 from edgesr.images.picture import MAX_PIXELS, Picture
 from edgesr.images.quiet import quiet
@@ -42,15 +42,27 @@ _PIPE_BYTES = (8, 2**26)  # a pixel, and beside the pixels: as much of a pipe is
 _pillow_limit = threading.Lock()
 
 
-def read(source: str | Path | bytes | BinaryIO, *, max_pixels: int = MAX_PIXELS) -> Picture:
+class DamagedError(InputError):
+    """A file that is damaged or cut short, of which part could be shown."""
+
+
+def read(source: str | Path | bytes | BinaryIO, *, max_pixels: int = MAX_PIXELS, accept_damaged: bool = False) -> Picture:
     """Read a still picture, upright and with its metadata.
 
     Raises InputError, one line that names the file and the reason, for whatever cannot be read: a missing, damaged or
-    truncated file, an animation, 32-bit samples, or more than `max_pixels` pixels.
+    truncated file, an animation, 32-bit samples, or more than `max_pixels` pixels. With `accept_damaged` a damaged JPEG, PNG, TIFF,
+    GIF or BMP is read as far as it goes, with a note.
     """
     name = _name(source)
     with _named_errors(name), quiet(), _opened(source, max_pixels) as stream:
-        picture = _read(stream, max_pixels)
+        try:
+            picture = _read(stream, max_pixels, strict=True)
+        except DamagedError as error:
+            if not accept_damaged:
+                raise
+            with damage.passed_over():
+                picture = _read(stream, max_pixels, strict=False)
+            picture.notes.append(f"damaged, and read as far as it goes: {error}")
         if formats.by_extension(Path(name).suffix) not in (None, picture.format):
             picture.notes.append(f"a {picture.format} by its content, whatever its name says")
         return picture
@@ -64,9 +76,10 @@ def size_of(source: str | Path | bytes | BinaryIO) -> tuple[int, int]:
             return image.size
 
 
-def _read(stream: BinaryIO, max_pixels: int) -> Picture:
+def _read(stream: BinaryIO, max_pixels: int, *, strict: bool) -> Picture:
     name = _format(stream)
     notes: list[str] = []
+    page = None
     if name == "TIFF":
         page = tiff.first_page(stream)
         _check_pixels(page.imagewidth, page.imagelength, max_pixels)
@@ -86,6 +99,8 @@ def _read(stream: BinaryIO, max_pixels: int) -> Picture:
         frames = 1 if name == "TIFF" else getattr(image, "n_frames", 1)
         if frames > 1:
             raise InputError(f"is an animation or a series of {frames} frames, and only still pictures are supported")
+        if strict and (damaged := damage.found(name, stream, page)):
+            raise DamagedError(damaged)
         picture = _decoded(name, image, stream, notes)
         if name == "TIFF":
             tiff.note_dropped(page, picture)
@@ -98,7 +113,7 @@ def _decoded(name: str, image: Image.Image, stream: BinaryIO, notes: list[str]) 
         return _described(name, image, sixteen_bit.heif_pixels(stream, bits), stream, notes)
     rawmode = sixteen_bit.png_rawmode(image) if isinstance(image, PngImagePlugin.PngImageFile) else None
     with _lifted_limit(image.size):
-        image.load()
+        _load(image)
     if rawmode:
         array = sixteen_bit.decode(lambda: _image(name, stream), rawmode)
         key = image.info.get("transparency")
@@ -109,6 +124,15 @@ def _decoded(name: str, image: Image.Image, stream: BinaryIO, notes: list[str]) 
             headers.scale_png_key(stream, image)
         array = pil.pixels(image, notes)
     return _described(name, image, array, stream, notes)
+
+
+def _load(image: Image.Image) -> None:
+    try:
+        image.load()
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise DamagedError(f"cannot be read: {_one_line(error)}") from error
 
 
 def _described(name: str, image: Image.Image, array: np.ndarray, stream: BinaryIO, notes: list[str]) -> Picture:
@@ -241,7 +265,7 @@ def _named_errors(name: str) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        raise InputError(f"{name}: {error}") from error
+        raise type(error)(f"{name}: {error}") from error
     except MemoryError as error:
         raise InputError(f"{name}: not enough memory to decode it") from error
     except OSError as error:
