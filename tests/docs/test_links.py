@@ -19,6 +19,11 @@ def test_every_relative_link_leads_to_a_file(page):
         assert (page.parent / target).exists(), target
 
 
+def test_the_readmes_results_are_those_of_the_judge():
+    done = subprocess.run([sys.executable, ROOT / "tools" / "results.py", "--check"], check=False)
+    assert done.returncode == 0, "run python tools/results.py"
+
+
 def test_each_equation_leads_to_its_function():
     page = ROOT / "docs" / "method.md"
     done = subprocess.run(
