@@ -17,6 +17,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from awkward_tensors import awkward_tensors, bits  # noqa: E402
+
 from edgesr.errors import UsageError  # noqa: E402
 from edgesr.model import build, checkpoint  # noqa: E402
 from edgesr.presets import get_preset  # noqa: E402
@@ -81,26 +83,6 @@ def save_and_die(folder, n, left):
     checkpoint.SHARD_BYTES = SMALL
     sys.addaudithook(count)
     save_number(folder, n)
-
-
-def awkward_tensors():
-    generator = torch.Generator().manual_seed(0)
-    values = torch.randn(6, 4, 3, 3, generator=generator)
-    return {
-        "plain": values,
-        "channels_last": values.to(memory_format=torch.channels_last),
-        "view": values[::2, 1:3],
-        "special": torch.tensor([float("nan"), float("inf"), -0.0, 1e-45]),
-        "bfloat16": values.bfloat16(),
-        "double": values.double() / 3,
-        "step": torch.tensor(7.0),
-        "empty": torch.empty(0),
-        "integers": torch.arange(5),
-    }
-
-
-def bits(tensor):
-    return tensor.contiguous().flatten().view(torch.uint8) if tensor.numel() else tensor
 
 
 def test_every_bit_comes_back(tmp_path):

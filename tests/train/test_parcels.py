@@ -13,7 +13,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from test_checkpoint import awkward_tensors, bits  # noqa: E402
+from awkward_tensors import awkward_tensors, bits  # noqa: E402
 
 from edgesr.errors import UsageError  # noqa: E402
 from edgesr.model import build, checkpoint  # noqa: E402

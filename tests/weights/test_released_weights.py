@@ -21,7 +21,10 @@ SHARED = Path(os.environ.get("EDGESR_SHARED", Path(__file__).parents[3] / "share
 WEIGHTS = Path(edgesr.__file__).parent / "weights"
 LEAST_GAIN, LEAST_GAIN_TRUE = 0.6, 0.75  # dB PSNR-Y over bicubic, of the crisp form and of the other
 MOST_DISTANCE = 0.905  # EPD of the crisp form, of bicubic's
-MOST_SQD = {"Set14-blind": 0.855, "BSD50-blind": 0.885}  # SQD of the crisp form, of bicubic's; the form before had 0.867 and 0.897
+MOST_SQD = {
+    "Set14-blind": 0.855,
+    "BSD50-blind": 0.885,
+}  # SQD of the crisp form, of bicubic's; the form before had 0.867 and 0.897
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +58,7 @@ def test_the_crisp_form_is_crisper_by_a_network_that_no_training_used(upscaler, 
 
     sqd, true, pairs = SQD(SHARED / "weights"), Upscaler("tiny", fidelity=1.0), load_suite(folder)
     crisp, faithful = ([model(pair.lr) for pair in pairs] for model in (upscaler, true))
-    bicubic = [
-        np.asarray(Image.fromarray(pair.lr).resize(pair.hr.shape[1::-1], Image.Resampling.BICUBIC)) for pair in pairs
-    ]
+    bicubic = [np.asarray(Image.fromarray(pair.lr).resize(pair.hr.shape[1::-1], Image.Resampling.BICUBIC)) for pair in pairs]
     distances = [np.mean([sqd(out, pair.hr) for out, pair in zip(outs, pairs, strict=True)]) for outs in (crisp, bicubic)]
     assert distances[0] <= MOST_SQD[suite] * distances[1]
     sharp = [np.mean([sharpness(out, pair.hr) for out, pair in zip(outs, pairs, strict=True)]) for outs in (crisp, faithful)]
