@@ -127,7 +127,8 @@ CHOICE = "engine.json"  # in the cache folder: what `edgesr bench --engine all -
 
 
 def load_engine(name: str, model: Path | bytes, threads: int | None) -> Engine:
-    """Load `model`, an ONNX file or the bytes of one, into the engine called `name` on so many threads (None: every core).
+    """Load `model`, an ONNX file or the bytes of one, into the engine called `name` on so many threads (None: every core; no more than
+    `most_threads`).
 
     "auto" is what was measured to be fastest on this machine (`choose`), if it is still installed, else onnxruntime on the CPU. An engine
     on another device raises rather than computing on the CPU, unless its name ends in "+cpu". Raises UsageError for an unknown engine,
@@ -137,7 +138,7 @@ def load_engine(name: str, model: Path | bytes, threads: int | None) -> Engine:
     if threads is not None and not (isinstance(threads, int) and threads >= 1):
         raise UsageError(f"--threads {threads}: give a whole number of at least 1")
     try:
-        return ENGINES[kind].load(model, threads or available_cores(), fallback)
+        return ENGINES[kind].load(model, min(threads or available_cores(), most_threads()), fallback)
     except ImportError:
         raise UsageError(f"the engine '{kind}' is not installed: pip install {_install(kind)}") from None
 
@@ -215,6 +216,11 @@ def available_cores() -> int:
     """Return the number of cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def most_threads() -> int:
+    """Return how many threads an engine gets at most: more than there are cores only wait for each other."""
     return os.cpu_count() or 1
 
 

@@ -10,7 +10,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING
 
-from edgesr.commands.console import complain, say, whole
+from edgesr.commands.console import complain, printable, say, whole
+from edgesr.commands.stopping import ended_by_signals
 from edgesr.errors import UsageError
 
 if TYPE_CHECKING:
@@ -115,7 +116,15 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
 
 def run(arguments: argparse.Namespace) -> int:
     """Upscale every input; return 0 if none failed, else 1."""
-    from edgesr import batch, images, jobs  # noqa: PLC0415 (so that --help stays fast)
+    from edgesr import images  # noqa: PLC0415 (so that --help stays fast)
+
+    with ended_by_signals(images.remove_unfinished):
+        return _run(arguments)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from edgesr import batch, images, jobs  # noqa: PLC0415
+    from edgesr.runtime import most_threads  # noqa: PLC0415
     from edgesr.upscaler import Upscaler, target_size  # noqa: PLC0415
 
     if arguments.scale is not None:  # a wrong one is wrong for all pictures; a width depends on the picture
@@ -129,6 +138,9 @@ def run(arguments: argparse.Namespace) -> int:
         recursive=arguments.recursive,
     )
     _check_pipes(planned, arguments)
+    talkative = not (arguments.quiet or arguments.json)
+    if talkative and (arguments.threads or 1) > most_threads():
+        say(f"--threads {arguments.threads}: this machine has {most_threads()} cores, so no more are used")
     upscaler = Upscaler(
         arguments.model,
         fidelity=arguments.fidelity,
@@ -138,7 +150,6 @@ def run(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         weights=arguments.weights,
     )
-    talkative = not (arguments.quiet or arguments.json)
     if talkative:
         form = f" at fidelity {upscaler.fidelity:g}" if upscaler.fidelity else ""
         say(f"model {upscaler.model}{form}, engine {upscaler.engine}")
@@ -215,7 +226,7 @@ def _progress_bar(
 
         def progress(index: int, fraction: float) -> None:
             source = jobs[index].source
-            name = "standard input" if source is None else source.name
+            name = "standard input" if source is None else printable(source.name)
             bar.set_description_str(f"{index + 1}/{len(jobs)} {name}" if len(jobs) > 1 else name, refresh=False)
             bar.update(index + fraction - bar.n)
 
