@@ -20,6 +20,7 @@ from PIL import Image
 import edgesr.cli
 from edgesr.upscaling.upscaler import Upscaler
 
+CASES = Path(__file__).parents[2] / "shared" / "cases"
 posix = pytest.mark.skipif(os.name != "posix", reason="signals, terminals and users as POSIX has them")
 
 
@@ -241,7 +242,7 @@ def test_a_linked_input_stays_a_link() -> None:
 
 
 @posix
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP] if os.name == "posix" else [])
 def test_a_stopped_run_leaves_nothing_behind(stop: signal.Signals) -> None:
     make("big.bmp", 2000, 2000)
     with subprocess.Popen([*COMMAND, "upscale", "big.bmp"], stderr=subprocess.PIPE, env=ENVIRONMENT, text=True) as process:
@@ -252,6 +253,66 @@ def test_a_stopped_run_leaves_nothing_behind(stop: signal.Signals) -> None:
         assert process.stderr.read() == "edgesr: stopped\n"
     assert process.returncode == 128 + stop
     assert tree() == ["big.bmp"]
+
+
+@posix
+def test_a_run_that_is_to_outlive_its_terminal_does() -> None:
+    make("a.png", 300, 300)
+    words = ["nohup", *COMMAND, "upscale", "a.png", "-o", "b.png"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT, text=True) as process:
+        assert process.stderr is not None
+        assert any(line.startswith("model tiny") for line in process.stderr)
+        process.send_signal(signal.SIGHUP)
+        process.communicate()
+    assert process.returncode == 0
+    assert Image.open("b.png").size == (1200, 1200)
+
+
+@posix
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_a_network_that_never_ends_is_stopped_all_the_same(stop: signal.Signals) -> None:
+    if not CASES.is_dir():
+        pytest.skip("the files are not here")
+    make("a.png")
+    words = [*COMMAND, "upscale", "a.png", "--weights", str(CASES / "loop.onnx")]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, env=ENVIRONMENT, text=True) as process:
+        time.sleep(5)
+        assert process.poll() is None
+        process.send_signal(stop)
+        _, told = process.communicate(timeout=20)
+    assert told.splitlines()[-1] == "edgesr: stopped"
+    assert process.returncode == 128 + stop
+    assert tree() == ["a.png"]
+
+
+@posix
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o644])
+def test_a_result_is_as_private_as_its_source(mode: int) -> None:
+    make("a.png")
+    Path("a.png").chmod(mode)
+    assert edgesr_("upscale", "a.png", "--quiet").returncode == 0
+    assert Path("a_4x.png").stat().st_mode & 0o777 == mode
+
+
+@posix
+def test_no_byte_of_a_name_commands_the_terminal() -> None:
+    name = "a\x1b]0;owned\x07\x1b[2J\u202e.png"
+    make(name)
+    Path("bad\x1b[31m.png").write_text("no picture")
+    done = edgesr_("upscale", name, "bad\x1b[31m.png", "gone\x9b1m.png")
+    told = done.stderr.decode()
+    assert r"a\x1b]0;owned\x07\x1b[2J\u202e.png -> " in told
+    assert not {"\x1b", "\x07", "\x9b", "\u202e"} & set(told)
+    assert Path("a\x1b]0;owned\x07\x1b[2J\u202e_4x.png").exists()
+
+
+def test_more_threads_than_cores_are_not_started() -> None:
+    make("a.png")
+    done = edgesr_("upscale", "a.png", "--threads", "200", timeout=60)
+    told = done.stderr.decode().splitlines()
+    assert done.returncode == 0
+    assert told[0] == f"--threads 200: this machine has {os.cpu_count()} cores, so no more are used"
+    assert f"{os.cpu_count()} thread" in told[1]
 
 
 @posix

@@ -1,24 +1,22 @@
 """The command `edgesr`: finds the verb, turns every failure into one line on standard error and an exit code (ours).
 
-0: all done; 1: some inputs failed; 2: the command line is wrong; 130 or 143: stopped by Ctrl-C or SIGTERM; 141: the
-reader of standard output has gone. The verbs live in `edgesr.commands`; nothing heavy is imported before one runs.
+0: all done; 1: some inputs failed; 2: the command line is wrong; 130, 143 or 129: stopped by Ctrl-C, SIGTERM or
+SIGHUP; 141: the reader of standard output has gone. The verbs live in `edgesr.commands`; nothing heavy is imported before one runs.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import signal
 import sys
-import threading
-from collections.abc import Iterator, Sequence
-from types import FrameType
+from collections.abc import Sequence
 from typing import NoReturn
 
 from edgesr import __version__
 from edgesr.commands import bench, checkpoint, data, evaluate, export, models, serve, train, upscale
 from edgesr.commands.console import complain
+from edgesr.commands.stopping import interrupted_by_signals
 from edgesr.errors import EdgesrError, UsageError
 
 EXAMPLES = """\
@@ -43,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (default: the process's) and return its exit code; --help and --version exit."""
     debug = os.environ.get("EDGESR_DEBUG", "") not in ("", "0")
     try:
-        with _sigterm_interrupts():
+        with interrupted_by_signals():
             arguments = _parser().parse_args(argv)
             debug = debug or arguments.debug
             if debug:
@@ -93,20 +91,3 @@ def _show_details() -> None:
 
     logging.basicConfig()
     logging.getLogger("edgesr").setLevel(logging.DEBUG)
-
-
-@contextlib.contextmanager
-def _sigterm_interrupts() -> Iterator[None]:
-    """Let SIGTERM unwind the stack as Ctrl-C does, so that no half-written file stays behind."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 (signal's signature)
-        raise KeyboardInterrupt(number)
-
-    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
-        yield
-        return
-    previous = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)

@@ -138,19 +138,25 @@ def _perform(
     scale, width, height = settings.scale, settings.width, settings.height
     images.check_size(format, *target_size(picture.pixels.shape[1], picture.pixels.shape[0], scale, width, height))
     upscaled = upscaler.stream_picture(picture, scale=scale, width=width, height=height, progress=progress)
-    notes = _deliver(upscaled, job.target, format, settings)
+    notes = _deliver(upscaled, job, format, settings)
     result.notes += [*upscaled.notes, *notes]
     result.height, result.width = upscaled.pixels.shape[:2]
 
 
-def _deliver(picture: images.Picture[Bands], target: Path | None, format: str, settings: Settings) -> list[str]:
-    """Write to the file `target`, or to standard output; return the writer's notes."""
+def _deliver(picture: images.Picture[Bands], job: Job, format: str, settings: Settings) -> list[str]:
+    """Write to the job's file, or to standard output; return the writer's notes."""
     quality, strip_metadata = settings.quality, settings.strip_metadata
-    if target is not None:
-        overwrite = _overwrites(settings, target)
-        return images.write(target, picture, quality=quality, strip_metadata=strip_metadata, overwrite=overwrite)
+    if job.target is not None:
+        return images.write(
+            job.target,
+            picture,
+            quality=quality,
+            strip_metadata=strip_metadata,
+            overwrite=_overwrites(settings, job.target),
+            source=job.source,
+        )
     # A pipe, too, gets all of a picture or nothing.
-    with tempfile.TemporaryFile() as whole:
+    with tempfile.TemporaryDirectory() as folder, Path(folder, "picture").open("x+b") as whole:
         images.encode_into(whole, picture, format, quality=quality, strip_metadata=strip_metadata)
         whole.seek(0)
         shutil.copyfileobj(whole, sys.stdout.buffer)

@@ -12,7 +12,12 @@ from edgesr.errors import UsageError
 
 def say(message: str) -> None:
     """Print a message on standard error, as one line whatever a file name in it holds."""
-    print(" ".join(message.splitlines()), file=sys.stderr, flush=True)
+    print(printable(" ".join(message.splitlines())), file=sys.stderr, flush=True)
+
+
+def printable(text: str) -> str:
+    """Escape what would command the terminal, or turn the text around: control characters, and bytes that are no text."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape", "surrogatepass").decode() for each in text)
 
 
 def complain(message: str) -> None:

@@ -10,7 +10,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING
 
-from edgesr.commands.console import complain, say, whole
+from edgesr.commands.console import complain, printable, say, whole
+from edgesr.commands.stopping import ended_by_signals
 from edgesr.errors import UsageError
 
 if TYPE_CHECKING:
@@ -125,7 +126,15 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
 def run(arguments: argparse.Namespace) -> int:
     """Upscale every input; return 0 if none failed, else 1."""
     from edgesr import images  # noqa: PLC0415 (so that --help stays fast)
+
+    with ended_by_signals(images.remove_unfinished):
+        return _run(arguments)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from edgesr import images  # noqa: PLC0415
     from edgesr.commands import batch, jobs  # noqa: PLC0415
+    from edgesr.upscaling.engines import most_threads  # noqa: PLC0415
     from edgesr.upscaling.upscaler import Upscaler, target_size  # noqa: PLC0415
 
     if arguments.scale is not None:  # a wrong one is wrong for all pictures; a width depends on the picture
@@ -139,6 +148,9 @@ def run(arguments: argparse.Namespace) -> int:
         recursive=arguments.recursive,
     )
     _check_pipes(planned, arguments)
+    talkative = not (arguments.quiet or arguments.json)
+    if talkative and (arguments.threads or 1) > most_threads():
+        say(f"--threads {arguments.threads}: this machine has {most_threads()} cores, so no more are used")
     upscaler = Upscaler(
         arguments.model,
         fidelity=arguments.fidelity,
@@ -149,7 +161,6 @@ def run(arguments: argparse.Namespace) -> int:
         weights=arguments.weights,
         steps=arguments.steps,
     )
-    talkative = not (arguments.quiet or arguments.json)
     if talkative:
         form = f" at fidelity {upscaler.fidelity:g}" if upscaler.fidelity else ""
         form += f" in {upscaler.steps} steps" if upscaler.steps > 1 else ""
@@ -228,7 +239,7 @@ def _progress_bar(
 
         def progress(index: int, fraction: float) -> None:
             source = jobs[index].source
-            name = "standard input" if source is None else source.name
+            name = "standard input" if source is None else printable(source.name)
             bar.set_description_str(f"{index + 1}/{len(jobs)} {name}" if len(jobs) > 1 else name, refresh=False)
             bar.update(index + fraction - bar.n)
 

@@ -44,12 +44,13 @@ def check_target(target: Path, *, overwrite: bool) -> None:
 
 
 @contextmanager
-def atomic_write(target: Path, overwrite: bool) -> Iterator[BinaryIO]:
+def atomic_write(target: Path, overwrite: bool, *, source: Path | None = None) -> Iterator[BinaryIO]:
     """Yield a temporary file beside `target`, open for writing and reading, that becomes `target` when the block ends.
 
     The file is synced to the disk and its size checked first. If the block raises, or is interrupted, the temporary
     file is removed and `target` is as before. With `overwrite` false an existing `target` is never replaced, even one
-    that appeared meanwhile. A replaced file keeps its permissions; a link stays and the file it points to is replaced.
+    that appeared meanwhile. A new file may be read by nobody who may not read `source`; a replaced file keeps its permissions;
+    a link stays and the file it points to is replaced.
     Raises InputError, naming file, folder and reason, for whatever the file system refuses.
     """
     check_target(target, overwrite=overwrite)
@@ -58,6 +59,8 @@ def atomic_write(target: Path, overwrite: bool) -> Iterator[BinaryIO]:
     _unfinished.add(temporary)
     try:
         with temporary.open("x+b") as stream:
+            if source is not None:
+                _hide_like(source, temporary)
             with suppress(OSError):  # not every file system has locks; then nobody removes what a killed process left
                 _lock(stream)
             yield stream
@@ -93,6 +96,12 @@ def remove_abandoned(folder: Path) -> None:
                 with path.open("rb") as stream:
                     _lock(stream)
                 path.unlink()
+
+
+def _hide_like(source: Path, temporary: Path) -> None:
+    """Take from the group and from others what they may not do with `source`."""
+    with suppress(OSError):  # a source that has vanished, a file system without permissions
+        temporary.chmod(temporary.stat().st_mode & (source.stat().st_mode | 0o600))
 
 
 def _lock(stream: BinaryIO) -> None:

@@ -41,20 +41,21 @@ def write(
     quality: int | None = None,
     strip_metadata: bool = False,
     overwrite: bool = False,
+    source: Path | None = None,
 ) -> list[str]:
     """Write a picture to `target`, whole or not at all, and return remarks on what its format could not keep.
 
     `format` is a format's name; by default the extension of `target` says it. `quality`, 1..100, see `encode`.
     `strip_metadata` leaves out EXIF, XMP and text, which tell of persons and places; profile and resolution stay.
-    Bands of pixels are computed while the file is written. Raises InputError naming file, folder and reason if it cannot be
-    written, or exists and `overwrite` is false.
+    A new file may be read by nobody who may not read the file `source`. Bands of pixels are computed while the file is written.
+    Raises InputError naming file, folder and reason if it cannot be written, or exists and `overwrite` is false.
     """
     name = format_for(format or str(target))
     check_size(name, picture.pixels.shape[1], picture.pixels.shape[0])
     check_target(target, overwrite=overwrite)
     fitted = fit(picture, name, strip_metadata=strip_metadata)
     _check_quality(quality)
-    with atomic_write(target, overwrite) as stream:
+    with atomic_write(target, overwrite, source=source) as stream:
         _encode(stream, fitted, name, quality)
         stream.flush()
         height, width = fitted.pixels.shape[:2]

@@ -157,7 +157,8 @@ CHOICE = "engine.json"  # in the cache folder: what `edgesr bench --engine all -
 
 
 def load_engine(name: str, model: Path | bytes, threads: int | None, steps: int = 1) -> Engine:
-    """Load `model`, an ONNX file or the bytes of one, into the engine called `name` on so many threads (None: every core).
+    """Load `model`, an ONNX file or the bytes of one, into the engine called `name` on so many threads (None: every core; no more than
+    `most_threads`).
 
     `model` may also be the checkpoint folder of a training, for the engine torch, which "auto" then is. It alone can take more than
     one of the diffusion's `steps` (DDIM): an ONNX file has the time of its one step folded into its weights.
@@ -180,7 +181,7 @@ def load_engine(name: str, model: Path | bytes, threads: int | None, steps: int 
         raise UsageError(f"--threads {threads}: give a whole number of at least 1")
     try:
         options = {"steps": steps} if ENGINES[kind].checkpoints else {}
-        return ENGINES[kind].load(model, threads or available_cores(), fallback, **options)
+        return ENGINES[kind].load(model, min(threads or available_cores(), most_threads()), fallback, **options)
     except ImportError:
         raise UsageError(f"the engine '{kind}' is not installed: pip install {_install(kind)}") from None
 
@@ -266,6 +267,11 @@ def available_cores() -> int:
     """Return the number of cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def most_threads() -> int:
+    """Return how many threads an engine gets at most: more than there are cores only wait for each other."""
     return os.cpu_count() or 1
 
 
