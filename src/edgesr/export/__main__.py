@@ -15,6 +15,7 @@ from typing import Any
 
 from torch import Tensor
 
+from edgesr import checksums
 from edgesr.errors import EdgesrError, UsageError
 from edgesr.export.forms import write_difference
 from edgesr.export.onnx import export_onnx
@@ -108,6 +109,8 @@ def main() -> int:
                 other, share = arguments.mix
                 save_mixture(arguments.checkpoint, other, share, source)
             told = release(source, arguments.file, arguments.beside)
+            if arguments.file.is_file():
+                checksums.renew(arguments.file)
     except EdgesrError as error:
         print(f"edgesr: {error}", file=sys.stderr)
         return 2

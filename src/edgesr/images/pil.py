@@ -32,6 +32,8 @@ def from_pil(image: Image.Image) -> Picture:
     Raises InputError for 32-bit samples (modes I and F) and for a file that Pillow opened but cannot decode.
     """
     notes: list[str] = []
+    if 0 in image.size:
+        raise InputError(f"an image of {image.width}x{image.height} pixels: there is nothing to show")
     with quiet():
         try:
             image.load()
