@@ -143,7 +143,7 @@ PRESETS = {
 
 def get_preset(name: str) -> Preset:
     """Return the preset called `name`; raise UsageError that lists the known ones."""
-    if name not in PRESETS:
+    if not isinstance(name, str) or name not in PRESETS:
         raise UsageError(f"unknown model '{name}': choose one of {', '.join(PRESETS)}")
     return PRESETS[name]
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import ENVIRONMENT
 from picture_files import camera_exif, gradient, profile
 
 from edgesr import images
@@ -33,6 +34,29 @@ def test_heic_round_trip_is_upright_with_profile_and_exif() -> None:
     heif = pillow_heif.from_pillow(images.to_pil(picture))
     heif.save(stream, exif=b"Exif\0\0" + camera_exif(6))
     assert images.read(stream.getvalue()).pixels.shape == (96, 64, 3)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="peak memory is told by Linux alone")
+def test_heic_of_ten_bits_is_read_in_little_more_memory_than_it_takes(tmp_path: Path) -> None:
+    pillow_heif = pytest.importorskip("pillow_heif")
+    height, width = 1600, 2000
+    pixels = np.broadcast_to(gradient(1, width, dtype=np.uint16), (height, width, 3))
+    pillow_heif.from_bytes(mode="RGB;16", size=(width, height), data=pixels.tobytes()).save(tmp_path / "a.heic", quality=50)
+    program = """
+import sys
+from pathlib import Path
+from edgesr import images
+from edgesr.evaluate.memory import peak_rss_mb
+
+before = peak_rss_mb()
+picture = images.read(Path(sys.argv[1]))
+print(picture.pixels.dtype, picture.notes, peak_rss_mb() - before)
+"""
+    words = [sys.executable, "-c", program, str(tmp_path / "a.heic")]
+    done = subprocess.run(words, env=ENVIRONMENT, capture_output=True, text=True, check=True)
+    kind, notes, growth = done.stdout.split()
+    assert (kind, notes) == ("uint16", "[]")
+    assert float(growth) * 1e6 / (height * width) < 26  # bytes a pixel, of which its three samples take 6
 
 
 def test_jxl_round_trip_is_lossless_at_100_and_keeps_exif() -> None:

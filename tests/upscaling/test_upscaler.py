@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import io
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from pictures import difference, gradient, photograph
 from PIL import Image
 
+import edgesr
 from edgesr import Upscaler, images, presets, upscale
 from edgesr.errors import EdgesrError, InputError, UsageError
 from edgesr.presets import PRESETS, weights_path
+from edgesr.upscaling import checksums
 from edgesr.upscaling.upscaler import _loaded, target_size
 
 
@@ -229,6 +233,86 @@ def test_fidelity_changes_pixels_and_nothing_else(two_forms):
     Image.fromarray(photograph(4, 4)).save(stream, "PNG", dpi=(300, 300))
     crisp, true = (upscale(stream.getvalue(), fidelity=fidelity) for fidelity in (0, 1))
     assert (true.info, true.mode, true.size) == (crisp.info, crisp.mode, crisp.size)
+
+
+@pytest.mark.parametrize(
+    ("options", "call", "words"),
+    [
+        ({}, {"scale": "4"}, "scale '4': give a number"),
+        ({}, {"scale": True}, "scale True"),
+        ({}, {"width": "9"}, "width '9': give a whole number"),
+        ({}, {"height": 9.5}, "height 9.5: give a whole number"),
+        ({"seed": "a"}, {}, "seed 'a'"),
+        ({"seed": None}, {}, "seed None"),
+        ({"seed": 1.5}, {}, "seed 1.5"),
+        ({"engine": None}, {}, "engine None"),
+        ({"model": ["tiny"]}, {}, "unknown model"),
+        ({"weights": b"x"}, {}, "weights: give the path of an ONNX file, not a bytes"),
+        ({"fidelity": True}, {}, "fidelity 'True'"),
+    ],
+)
+def test_arguments_of_a_wrong_type_are_refused(options, call, words):
+    with pytest.raises(UsageError) as caught:
+        Upscaler(**options)(photograph(4, 4), **call)
+    assert words in str(caught.value)
+
+
+def test_numbers_of_numpy_are_numbers(upscaler):
+    assert upscaler(photograph(4, 4), scale=np.float32(2)).shape == (8, 8, 3)
+    assert upscaler(photograph(4, 4), width=np.int64(8)).shape == (8, 8, 3)
+
+
+@pytest.mark.parametrize("size", [(0, 0), (0, 5), (5, 0)])
+def test_an_image_without_pixels_is_refused(upscaler, size):
+    with pytest.raises(EdgesrError, match=f"{size[0]}x{size[1]} pixels"):
+        upscaler(Image.new("RGB", size))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_an_array_with_a_value_that_is_no_number_is_refused(upscaler, value):
+    pixels = photograph(8, 8).astype(np.float32) / 255
+    pixels[3, 4, 1] = value
+    with pytest.raises(UsageError, match="no finite numbers"):
+        upscaler(pixels)
+
+
+def test_a_network_that_gives_no_numbers_is_an_error(monkeypatch):
+    upscaler = Upscaler(threads=1)
+    network = upscaler._engine
+
+    def broken(lr, eps):
+        hr = network(lr, eps).copy()
+        hr[0, 1, 2, 3] = np.nan
+        return hr
+
+    broken.description = "broken"
+    monkeypatch.setattr(upscaler, "_engine", broken)
+    with pytest.raises(EdgesrError, match="no numbers"):
+        upscaler(photograph(8, 8))
+
+
+def test_a_released_file_that_was_damaged_is_not_loaded(two_forms):
+    shutil.copy(Path(edgesr.__file__).parent / "weights" / checksums.LIST, two_forms.crisp.parent)
+    two_forms.true.replace(two_forms.crisp)
+    with pytest.raises(EdgesrError, match=r"tiny\.onnx: is damaged"):  # the list is of the files that ship, these are others
+        Upscaler()
+    checksums.renew(two_forms.crisp)
+    Upscaler()
+    with pytest.raises(EdgesrError, match=r"tiny-fidelity\.npz: is damaged"):
+        Upscaler(fidelity=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("wrong_io", "no network"), ("wrong_size", "it gives 1x3x16x16"), ("nan", "no numbers")]
+)
+def test_weights_of_another_network_are_refused_before_the_first_picture(name, words):
+    file = Path(__file__).parents[2] / "shared" / "cases" / f"{name}.onnx"
+    if not file.is_file():
+        pytest.skip("the files are not here")
+    with pytest.raises(EdgesrError, match=words) as caught:
+        Upscaler(weights=file)
+    assert str(caught.value).startswith(str(file))
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("fidelity", [-0.01, 1.01, float("nan"), float("inf"), "high", None])

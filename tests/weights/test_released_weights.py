@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 from pathlib import Path
@@ -148,3 +149,9 @@ def test_every_released_file_has_a_card_and_says_what_it_is():
         card = path.with_suffix(".md").read_text(encoding="utf-8")
         assert all(word in card for word in ("Data.", "Training.", "Measured.", "Limits."))
     assert sum(path.stat().st_size for path in WEIGHTS.iterdir()) < 12e6  # they go into the wheel
+
+
+def test_every_released_file_is_listed_with_its_checksum():
+    lines = (WEIGHTS / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
+    released = sorted(path for path in WEIGHTS.iterdir() if path.suffix in (".onnx", ".npz"))
+    assert lines == [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}" for path in released]

@@ -20,6 +20,7 @@ from edgesr.export.difference import write_difference
 from edgesr.export.onnx import export_onnx
 from edgesr.export.source import load_averaged
 from edgesr.model import checkpoint
+from edgesr.upscaling import checksums
 
 
 def save_averaged(folder: Path, target: Path) -> None:
@@ -108,6 +109,8 @@ def main() -> int:
                 other, share = arguments.mix
                 save_mixture(arguments.checkpoint, other, share, source)
             told = release(source, arguments.file, arguments.beside)
+            if arguments.file.is_file():
+                checksums.renew(arguments.file)
     except EdgesrError as error:
         print(f"edgesr: {error}", file=sys.stderr)
         return 2

@@ -14,6 +14,7 @@ from edgesr.errors import InputError
 from edgesr.images import colour, profile
 from edgesr.images import exif as exif_block
 from edgesr.images.bands import Bands
+from edgesr.images.elsewhere import decoded_raw_profile
 from edgesr.images.ifd import read_tags
 from edgesr.images.metadata import resolution, settle
 from edgesr.images.picture import Picture
@@ -32,6 +33,8 @@ def from_pil(image: Image.Image) -> Picture:
     Raises InputError for 32-bit samples (modes I and F) and for a file that Pillow opened but cannot decode.
     """
     notes: list[str] = []
+    if 0 in image.size:
+        raise InputError(f"an image of {image.width}x{image.height} pixels: there is nothing to show")
     with quiet():
         try:
             image.load()
@@ -74,10 +77,7 @@ def metadata(image: Image.Image, array: np.ndarray) -> Picture:
     stated = image.info
     exif = stated.get("exif")
     if exif is None and isinstance(raw := stated.get("Raw profile type exif"), str):  # how PNG held it before 2017
-        try:
-            exif = bytes.fromhex("".join(raw.split("\n")[3:]))
-        except ValueError:
-            exif = b"damaged"
+        exif = decoded_raw_profile(raw) or b"damaged"
     xmp = stated.get("xmp")
     icc = stated.get("icc_profile") or None
     if icc is None and image.format == "PNG":

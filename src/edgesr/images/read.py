@@ -22,7 +22,7 @@ from PIL import (
 )
 
 from edgesr.errors import InputError
-from edgesr.images import damage, formats, headers, parts, pil, profile, segments, sixteen_bit, tiff
+from edgesr.images import damage, elsewhere, formats, headers, parts, pil, profile, segments, sixteen_bit, tiff
 from edgesr.images.metadata import settle
 from edgesr.images.picture import MAX_PIXELS, Picture
 from edgesr.images.quiet import quiet
@@ -146,6 +146,7 @@ def _described(name: str, image: Image.Image, array: np.ndarray, stream: BinaryI
         return settle(picture, 1)  # Pillow turned it upright
     if name == "JPEG":
         picture.segments = segments.kept(stream)
+    elsewhere.add(picture, image, stream)
     _describe_colours(picture, image, stream)
     turned = name == "HEIF" or (name == "JXL" and not getattr(image, "jpeg", False))  # their decoders did
     return settle(picture, 1 if turned else None)

@@ -11,6 +11,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL.PngImagePlugin import PngImageFile
 
+_ROWS = 64  # converted at a time
+
 
 def decode(open_image: Any, rawmode: str) -> np.ndarray:
     """Decode all 16 bits of an RGB, RGBA or grey + alpha picture: (H, W, C) uint16.
@@ -46,6 +48,12 @@ def heif_pixels(stream: BinaryIO, bits: int) -> np.ndarray:
 
     stream.seek(0)
     file = HeifFile(stream, convert_hdr_to_8bit=False, hdr_to_16bit=False)
-    pixels = np.atleast_3d(np.asarray(file[file.primary_index])).astype(np.uint32)
-    top = 2**bits - 1
-    return ((pixels * 65535 + top // 2) // top).astype(np.uint16)
+    image = file[file.primary_index]
+    del file
+    decoded = np.atleast_3d(np.asarray(image))
+    pixels = np.empty(decoded.shape, np.uint16)
+    most = 2**bits - 1
+    for top in range(0, len(pixels), _ROWS):  # a wider copy of all of it would be twice its size
+        rows = decoded[top : top + _ROWS].astype(np.uint32)
+        pixels[top : top + _ROWS] = (rows * 65535 + most // 2) // most
+    return pixels

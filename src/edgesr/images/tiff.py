@@ -35,6 +35,7 @@ from edgesr.images.picture import Picture
 
 _SUBFILE_TYPE, _XMP, _ICC, _RAW_CAMERA = 254, 700, 34675, 50706
 _GREY_INVERTED, _GREY, _RGB, _CMYK, _YCBCR, _LAB = 0, 1, 2, 5, 6, 8
+_GEO = {33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113}  # GeoTIFF's and GDAL's
 _DROPPED = "a channel that is neither colour nor alpha was dropped"
 _REDUCED_OR_MASK = 1 | 4  # bits of NewSubfileType
 _BY_TIFFFILE = {1, 8, 32946}  # none and deflate: the compressions it undoes without further packages
@@ -153,6 +154,8 @@ def metadata(stream: BinaryIO, picture: Picture) -> None:
     tags = read_tags(stream)
     values = {tag: tags.image[tag].value for tag in (_XMP, _ICC) if tag in tags.image}
     picture.exif, picture.xmp, picture.icc = exif_block.from_tiff(tags), values.get(_XMP), values.get(_ICC)
+    if not _GEO.isdisjoint(tags.image):
+        picture.notes.append("GeoTIFF tags dropped: they place the old pixels on the map")
     unit = {2: 1.0, 3: 2.54}.get(number(tags.order, tags.image.get(296)) or 2)
     across, down = (rational(tags.order, tags.image.get(tag)) for tag in (282, 283))
     if unit and across and down:

@@ -29,7 +29,7 @@ _SIXTEEN_BIT = {"PNG", "TIFF"}
 _NO_ALPHA = {"JPEG", "BMP"}
 _NO_PROFILE = {"BMP": "BMP", "JXL": "the JPEG XL writer"}  # and who cannot keep it, for the note
 _NO_EXIF = {"BMP"}
-_TEXT = {"PNG", "JPEG"}  # what one holds the other has no like of
+_TEXT = {("PNG", "PNG"), ("GIF", "PNG"), ("JPEG", "JPEG")}  # from and to: what others hold has no like
 _JPEG_SEGMENT = 65500  # bytes of EXIF or XMP that one segment of a JPEG holds, less the headers
 
 
@@ -140,7 +140,7 @@ def _fit_metadata(picture: Picture, name: str) -> None:
             setattr(picture, kind, None)
             reason = "it is too long for one" if too_long else "it has no place for it"
             picture.notes.append(f"{kind.upper()} dropped from the {name}: {reason}")
-    if picture.text and (picture.format != name or name not in _TEXT):
+    if picture.text and (picture.format, name) not in _TEXT:
         picture.notes.append(f"text beside EXIF and XMP dropped: a {name} cannot hold that of a {picture.format}")
         picture.text = {}
     if picture.segments and name != "JPEG":

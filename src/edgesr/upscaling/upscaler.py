@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import lru_cache
 from importlib import resources
 from itertools import count
-from numbers import Real
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edgesr import images
-from edgesr.errors import UsageError
+from edgesr.errors import EdgesrError, UsageError
 from edgesr.images import Picture
 from edgesr.images.bands import Bands
 from edgesr.presets import LATENT_STRIDE, PRESETS, SCALE, Preset, difference_path, get_preset, weights_path
-from edgesr.upscaling import forms
+from edgesr.upscaling import checksums, forms
 from edgesr.upscaling.engines import load_engine
 from edgesr.upscaling.fit import fit
 from edgesr.upscaling.noise import noise_field
@@ -48,7 +49,8 @@ class Upscaler:
     engine torch. Such a folder can also be run in several `steps` of the diffusion (DDIM).
 
     Raises UsageError for an unknown model, one without weights, weights of another model, a wrong fidelity, an unknown or missing
-    engine, a wrong tile, or steps that the weights cannot take; EdgesrError for damaged weights.
+    engine, a wrong tile or seed, or steps that the weights cannot take; EdgesrError for damaged weights, and for a network that is
+    not one of this model.
     """
 
     def __init__(
@@ -65,17 +67,21 @@ class Upscaler:
     ) -> None:
         self.preset = get_preset(model)
         self.model = model
+        _check_named(engine=engine)
         self.fidelity = _checked_fidelity(fidelity)
         self._blended = tile == PAPER
         self._tile = None if tile == PAPER else _checked_tile(tile)
-        self._seed, self.steps = seed, steps
+        self._seed, self.steps = _checked_seed(seed), steps
         if weights is None:
             with resources.as_file(_released(model)) as path:
+                checksums.check(path)
                 self._engine = load_engine(engine, self._form(path), threads, steps)
         else:
             self._engine = load_engine(engine, _own(weights, self.fidelity), threads, steps)
         self.engine = self._engine.description
         self._side = self._fit(weights or weights_path(model).name)
+        if weights is not None:
+            self._try(weights)
 
     def _fit(self, name: str | Path) -> int:
         """Take from the weights what they fix; return the least side of a window, LR px: 1, or that of the one tile they take."""
@@ -91,6 +97,24 @@ class Upscaler:
             )
         return BLENDED_TILE
 
+    def _try(self, weights: object) -> None:
+        """Raise EdgesrError if a network of the user's own is not one of this model: said once, before the first picture."""
+        side = BLENDED_TILE if self._blended or self.preset.halo is None else MIN_TILE
+        lr = np.zeros((1, 3, side, side), np.float32)
+        eps = np.zeros((1, self.preset.latent_channels, side // LATENT_STRIDE, side // LATENT_STRIDE), np.float32)
+        try:
+            hr = self._engine(lr, eps)
+        except MemoryError:
+            raise
+        except Exception as error:  # the engines' exceptions share no base class
+            reason = " ".join(str(error).split())[:200]
+            raise EdgesrError(f"{weights}: is no network of the model '{self.model}': {reason}") from None
+        if np.shape(hr) != (1, 3, SCALE * side, SCALE * side):
+            shape = "x".join(str(length) for length in np.shape(hr))
+            raise EdgesrError(f"{weights}: is no network of the model '{self.model}': it gives {shape} for 1x3x{side}x{side}")
+        if not np.isfinite(hr).all():
+            raise EdgesrError(f"{weights}: gives values that are no numbers: the weights are damaged, or its training diverged")
+
     def _form(self, path: Path) -> Path | bytes:
         """The ONNX file at `path` as it is, or its bytes with the weights moved towards the fidelity form."""
         if self.fidelity == 0:
@@ -99,6 +123,7 @@ class Upscaler:
         if not difference.is_file():
             raise UsageError(f"fidelity {self.fidelity:g}: the model '{self.model}' has one form only; leave fidelity out")
         with resources.as_file(difference) as beside:
+            checksums.check(beside)
             return forms.interpolate(path, beside, self.fidelity)
 
     def __call__(self, image: Any, *, scale: float | None = None, width: int | None = None, height: int | None = None) -> Any:
@@ -174,6 +199,8 @@ class Upscaler:
             lr = _to_network(pixels[rows[:, None], columns])
             eps = noise_field(self._seed, self.preset.latent_channels, _latent(row), _latent(column))
             hr = crop(self._engine(lr, eps[None])[0], row, column, SCALE)  # (3, h, w)
+            if not np.isfinite(hr.sum()):
+                raise EdgesrError(f"the network gave values that are no numbers (engine {self.engine}): try another --engine")
             tick()
             hr = to_grey(hr) if channels == 1 else hr
             return hr if plan.blended else _from_network(hr, dtype)
@@ -224,6 +251,8 @@ def target_size(
     `scale` from 1 to 8, 4 if nothing is given; or a target width, or height, or both: the largest size inside them that keeps the
     shape. Raises UsageError when both ways are used, or the scale that results is out of range.
     """
+    _check_numbers(Real, scale=scale)
+    _check_numbers(Integral, width=target_width, height=target_height)
     if target_width is None and target_height is None:
         factor = float(SCALE) if scale is None else scale
     elif scale is not None:
@@ -234,6 +263,25 @@ def target_size(
     if not MIN_SCALE <= factor <= MAX_SCALE:  # also catches NaN
         raise UsageError(f"scale {factor:g} is out of range: it must lie between {MIN_SCALE:g} and {MAX_SCALE:g}")
     return max(1, round(width * factor)), max(1, round(height * factor))
+
+
+def _check_numbers(kind: type, **values: object) -> None:
+    for name, value in values.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, kind)):
+            raise UsageError(f"{name} {value!r}: give a {'whole ' if kind is Integral else ''}number")
+
+
+def _check_named(**values: object) -> None:
+    for name, value in values.items():
+        if not isinstance(value, str):
+            raise UsageError(f"{name} {value!r}: give a name")
+
+
+def _checked_seed(seed: int) -> int:
+    _check_numbers(Integral, seed=seed)
+    if seed is None:
+        raise UsageError("seed None: give a whole number")
+    return int(seed)
 
 
 def _released(model: str) -> resources.abc.Traversable:
@@ -247,6 +295,8 @@ def _released(model: str) -> resources.abc.Traversable:
 def _own(weights: str | Path, fidelity: float) -> Path:
     if fidelity:
         raise UsageError(f"fidelity {fidelity:g}: a file of weights has one form; leave fidelity out")
+    if not isinstance(weights, str | os.PathLike):
+        raise UsageError(f"weights: give the path of an ONNX file, not a {type(weights).__name__}")
     if not (path := Path(weights)).exists():
         raise UsageError(f"{weights}: no such file of weights")
     return path
@@ -257,7 +307,7 @@ def _useful_size(preset: Preset) -> str:
 
 
 def _checked_fidelity(fidelity: float) -> float:
-    if not (isinstance(fidelity, Real) and 0 <= fidelity <= 1):  # also catches NaN
+    if isinstance(fidelity, bool) or not (isinstance(fidelity, Real) and 0 <= fidelity <= 1):  # also catches NaN
         raise UsageError(f"fidelity '{fidelity}': give a number from 0 (crisp) to 1 (true to the input)")
     return float(fidelity)
 
@@ -280,6 +330,8 @@ def _checked_array(array: NDArray[Any]) -> Pixels:
     pixels = array[:, :, None] if array.ndim == 2 else array
     if pixels.ndim != 3 or not 1 <= pixels.shape[2] <= 4 or 0 in pixels.shape:
         raise UsageError(f"an array of shape {array.shape}: give (height, width) or (height, width, 1 to 4 channels)")
+    if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
+        raise UsageError("an array with values that are no finite numbers (NaN or infinity): replace them first")
     return pixels
 
 
