@@ -93,7 +93,7 @@ def test_a_file_for_the_papers_tile_makes_pictures_of_any_size_by_the_papers_pla
         assert np.array_equal(out, any_size)
     else:  # it sees the last row and column repeated, where the other file sees nothing
         assert difference(out[:40, :40], any_size[:40, :40]) <= 12
-        assert np.abs(out.astype(float) - any_size).mean() < 1
+        assert np.abs(out.astype(float) - any_size).mean() < 2
 
 
 @pytest.mark.parametrize("engine", ["onnxruntime", "openvino", "torch"])
