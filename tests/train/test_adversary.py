@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -289,6 +291,59 @@ def test_a_gradient_that_is_not_finite_is_not_applied(sharp, blurred):
     with pytest.raises(DivergedError, match="gradient nan"):
         adversary.update(shown(blurred, sharp), 7, Pair([torch.full_like(parameter, math.nan) for parameter in before]))
     assert all(torch.equal(a, b) for a, b in zip(before, adversary.net.parameters(), strict=True))
+
+
+class Halves(Processes):
+    """One of two processes, each in a thread of its own, that wait for each other's numbers."""
+
+    def __init__(self, rank, barrier, sent):
+        super().__init__()
+        self.rank, self.world, self.barrier, self.sent = rank, 2, barrier, sent
+
+    def sum(self, tensor):
+        self.sent[self.rank] = tensor.detach().clone()
+        self.barrier.wait(60)
+        total = self.sent[0] + self.sent[1]
+        self.barrier.wait(60)
+        return total
+
+    def mean_gradients(self, parameters):
+        for parameter in parameters:
+            parameter.grad = self.sum(parameter.grad) / 2
+
+
+def test_two_processes_compare_with_the_means_of_both(sharp, blurred):
+    """Relativistic losses of halves of a batch have the gradients of the whole one, those through the means included."""
+
+    def gradients(adversary, out, real, processes=None):
+        out = out.clone().requires_grad_()
+        adversary.generator_term(shown(out, real), processes).backward()
+        adversary.update(shown(out, real), 0, processes)
+        return out.grad, torch.cat([parameter.grad.flatten() for parameter in adversary.net.parameters()])
+
+    def apart(got, want):
+        return float((got - want).norm() / want.norm())
+
+    adversaries = [Adversary(config(kind="relativistic", network="highpass-patch"), 0, CPU) for _ in range(4)]
+    with torch.no_grad():
+        for adversary in adversaries:
+            adversary.net.last.weight.mul_(300)  # so that the means of the halves are far from each other
+    barrier, sent, sides = threading.Barrier(2), {}, (slice(0, 4), slice(4, 8))
+    with ThreadPoolExecutor(2) as pool:
+        halves = list(
+            pool.map(
+                lambda rank: gradients(
+                    adversaries[rank], blurred[sides[rank]], sharp[sides[rank]], Halves(rank, barrier, sent)
+                ),
+                range(2),
+            )
+        )
+    whole = gradients(adversaries[2], blurred, sharp)
+    for side, half in zip(sides, halves, strict=True):
+        assert apart(half[0] / 2, whole[0][side]) < 1e-4
+        assert apart(half[1], whole[1]) < 1e-4
+    alone = gradients(adversaries[3], blurred[:4], sharp[:4])
+    assert apart(alone[0] / 2, whole[0][:4]) > 1e-2, "the means of both must matter"
 
 
 def test_gradients_can_be_shared_between_processes(sharp, blurred):

@@ -79,12 +79,6 @@ def test_two_processes_are_one_with_the_same_global_batch(folder, tmp_path, stag
     # Adam divides by the size of the gradient: the order of a sum shows in the few weights whose gradient is near zero.
     assert apart < 0.02 * moved
     assert apart > 0, "bit for bit the same: was it two processes?"
-    if more:
-        ours, theirs = (
-            checkpoint.part(checkpoint.load(tmp_path / n / "checkpoint")[0], "adversary.net.") for n in ("one", "two")
-        )
-        for name, tensor in ours.items():
-            assert torch.allclose(tensor, theirs[name], atol=2e-4), name
     texts = [(tmp_path / name / "log.txt").read_text() for name in ("one", "two")]
     assert texts[0].count("step 5 ") == texts[1].count("step 5 ") == 1, "one process writes"
 

@@ -48,7 +48,7 @@ class Processes:
 
         They are right in a loss whose gradients `mean_gradients` averages.
         """
-        return tensor.mean() if self._accelerator is None else _Mean.apply(tensor.mean(), self)
+        return tensor.mean() if self.world == 1 else _Mean.apply(tensor.mean(), self)
 
     def any(self, flag: bool, device: torch.device) -> bool:
         """Whether the flag is set in any process; `device` is where their messages go."""
