@@ -160,7 +160,7 @@ def test_a_batch_takes_its_share_of_targets_and_the_truth_elsewhere(taught):
     batches = Batches(bank(taught), config, seed=0)
     batch = [batches(step) for step in range(25)]
     truth = [torch.equal(hr, target) for b in batch for hr, target in zip(b.hr, b.target, strict=True)]
-    assert sum(truth) == 50
+    assert 50 <= sum(truth) < 100, "of the taught half, some are worse than bicubic"
     again = Batches(bank(taught), config, seed=0)
     assert all(torch.equal(x, y) for x, y in zip(again(24), batch[24], strict=True)), "a function of seed and step"
     for b in batch[:3]:
