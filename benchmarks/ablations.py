@@ -131,7 +131,7 @@ def counted(file: Path) -> Iterator[Callable[[], float]]:
         write()
 
 
-def train_chain(row: Row, seed: int, runs: Path, device: str) -> tuple[Path, dict[str, float], float]:
+def train_chain(row: Row, seed: int, runs: Path, device: str, data: Path) -> tuple[Path, dict[str, float], float]:
     """Train the stages that no row before has; return the last checkpoint, its held-out figures, and the seconds of all stages."""
     init, figures, seconds = "", {}, 0.0
     for stage, overrides, name in links(row, seed):
@@ -144,7 +144,7 @@ def train_chain(row: Row, seed: int, runs: Path, device: str) -> tuple[Path, dic
                     folder,
                     resume=exists(folder / "checkpoint"),
                     device=device,
-                    overrides=[*overrides, f"init={init}"],
+                    overrides=[*overrides, f"init={init}", f"data.folder={data}"],
                 )
             done.write_text(json.dumps({"figures": figures, "cpu seconds": spent()}))
         saved = json.loads(done.read_text())
@@ -183,6 +183,7 @@ def main() -> None:
     parser.add_argument("--rows", nargs="+", default=list(ROWS), choices=list(ROWS), metavar="ROW", help=", ".join(ROWS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1])
     parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "ablations")
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "train", help="photographs")
     parser.add_argument("--suites", type=Path, default=ROOT.parent / "shared" / "eval")
     parser.add_argument("--device", default="auto")
     arguments = parser.parse_args()
@@ -194,7 +195,7 @@ def main() -> None:
             if f"{name}/{seed}" in results:
                 continue
             try:
-                checkpoint, figures, seconds = train_chain(ROWS[name], seed, arguments.runs, arguments.device)
+                checkpoint, figures, seconds = train_chain(ROWS[name], seed, arguments.runs, arguments.device, arguments.data)
             except DivergedError as error:  # a result too; what else may fail, like a full disk, is none
                 result = {"failed": str(error)}
             else:

@@ -45,7 +45,7 @@ class TargetsConfig:
 class DataConfig:
     """Where crops come from and how many."""
 
-    folder: str = "../shared/train"  # photographs
+    folder: str = ""  # photographs; a training needs them, and what only reads a recipe's ranges does not
     cache: str = "runs/bank"  # where they lie decoded
     held_out: int = 24  # photographs kept from training, for the figures logged on the way
     hr_size: int = 192  # HR px a side of a training crop

@@ -139,6 +139,8 @@ def _check_sizes(recipe: Recipe, processes: Processes) -> None:
 
 
 def _banks(recipe: Recipe) -> tuple[ImageBank, ImageBank]:
+    if not recipe.data.folder:
+        raise UsageError("recipe: the field 'data.folder' is missing, the folder with photographs: --set data.folder=PHOTOS")
     bank = ImageBank.load(Path(recipe.data.folder), cache=Path(recipe.data.cache))
     try:
         return bank.split(recipe.data.held_out)
