@@ -7,7 +7,7 @@ from pathlib import Path
 
 from starlette.responses import FileResponse, PlainTextResponse, Response
 
-PAGE = resources.files("edgesr").joinpath("web", "page")
+PAGE = resources.files("edgesr").joinpath("serve", "page")
 BUILD = "npm --prefix web ci && npm --prefix web run build"
 NOT_BUILT = f"the page is not built: in a clone of the repository run `{BUILD}`; the API works without"
 CSP = (
