@@ -245,7 +245,12 @@ def test_a_linked_input_stays_a_link() -> None:
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP] if os.name == "posix" else [])
 def test_a_stopped_run_leaves_nothing_behind(stop: signal.Signals) -> None:
     make("big.bmp", 2000, 2000)
-    with subprocess.Popen([*COMMAND, "upscale", "big.bmp"], stderr=subprocess.PIPE, env=ENVIRONMENT, text=True) as process:
+
+    def listen() -> None:  # a runner under nohup has left SIGHUP ignored, and programs inherit that
+        signal.signal(stop, signal.SIG_DFL)
+
+    words = [*COMMAND, "upscale", "big.bmp"]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, env=ENVIRONMENT, text=True, preexec_fn=listen) as process:  # noqa: PLW1509
         assert process.stderr is not None
         assert process.stderr.readline().startswith("model tiny")
         time.sleep(1)
