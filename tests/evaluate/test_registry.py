@@ -112,7 +112,7 @@ def test_figures_are_measured_again_when_the_code_behind_them_has_changed(monkey
         "evaluate/metrics.py",
         "evaluate/sqd.py",
         "evaluate/epd.py",
-        "model/features.py",
+        "pretrained/features.py",
         "evaluate/perceptual.py",
         "evaluate/distributions.py",
     ):
