@@ -50,8 +50,9 @@ def run_teach(arguments: argparse.Namespace) -> int:
         from tqdm import tqdm  # noqa: PLC0415
 
         from edgesr.data.targets import Source  # noqa: PLC0415
-        from edgesr.data.teach import Lesson, cores, teach  # noqa: PLC0415
+        from edgesr.data.teach import Lesson, teach  # noqa: PLC0415
         from edgesr.train.recipe import DataConfig, load_recipe  # noqa: PLC0415
+        from edgesr.upscaling.engines import available_cores  # noqa: PLC0415
 
     if arguments.set and not arguments.recipe:
         raise UsageError("--set changes fields of a recipe: name it with --recipe")
@@ -60,7 +61,7 @@ def run_teach(arguments: argparse.Namespace) -> int:
         torch.empty(0, device=arguments.device)
     except (RuntimeError, AssertionError) as error:
         raise UsageError(f"--device {arguments.device}: cannot be used: {str(error).splitlines()[0]}") from None
-    processes = arguments.processes or (cores() if arguments.device == "cpu" else 1)
+    processes = arguments.processes or (available_cores() if arguments.device == "cpu" else 1)
     if processes == 1 and arguments.processes:
         torch.set_num_threads(1)
     lesson = Lesson(

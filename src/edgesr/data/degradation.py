@@ -11,11 +11,11 @@ import torch
 import torch.nn.functional as F
 
 from edgesr.data import kernels
-from edgesr.data.jpeg import jpeg
+from edgesr.data.jpeg import TO_YCBCR, jpeg
 from edgesr.data.plan import DegradationConfig, LastRound, Plan, Round, draw_plans
 from edgesr.errors import UsageError
 
-LUMA = (0.299, 0.587, 0.114)  # BT.601
+LUMA = TO_YCBCR[0]  # BT.601
 SPECKS = 1.5  # times as strong as noise a pixel: the eye sees less of colour, and interpolation weakens it
 POISSON_LEVELS = 256  # photons that a white pixel stands for at Poisson scale 1
 

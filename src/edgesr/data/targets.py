@@ -97,7 +97,7 @@ def begin(folder: Path, manifest: Manifest) -> list[int]:
     path, text = folder / "targets.json", json.dumps({"format": FORMAT, **dataclasses.asdict(manifest)}, indent=1)
     if path.exists():
         there = _load_manifest(folder)
-        if dataclasses.replace(there, pairs=0) != dataclasses.replace(json_round_trip(manifest), pairs=0):
+        if dataclasses.replace(there, pairs=0) != dataclasses.replace(_as_read_back(manifest), pairs=0):
             raise UsageError(
                 f"{folder}: holds targets of another teacher, recipe, seed or other photographs; choose another folder"
             )
@@ -111,7 +111,7 @@ def begin(folder: Path, manifest: Manifest) -> list[int]:
     return [part for part in range(manifest.parts) if _pairs_in(folder / _name(part)) < _count(manifest, part)]
 
 
-def json_round_trip(manifest: Manifest) -> Manifest:
+def _as_read_back(manifest: Manifest) -> Manifest:
     """The manifest as it is read back: tuples become lists."""
     return Manifest(**json.loads(json.dumps(dataclasses.asdict(manifest))))
 
@@ -157,11 +157,9 @@ class Targets:
         return self.manifest.pairs
 
     def _check_photographs(self) -> None:
-        sizes = {photo.name for photo in self.bank.photos}
-        wanted = self.manifest.photographs
-        names = [photo.name for photo in self.bank.photos]
+        wanted, names = self.manifest.photographs, [photo.name for photo in self.bank.photos]
         if list(wanted) != names:
-            strange = sorted(set(wanted) ^ sizes)
+            strange = sorted(set(wanted) ^ set(names))
             what = f"'{strange[0]}' is on one side only" if strange else "they lie in another order"
             raise UsageError(f"{self.folder}: was made from other photographs than those to train on ({what}); teach again")
         for index in {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -49,11 +48,6 @@ def teach(lesson: Lesson, processes: int) -> tuple[int, Iterator[int]]:
     if processes == 1:
         return left, (_make(lesson, teacher, bank, part) for part in missing)
     return left, _shared_out(lesson, missing, processes)
-
-
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _shared_out(lesson: Lesson, missing: list[int], processes: int) -> Iterator[int]:

@@ -8,11 +8,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from edgesr.data.jpeg import TO_YCBCR
 from edgesr.model.blocks import full_precision
 from edgesr.presets import SCALE
 
 SLOPE = 0.2  # of the leaky ReLU below zero
-LUMA = (0.299, 0.587, 0.114)  # of R, G and B, as in JPEG
+LUMA = TO_YCBCR[0]  # of R, G and B
 BOX = 9  # HR px a side, whose mean is left out of the luma that the PatchGAN sees
 GAIN = 4  # of what is left: a few levels of detail, to the size that a network learns from
 
