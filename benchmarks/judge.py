@@ -43,8 +43,8 @@ def system(text: str, folder: Path) -> Named:
 
 
 def _exported(checkpoint: Path, folder: Path) -> tuple[str, Path]:
-    from edgesr.export.onnx import to_onnx  # noqa: PLC0415 -- wants torch
-    from edgesr.export.source import load  # noqa: PLC0415
+    from edgesr.export.onnx import to_onnx
+    from edgesr.export.source import load
 
     found = load(str(checkpoint))
     file = folder / f"{len(list(folder.iterdir()))}.onnx"
@@ -53,7 +53,7 @@ def _exported(checkpoint: Path, folder: Path) -> tuple[str, Path]:
 
 
 def _preset(file: Path) -> str:
-    import onnxruntime  # noqa: PLC0415 -- slow
+    import onnxruntime
 
     if not file.is_file():
         raise UsageError(f"{file}: no such file")

@@ -32,13 +32,13 @@ def measures(weights: Path | None) -> dict[str, tuple[str, Callable[[np.ndarray,
         "SSIM-Y": (".3f", ssim_y),
     }
     try:
-        from edgesr.evaluate.sqd import SQD  # noqa: PLC0415 -- wants torch
+        from edgesr.evaluate.sqd import SQD
 
         columns["SQD"] = (".3f", SQD(weights))
     except (ImportError, Unavailable) as error:
         print(f"SQD is left out: {error}")
     try:
-        from edgesr.evaluate.epd import EPD  # noqa: PLC0415 -- wants torch
+        from edgesr.evaluate.epd import EPD
 
         columns["EPD"] = (".3f", EPD())
     except (ImportError, UsageError):

@@ -13,14 +13,14 @@ from skimage import data
 
 torch = pytest.importorskip("torch")
 
-import torch.nn.functional as F  # noqa: E402
+import torch.nn.functional as F
 
-from edgesr import Upscaler  # noqa: E402
-from edgesr.data.suites import load_suite  # noqa: E402
-from edgesr.evaluate import weights  # noqa: E402
-from edgesr.evaluate.sqd import SQD  # noqa: E402
-from edgesr.evaluate.systems import Place, parse  # noqa: E402
-from edgesr.evaluate.unavailable import Unavailable  # noqa: E402
+from edgesr import Upscaler
+from edgesr.data.suites import load_suite
+from edgesr.evaluate import weights
+from edgesr.evaluate.sqd import SQD
+from edgesr.evaluate.systems import Place, parse
+from edgesr.evaluate.unavailable import Unavailable
 
 SHARED = Path(os.environ.get("EDGESR_SHARED", Path(__file__).parents[3] / "shared"))
 CAFFE_MEAN = torch.tensor([104.0, 117.0, 123.0])  # BGR

@@ -57,7 +57,7 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
 def run(arguments: argparse.Namespace) -> int:
     """Pack or unpack; raises UsageError if torch and safetensors are not installed."""
     with extra("torch", "carrying checkpoints"):
-        from edgesr.train import parcels  # noqa: PLC0415 (torch is an extra)
+        from edgesr.train import parcels
     if arguments.action == "pack":
         trips = parcels.pack(
             arguments.checkpoint,

@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not 0 <= arguments.fidelity <= 1:
         raise UsageError(f"fidelity {arguments.fidelity:g}: give a number from 0 (crisp) to 1 (true to the input)")
     with extra("export", "exporting models"):
-        from edgesr.export import package  # noqa: PLC0415 (torch is an extra)
+        from edgesr.export import package
     with extra(package.FORMATS.get(arguments.format, ("", ""))[1], f"the format '{arguments.format}'"):
         package.load_format(arguments.format)
     done = package.export(

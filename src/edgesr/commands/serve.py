@@ -70,14 +70,14 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
 def run(arguments: argparse.Namespace) -> int:
     """Serve until Ctrl-C or SIGTERM; what runs then is finished."""
     try:
-        import uvicorn  # noqa: PLC0415 (so that --help stays fast; an extra)
+        import uvicorn
 
-        from edgesr.serve.app import make_app  # noqa: PLC0415
-        from edgesr.serve.connections import Server  # noqa: PLC0415
+        from edgesr.serve.app import make_app
+        from edgesr.serve.connections import Server
     except ImportError as error:
         raise UsageError(f"edgesr serve needs an extra: pip install 'edgesr[serve]' ({error.name} is missing)") from None
-    from edgesr.serve import pages  # noqa: PLC0415
-    from edgesr.serve.limits import Limits  # noqa: PLC0415
+    from edgesr.serve import pages
+    from edgesr.serve.limits import Limits
 
     limits = Limits(
         body_bytes=arguments.max_megabytes * 2**20,

@@ -21,7 +21,7 @@ class EPD:
 
     def __init__(self) -> None:
         """Load the network; raises UsageError when the extra is not installed."""
-        from edgesr.pretrained.features import efficientnet_lite  # noqa: PLC0415 -- torch is an extra
+        from edgesr.pretrained.features import efficientnet_lite
 
         try:
             self._distance = efficientnet_lite(2, LEVELS)

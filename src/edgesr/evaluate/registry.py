@@ -71,7 +71,7 @@ def _code() -> str:
 
 
 def _decibels(score: Callable[[np.ndarray, np.ndarray], float]) -> Callable[[Path | None], PictureScore]:
-    return lambda _: lambda result, lr, hr: min(score(result, hr), PERFECT)  # noqa: ARG005 (see PictureScore)
+    return lambda _: lambda result, lr, hr: min(score(result, hr), PERFECT)
 
 
 def _to_reference(
@@ -79,7 +79,7 @@ def _to_reference(
 ) -> Callable[[Path | None], PictureScore]:
     def loaded(weights: Path | None) -> PictureScore:
         score = load(weights)
-        return lambda result, lr, hr: score(result, hr)  # noqa: ARG005 (see PictureScore)
+        return lambda result, lr, hr: score(result, hr)
 
     return loaded
 
@@ -87,7 +87,7 @@ def _to_reference(
 def _alone(load: Callable[[Path | None], Callable[[np.ndarray], float]]) -> Callable[[Path | None], PictureScore]:
     def loaded(weights: Path | None) -> PictureScore:
         score = load(weights)
-        return lambda result, lr, hr: score(result)  # noqa: ARG005 (see PictureScore)
+        return lambda result, lr, hr: score(result)
 
     return loaded
 
@@ -187,7 +187,7 @@ METRICS = {
         "ours",
         "between the input and the output reduced to its size, both blurred",
         needs_reference=False,
-        picture=lambda _: lambda result, lr, hr: metrics.colour_shift(result, lr),  # noqa: ARG005
+        picture=lambda _: lambda result, lr, hr: metrics.colour_shift(result, lr),
     ),
     "consistency": MetricInfo(
         "Consistency",
@@ -196,7 +196,7 @@ METRICS = {
         "ours",
         "PSNR of the output reduced to the input's size against the input; says little where the input is degraded",
         needs_reference=False,
-        picture=lambda _: lambda result, lr, hr: min(metrics.consistency(result, lr), PERFECT),  # noqa: ARG005
+        picture=lambda _: lambda result, lr, hr: min(metrics.consistency(result, lr), PERFECT),
     ),
     "musiq": MetricInfo(
         "MUSIQ",

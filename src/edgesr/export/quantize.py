@@ -100,8 +100,8 @@ def quantized(
     data: bytes, tiles: list[Tile], *, keep_float: tuple[str, ...] | None = None, activations: str = "QUInt8"
 ) -> bytes:
     """Return an ONNX file with 8-bit weights, each output channel with a scale of its own, and `activations` calibrated on `tiles`."""
-    from onnxruntime import quantization as q  # noqa: PLC0415 (slow to import)
-    from onnxruntime.quantization.shape_inference import quant_pre_process  # noqa: PLC0415
+    from onnxruntime import quantization as q  # slow to import
+    from onnxruntime.quantization.shape_inference import quant_pre_process
 
     logging.getLogger().setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as scratch:

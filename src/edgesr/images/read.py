@@ -187,11 +187,11 @@ def _image(name: str, stream: BinaryIO) -> Any:
     parts.check(name, stream)
     stream.seek(0)
     if name == "HEIF":
-        from pillow_heif.as_plugin import HeifImageFile  # noqa: PLC0415 -- an extra
+        from pillow_heif.as_plugin import HeifImageFile
 
         return HeifImageFile(stream)
     if name == "JXL":
-        from pillow_jxl.JpegXLImagePlugin import JXLImageFile  # noqa: PLC0415 -- an extra
+        from pillow_jxl.JpegXLImagePlugin import JXLImageFile
 
         return JXLImageFile(stream)
     return _CLASSES[name](stream)

@@ -196,13 +196,13 @@ def _saved(picture: Picture[np.ndarray], name: str, quality: int | None) -> byte
     stream = io.BytesIO()
     kept = pil.info(picture)
     if name == "HEIF":
-        from pillow_heif import from_pillow  # noqa: PLC0415 -- an extra
+        from pillow_heif import from_pillow
 
         image.info.update(kept)
         from_pillow(image).save(stream, quality=quality or 90, chroma="444")
         return stream.getvalue()
     if name == "JXL":
-        import pillow_jxl  # noqa: F401, PLC0415 -- an extra, which registers the format with Pillow
+        import pillow_jxl  # noqa: F401 -- an extra, which registers the format with Pillow
     if name == "JPEG" and picture.text:
         kept["comment"] = picture.text["Comment"].encode(errors="surrogateescape")
     if picture.segments:

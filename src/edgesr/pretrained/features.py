@@ -42,7 +42,7 @@ class FeatureDistance(nn.Module):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.eval().requires_grad_(False)
 
-    def train(self, mode: bool = True) -> FeatureDistance:  # noqa: ARG002
+    def train(self, mode: bool = True) -> FeatureDistance:
         """Stay in evaluation mode: the weights are given."""
         return super().train(False)
 

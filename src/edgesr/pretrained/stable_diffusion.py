@@ -54,7 +54,7 @@ class DiffusersEncoder(nn.Module):
         self.register_buffer("std", std.expand(self.latent_channels).clone())
         self.eval().requires_grad_(False)
 
-    def train(self, mode: bool = True) -> DiffusersEncoder:  # noqa: ARG002
+    def train(self, mode: bool = True) -> DiffusersEncoder:
         """Stay in evaluation mode: this network never trains."""
         return super().train(False)
 
@@ -220,7 +220,7 @@ def _cut(source: str, layer: _Layer, state: Mapping[str, Tensor]) -> Iterator[tu
 def _load(source: str, part: str, classes: tuple[str, ...]) -> Any:
     """Return diffusers' model of `source`, of one of `classes`, in float32; `part` is its subfolder in a pipeline."""
     try:
-        import diffusers  # noqa: PLC0415 -- an extra
+        import diffusers
     except ImportError:
         raise UsageError("Stable Diffusion's networks need diffusers: pip install 'edgesr[diffusers]'") from None
     folder = _find(Path(source) if Path(source).is_dir() else _download(source, part), source, part)
@@ -261,7 +261,7 @@ def _find(root: Path, source: str, part: str) -> Path:
 
 def _download(source: str, part: str) -> Path:
     """Return the folder in the hub's cache that holds `source`, "owner/name" or "owner/name:subfolder", fetched if need be."""
-    from huggingface_hub import snapshot_download  # noqa: PLC0415 -- comes with diffusers
+    from huggingface_hub import snapshot_download
 
     name, _, subfolder = source.partition(":")
     parts = (f"{subfolder}/",) if subfolder else ("", f"{part}/")

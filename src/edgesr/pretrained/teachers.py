@@ -91,7 +91,7 @@ def _by_spandrel(file: Path) -> nn.Module:
     if not file.is_file():
         raise UsageError(f"{file}: no such file")
     try:
-        from spandrel import ImageModelDescriptor, ModelLoader  # noqa: PLC0415 -- an extra
+        from spandrel import ImageModelDescriptor, ModelLoader
     except Exception as error:  # missing, or a torchvision that does not fit
         reason = " ".join(str(error).split())[:200]
         raise UsageError(f"{file}: needs the package spandrel ({reason}): pip install 'edgesr[teachers]'") from None

@@ -100,7 +100,7 @@ def _sheet(columns: dict[str, Tensor]) -> Image.Image:
 def _tensorboard(folder: Path, step: int) -> Any:
     """A writer that hides what an earlier part of the run logged after `step`; None, said once, where TensorBoard is missing."""
     try:
-        from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 -- an extra
+        from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         logger.info("TensorBoard is not installed (pip install 'edgesr[train]'): the figures go to scalars.jsonl alone")
         return None

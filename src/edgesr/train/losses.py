@@ -53,7 +53,7 @@ class _Lpips(nn.Module):
     def __init__(self, network: str) -> None:
         super().__init__()
         try:
-            import lpips  # noqa: PLC0415 -- an extra, and it wants torchvision
+            import lpips  # an extra, and it wants torchvision
 
             self.distance = lpips.LPIPS(net=network, verbose=False).eval().requires_grad_(False)
         except Exception as error:  # not installed, a torchvision that does not fit, no network for the weights

@@ -103,7 +103,7 @@ def join_processes(device: str) -> Processes:
     if launched() == 1:
         return Processes()
     try:
-        from accelerate import Accelerator  # noqa: PLC0415 -- an extra
+        from accelerate import Accelerator
     except ImportError:
         raise UsageError("several processes need Hugging Face Accelerate: pip install 'edgesr[train]'") from None
     return Processes(Accelerator(cpu=device == "cpu"))

@@ -103,7 +103,7 @@ class _Loaded(InProcess):
         if self._net.load_param(str(param)) or self._net.load_model(str(weights)):
             raise EdgesrError(f"{param}: ncnn cannot load this network")
 
-    def __call__(self, lr: Pixels, place: Place) -> Pixels:  # noqa: ARG002 (see Loaded)
+    def __call__(self, lr: Pixels, place: Place) -> Pixels:
         height, width = lr.shape[:2]
         planes = np.ascontiguousarray(lr.transpose(2, 0, 1), np.float32) / np.float32(255)
         out = np.empty((3, SCALE * height, SCALE * width), np.float32)

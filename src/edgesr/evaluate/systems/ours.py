@@ -94,6 +94,6 @@ class _Loaded(InProcess):
     def __init__(self, upscaler: Upscaler) -> None:
         self._upscaler = upscaler
 
-    def __call__(self, lr: Pixels, place: Place) -> Pixels:  # noqa: ARG002 (see Loaded)
+    def __call__(self, lr: Pixels, place: Place) -> Pixels:
         out: Pixels = self._upscaler(lr)
         return out

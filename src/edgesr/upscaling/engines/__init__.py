@@ -99,7 +99,7 @@ class OnnxRuntime:
 class OpenVino:
     """Intel's OpenVINO on the CPU; it reads the same file."""
 
-    def __init__(self, model: Path | bytes, threads: int, fallback: bool) -> None:  # noqa: ARG002 -- it is the CPU already
+    def __init__(self, model: Path | bytes, threads: int, fallback: bool) -> None:  # it is the CPU already
         openvino = import_module("openvino")
         config = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
         try:
