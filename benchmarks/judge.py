@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from edgesr.errors import EdgesrError, UsageError
+from edgesr.errors import EdgesrError, UsageError, one_line
 from edgesr.evaluate.cache import Cache, default_folder
 from edgesr.evaluate.direction import arrow
 from edgesr.evaluate.results import assemble, failures
@@ -60,7 +60,7 @@ def _preset(file: Path) -> str:
     try:
         session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors share no base class
-        raise EdgesrError(f"{file}: cannot be read as an ONNX model ({' '.join(str(error).split())[:200]})") from None
+        raise EdgesrError(f"{file}: cannot be read as an ONNX model ({one_line(error)})") from None
     preset = session.get_modelmeta().custom_metadata_map.get("preset", "")
     if not preset:
         raise UsageError(f"{file}: names no preset; write edgesr:PRESET:weights={file}")

@@ -60,7 +60,7 @@ def test_a_metric_whose_package_is_missing_names_the_extra(monkeypatch, name, ex
     if name == "sqd":  # nothing beside torch
         monkeypatch.setitem(sys.modules, "torch", None)
     info = METRICS[name]
-    with pytest.raises(Unavailable, match=rf"the package '\w+' is missing: pip install 'edgesr\[{extra}\]'"):
+    with pytest.raises(Unavailable, match=rf"needs the package '\w+': pip install 'edgesr\[{extra}\]'"):
         (info.picture or info.suite)(None)
 
 

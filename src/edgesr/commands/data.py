@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from edgesr.commands.console import complain, say, whole
 from edgesr.commands.teach import add_teach, run_teach
-from edgesr.errors import InputError, UsageError
+from edgesr.errors import InputError, UsageError, needs_extra, one_line
 
 if TYPE_CHECKING:
     from edgesr.data.shards import Manifest
@@ -115,15 +115,14 @@ def run(arguments: argparse.Namespace) -> int:
 def sheet(arguments: argparse.Namespace) -> int:
     """Draw a contact sheet; raises UsageError if torch is not installed, or for what the recipe or the folder lacks."""
     _check_sheet(arguments)
-    try:
+    with needs_extra("train", "drawing contact sheets"):
         import torch
-    except ModuleNotFoundError as error:
-        raise UsageError(f"contact sheets need the package '{error.name}': pip install 'edgesr[train]'") from error
-    from edgesr.data.bank import ImageBank
-    from edgesr.data.rendered import rendered_crops
-    from edgesr.data.sheet import contact_sheet
-    from edgesr.data.whole import write_whole
-    from edgesr.train.recipe import DataConfig, load_recipe
+
+        from edgesr.atomic import write_whole
+        from edgesr.data.bank import ImageBank
+        from edgesr.data.rendered import rendered_crops
+        from edgesr.data.sheet import contact_sheet
+        from edgesr.train.recipe import DataConfig, load_recipe
 
     config = load_recipe(arguments.recipe, arguments.set).data if arguments.recipe else DataConfig()
     generator = torch.Generator().manual_seed(arguments.seed)
@@ -137,7 +136,7 @@ def sheet(arguments: argparse.Namespace) -> int:
     try:
         write_whole(arguments.output, picture.getvalue())
     except OSError as error:
-        raise InputError(f"{arguments.output}: cannot be written: {error.strerror or error}") from error
+        raise InputError(f"{arguments.output}: cannot be written: {one_line(error)}") from error
     return 0
 
 
@@ -198,12 +197,8 @@ def _unpacked(shard: Path, out: Path) -> Manifest | None:
 
 def degrade(arguments: argparse.Namespace) -> int:
     """Make a blind suite; 1 if a photograph could not be used, else 0. Raises UsageError if torch is not installed."""
-    try:
+    with needs_extra("torch", "degrading"):
         from edgesr.data.blind_suite import make_suite
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] == "edgesr":
-            raise
-        raise UsageError(f"degrading needs the package '{error.name}': pip install 'edgesr[torch]'") from error
 
     from tqdm import tqdm
 

@@ -214,7 +214,7 @@ def _check_json(path: Path) -> None:
 
 
 def _write_json(path: Path, result: dict[str, Any]) -> None:
-    from edgesr.images import atomic_write
+    from edgesr.atomic import atomic_write
 
     with atomic_write(path, overwrite=True) as stream:
         stream.write(json.dumps(result, indent=1, allow_nan=False).encode())

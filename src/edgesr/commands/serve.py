@@ -9,7 +9,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from edgesr.commands.console import say, whole
-from edgesr.errors import EdgesrError, UsageError
+from edgesr.errors import EdgesrError, UsageError, needs_extra, one_line
 
 EXAMPLES = """\
 examples:
@@ -69,13 +69,11 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until Ctrl-C or SIGTERM; what runs then is finished."""
-    try:
+    with needs_extra("serve", "edgesr serve"):
         import uvicorn
 
         from edgesr.serve.app import make_app
         from edgesr.serve.connections import Server
-    except ImportError as error:
-        raise UsageError(f"edgesr serve needs an extra: pip install 'edgesr[serve]' ({error.name} is missing)") from None
     from edgesr.serve import pages
     from edgesr.serve.limits import Limits
 
@@ -152,7 +150,5 @@ def _listen(host: str, port: int) -> socket.socket:
         opened.bind(address)
         opened.listen(128)  # so that a client that comes at once waits instead of being refused
     except OSError as error:
-        raise EdgesrError(
-            f"cannot listen on {host}:{port}: {error.strerror or error}; choose another --host or --port"
-        ) from None
+        raise EdgesrError(f"cannot listen on {host}:{port}: {one_line(error)}; choose another --host or --port") from None
     return opened

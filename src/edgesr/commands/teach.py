@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from edgesr.commands.console import extra, say, whole
-from edgesr.errors import UsageError
+from edgesr.commands.console import say, whole
+from edgesr.errors import UsageError, needs_extra
 
 
 def add_teach(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
@@ -45,7 +45,7 @@ def add_teach(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> a
 
 def run_teach(arguments: argparse.Namespace) -> int:
     """Make the targets; raises UsageError for whatever is missing or does not fit."""
-    with extra("train", "making targets"):
+    with needs_extra("train", "making targets"):
         import torch
         from tqdm import tqdm
 

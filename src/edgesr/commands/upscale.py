@@ -125,9 +125,9 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
 
 def run(arguments: argparse.Namespace) -> int:
     """Upscale every input; return 0 if none failed, else 1."""
-    from edgesr import images
+    from edgesr import atomic
 
-    with ended_by_signals(images.remove_unfinished):
+    with ended_by_signals(atomic.remove_unfinished):
         return _run(arguments)
 
 

@@ -11,8 +11,6 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
-from edgesr.errors import UsageError
-
 LEVELS = 5
 
 
@@ -23,10 +21,7 @@ class EPD:
         """Load the network; raises UsageError when the extra is not installed."""
         from edgesr.pretrained.features import efficientnet_lite
 
-        try:
-            self._distance = efficientnet_lite(2, LEVELS)
-        except UsageError as error:
-            raise UsageError(str(error).replace("edgesr[train]", "edgesr[evaluate]")) from None
+        self._distance = efficientnet_lite(2, LEVELS, extra="evaluate")
 
     @torch.no_grad()
     def __call__(self, out: NDArray[Any], hr: NDArray[Any]) -> float:

@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image, UnidentifiedImageError
 
 from edgesr.data.degradation import degrade
-from edgesr.errors import EdgesrError, UsageError
+from edgesr.errors import EdgesrError, UsageError, one_line
 from edgesr.export.parity import Array
 from edgesr.presets import LATENT_STRIDE, SCALE, Preset
 from edgesr.upscaling.noise import noise_field
@@ -116,5 +116,5 @@ def quantized(
                 nodes_to_exclude=list(keep_float or ()), extra_options=options,
             )  # fmt: skip
         except Exception as error:  # onnxruntime's exceptions share no base class but this one
-            raise EdgesrError(f"onnxruntime cannot quantise this model ({' '.join(str(error).split())[:200]})") from None
+            raise EdgesrError(f"onnxruntime cannot quantise this model ({one_line(error)})") from None
         return target.read_bytes()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 
-from edgesr.errors import InputError, UsageError
+from edgesr.errors import InputError, UsageError, missing_package
 
 # Pillow's name of each format that can be written -> its extensions, the usual one first.
 EXTENSIONS = {
@@ -58,7 +58,7 @@ def missing_extra(name: str) -> str | None:
     if name not in _EXTRAS:
         return None
     module, extra, spoken = _EXTRAS[name]
-    return None if find_spec(module) else f"{spoken} needs an extra: pip install 'edgesr[{extra}]'"
+    return None if find_spec(module) else missing_package(spoken, module, extra)
 
 
 def format_for(path_or_extension: str) -> str:

@@ -21,7 +21,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from edgesr.errors import InputError
+from edgesr.errors import InputError, one_line
 from edgesr.images import damage, elsewhere, formats, headers, parts, pil, profile, segments, sixteen_bit, tiff
 from edgesr.images.metadata import settle
 from edgesr.images.picture import MAX_PIXELS, Picture
@@ -132,7 +132,7 @@ def _load(image: Image.Image) -> None:
     except OSError as error:
         if error.errno is not None:
             raise
-        raise DamagedError(f"cannot be read: {_one_line(error)}") from error
+        raise DamagedError(f"cannot be read: {one_line(error)}") from error
 
 
 def _described(name: str, image: Image.Image, array: np.ndarray, stream: BinaryIO, notes: list[str]) -> Picture:
@@ -270,12 +270,6 @@ def _named_errors(name: str) -> Iterator[None]:
     except MemoryError as error:
         raise InputError(f"{name}: not enough memory to decode it") from error
     except OSError as error:
-        reason = error.strerror if error.errno is not None else _one_line(error)
-        raise InputError(f"{name}: cannot be read: {reason}") from error
+        raise InputError(f"{name}: cannot be read: {one_line(error)}") from error
     except Exception as error:  # decoders of foreign bytes raise SyntaxError, struct.error, zlib.error and many more
-        raise InputError(f"{name}: damaged or unsupported file: {_one_line(error)}") from error
-
-
-def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return text[:200] or type(error).__name__
+        raise InputError(f"{name}: damaged or unsupported file: {one_line(error)}") from error

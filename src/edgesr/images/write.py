@@ -14,10 +14,10 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from edgesr.atomic import atomic_write, check_target
 from edgesr.errors import InputError, UsageError
 from edgesr.images import colour, jpeg, pil, png, segments, tiff
 from edgesr.images import exif as exif_block
-from edgesr.images.atomic import atomic_write, check_target
 from edgesr.images.bands import Bands
 from edgesr.images.formats import check_size, format_for
 from edgesr.images.metadata import icc_fits, refresh

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from edgesr.errors import UsageError
+from edgesr.errors import UsageError, one_line
 
 MAGIC = "7767517"  # first line of a .param file
 HALF_FLAG, FLOAT_FLAG = 0x01306B47, 0  # what stands before a convolution's weights
@@ -81,7 +81,7 @@ def load_ncnn(path: Path) -> NcnnNetwork:
         layers = _parse(param.read_text(encoding="ascii"))
         raw = weights.read_bytes()
     except OSError as error:
-        raise UsageError(f"{error.filename}: {error.strerror}; a network of ncnn is a pair of .param and .bin files") from None
+        raise UsageError(f"{error.filename}: {one_line(error)}; a network of ncnn is a pair of .param and .bin files") from None
     except (ValueError, IndexError):  # UnicodeDecodeError is one
         raise UsageError(f"{param}: not a parameter file of ncnn in its text form") from None
     reader = _Weights(raw)

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from edgesr.errors import UsageError
+from edgesr.errors import UsageError, one_line
 from edgesr.presets import SCALE
 from edgesr.pretrained.ncnn_network import load_ncnn
 
@@ -93,12 +93,11 @@ def _by_spandrel(file: Path) -> nn.Module:
     try:
         from spandrel import ImageModelDescriptor, ModelLoader
     except Exception as error:  # missing, or a torchvision that does not fit
-        reason = " ".join(str(error).split())[:200]
-        raise UsageError(f"{file}: needs the package spandrel ({reason}): pip install 'edgesr[teachers]'") from None
+        raise UsageError(f"{file}: needs the package spandrel ({one_line(error)}): pip install 'edgesr[teachers]'") from None
     try:
         descriptor = ModelLoader(device="cpu").load_from_file(file)
     except Exception as error:  # it raises a dozen kinds
-        raise UsageError(f"{file}: spandrel cannot load it ({' '.join(str(error).split())[:200]})") from None
+        raise UsageError(f"{file}: spandrel cannot load it ({one_line(error)})") from None
     if not isinstance(descriptor, ImageModelDescriptor) or (descriptor.input_channels, descriptor.output_channels) != (3, 3):
         raise UsageError(f"{file}: not a network from RGB to RGB")
     return descriptor.model.eval().requires_grad_(False)
@@ -111,7 +110,7 @@ def _check(network: nn.Module, file: Path) -> None:
         with torch.inference_mode():
             shape = tuple(network(torch.zeros(1, 3, side, side)).shape)
     except Exception as error:  # a network for other inputs
-        raise UsageError(f"{file}: does not run on a picture ({' '.join(str(error).split())[:200]})") from None
+        raise UsageError(f"{file}: does not run on a picture ({one_line(error)})") from None
     if shape != (1, 3, SCALE * side, SCALE * side):
         raise UsageError(f"{file}: makes {shape} of (1, 3, {side}, {side}); a teacher must enlarge RGB by {SCALE}")
 

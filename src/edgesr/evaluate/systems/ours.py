@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import edgesr
-from edgesr.errors import UsageError
+from edgesr.errors import UsageError, one_line
 from edgesr.evaluate.systems.base import Facts, InProcess, Loaded, Pixels, Place, digest
 from edgesr.evaluate.unavailable import Unavailable
 from edgesr.presets import difference_path, get_preset, weights_path
@@ -52,7 +52,7 @@ class Ours:
             parts = self._parts()
         except OSError as error:
             if self.weights:
-                raise Unavailable(f"{self.weights}: cannot be read ({error.strerror})") from None
+                raise Unavailable(f"{self.weights}: cannot be read ({one_line(error)})") from None
             what = f"fidelity {self.fidelity:g}" if weights_path(self.preset).is_file() else "released weights"
             raise Unavailable(f"the model '{self.preset}' has no {what} yet") from None
         try:
