@@ -17,11 +17,11 @@ from PIL import Image, UnidentifiedImageError
 from edgesr.data.degradation import degrade
 from edgesr.errors import EdgesrError, UsageError, one_line
 from edgesr.export.parity import Array
+from edgesr.images.formats import is_picture_name
 from edgesr.presets import LATENT_STRIDE, SCALE, Preset
 from edgesr.upscaling.noise import noise_field
 
 PHOTOS = 24  # that calibrate: activations' ranges hardly move after that
-SUFFIXES = {".avif", ".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 Tile = dict[str, Array]
 
 
@@ -53,7 +53,7 @@ def photographs(folder: Path, preset: Preset, size: tuple[int, int], count: int 
     """
     if not folder.is_dir():
         raise UsageError(f"--calibrate {folder}: no such folder; give one of photographs")
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    files = sorted(path for path in folder.rglob("*") if is_picture_name(path))
     tiles: list[Tile] = []
     width, height = size
     for index, path in enumerate(_spread(files, 2 * count)):

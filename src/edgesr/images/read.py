@@ -10,16 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import (
-    AvifImagePlugin,
-    BmpImagePlugin,
-    GifImagePlugin,
-    Image,
-    JpegImagePlugin,
-    PngImagePlugin,
-    TiffImagePlugin,
-    WebPImagePlugin,
-)
+from PIL import Image, PngImagePlugin
 
 from edgesr.errors import InputError, one_line
 from edgesr.images import damage, elsewhere, formats, headers, parts, pil, profile, segments, sixteen_bit, tiff
@@ -27,16 +18,6 @@ from edgesr.images.metadata import settle
 from edgesr.images.picture import MAX_PIXELS, Picture
 from edgesr.images.quiet import quiet
 
-# Opened by class: `Image.open` tries every format by turns, and has a limit of its own on the number of pixels.
-_CLASSES: dict[str, Any] = {
-    "JPEG": JpegImagePlugin.JpegImageFile,  # of an MPO it shows the first picture
-    "PNG": PngImagePlugin.PngImageFile,
-    "WEBP": WebPImagePlugin.WebPImageFile,
-    "TIFF": TiffImagePlugin.TiffImageFile,
-    "BMP": BmpImagePlugin.BmpImageFile,
-    "GIF": GifImagePlugin.GifImageFile,
-    "AVIF": AvifImagePlugin.AvifImageFile,
-}
 _HEADER_BYTES = 64
 _PIPE_BYTES = (8, 2**26)  # a pixel, and beside the pixels: as much of a pipe is read as the largest picture can take
 _pillow_limit = threading.Lock()
@@ -186,15 +167,7 @@ def _format_of(header: bytes) -> str:
 def _image(name: str, stream: BinaryIO) -> Any:
     parts.check(name, stream)
     stream.seek(0)
-    if name == "HEIF":
-        from pillow_heif.as_plugin import HeifImageFile
-
-        return HeifImageFile(stream)
-    if name == "JXL":
-        from pillow_jxl.JpegXLImagePlugin import JXLImageFile
-
-        return JXLImageFile(stream)
-    return _CLASSES[name](stream)
+    return formats.FORMATS[name].open(stream)
 
 
 def _check_pixels(width: int, height: int, max_pixels: int) -> None:
