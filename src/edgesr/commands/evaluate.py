@@ -70,7 +70,7 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
         "--weights",
         type=Path,
         metavar="DIR",
-        help="folder with weights of metrics, as their makers name the files; not of MUSIQ and CLIP-IQA, for which pyiqa has a "
+        help="folder with weights of metrics, as their makers name the files; not of NIQE, MUSIQ and CLIP-IQA, for which pyiqa has a "
         "cache of its own",
     )
     verb.add_argument(
