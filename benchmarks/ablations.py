@@ -22,10 +22,10 @@ import numpy as np
 import torch
 
 from edgesr.atomic import write_whole
-from edgesr.data.suites import load_suite
 from edgesr.errors import DivergedError
 from edgesr.evaluate.epd import EPD
 from edgesr.evaluate.metrics import psnr_y
+from edgesr.evaluate.suites import load_suite
 from edgesr.export.source import load_averaged
 from edgesr.model import EdgeSR
 from edgesr.model.checkpoint import exists

@@ -14,9 +14,9 @@ import numpy as np
 from PIL import Image
 
 from edgesr import Upscaler
-from edgesr.data.suites import load_suite
 from edgesr.errors import UsageError
 from edgesr.evaluate.metrics import psnr_y, sharpness, ssim_y
+from edgesr.evaluate.suites import load_suite
 from edgesr.evaluate.unavailable import Unavailable
 
 
