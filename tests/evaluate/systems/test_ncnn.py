@@ -65,7 +65,7 @@ def test_the_cost_of_a_network_that_nobody_counted_is_unknown(tmp_path):
     [
         ("nonsense", "cannot load"),
         (NEAREST.replace("2 2", "3 3") + "Input other 0 1 more\n", "one input and one output"),
-        (NEAREST.replace("4.0", "2.0"), "it is no 4x upscaler"),
+        (NEAREST.replace("4.0", "2.0"), "it is not a 4x RGB upscaler"),
         (NEAREST.replace("Interp", "Nosuch"), "cannot load"),
     ],
 )
