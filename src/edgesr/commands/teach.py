@@ -49,7 +49,7 @@ def run_teach(arguments: argparse.Namespace) -> int:
         import torch  # noqa: PLC0415 (an extra)
         from tqdm import tqdm  # noqa: PLC0415
 
-        from edgesr.data.targets import Source  # noqa: PLC0415
+        from edgesr.data.targets import Source, without_path  # noqa: PLC0415
         from edgesr.data.teach import Lesson, teach  # noqa: PLC0415
         from edgesr.train.recipe import DataConfig, load_recipe  # noqa: PLC0415
         from edgesr.upscaling.engines import available_cores  # noqa: PLC0415
@@ -70,7 +70,8 @@ def run_teach(arguments: argparse.Namespace) -> int:
         photographs=arguments.folder,
         cache=Path(data.cache),
         held_out=data.held_out,
-        source=Source(data.hr_size, data.crop, data.degradation, data.rendered, arguments.seed),
+        folders=data.folders,
+        source=Source(data.hr_size, data.crop, data.degradation, tuple(map(without_path, data.folders)), arguments.seed),
         pairs=arguments.pairs,
         out=arguments.output,
         bfloat16=arguments.precision == "bfloat16",
