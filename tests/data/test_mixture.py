@@ -10,9 +10,9 @@ from PIL import Image
 
 torch = pytest.importorskip("torch")
 
-from edgesr.data.bank import CropConfig, ImageBank  # noqa: E402
-from edgesr.data.mixture import FolderConfig, Mixture  # noqa: E402
-from edgesr.errors import UsageError  # noqa: E402
+from edgesr.data.bank import CropConfig, ImageBank
+from edgesr.data.mixture import FolderConfig, Mixture
+from edgesr.errors import UsageError
 
 SHRINK = CropConfig(downscale_probability=1.0)
 

@@ -10,15 +10,15 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-import torch.nn.functional as F  # noqa: E402
-from photographs import make_folder  # noqa: E402
+import torch.nn.functional as F
+from photographs import make_folder
 
-from edgesr.data.bank import ImageBank  # noqa: E402
-from edgesr.data.mixture import Mixture  # noqa: E402
-from edgesr.train.batches import Batches  # noqa: E402
-from edgesr.train.processes import Processes  # noqa: E402
-from edgesr.train.recipe import DataConfig  # noqa: E402
-from edgesr.train.step import StepRandom  # noqa: E402
+from edgesr.data.bank import ImageBank
+from edgesr.data.mixture import Mixture
+from edgesr.train.batches import Batches
+from edgesr.train.processes import Processes
+from edgesr.train.recipe import DataConfig
+from edgesr.train.step import StepRandom
 
 CONFIG = DataConfig(hr_size=96, batch=3, uses=4, block=8)  # 6 pairs a block
 

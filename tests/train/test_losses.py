@@ -9,8 +9,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from edgesr.train.losses import LossConfig, PictureLoss, artifacts, lattice  # noqa: E402
-from edgesr.train.step import Batch, StepRandom  # noqa: E402
+from edgesr.train.losses import LossConfig, PictureLoss, artifacts, lattice
+from edgesr.train.step import Batch, StepRandom
 
 LEVEL = 1 / 255
 

@@ -14,7 +14,7 @@ import onnx
 import torch
 from torch import Tensor
 
-from edgesr.errors import EdgesrError, UsageError
+from edgesr.errors import EdgesrError, UsageError, one_line
 from edgesr.model import EdgeSR, build, checkpoint
 from edgesr.model.conditioning import Variant
 from edgesr.presets import PRESETS, difference_path, get_preset, weights_path
@@ -120,8 +120,9 @@ def read_back(data: bytes, path: Path) -> Source:
             tensor.name: torch.from_numpy(np.array(onnx.numpy_helper.to_array(tensor))) for tensor in proto.graph.initializer
         }
     except Exception as error:  # the parser's errors share no base class but this one
-        reason = " ".join(str(error).split())[:200]
-        raise EdgesrError(f"{path}: cannot be read as a model file; reinstall edgesr, or export it again ({reason})") from None
+        raise EdgesrError(
+            f"{path}: cannot be read as a model file; reinstall edgesr, or export it again ({one_line(error)})"
+        ) from None
     name = metadata.get("preset", "")
     if name not in PRESETS:
         raise EdgesrError(

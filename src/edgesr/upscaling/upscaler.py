@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edgesr import images
-from edgesr.errors import EdgesrError, UsageError
+from edgesr.errors import EdgesrError, UsageError, one_line
 from edgesr.images import Picture
 from edgesr.images.bands import Bands
 from edgesr.presets import LATENT_STRIDE, PRESETS, SCALE, Preset, difference_path, get_preset, weights_path
@@ -107,8 +107,7 @@ class Upscaler:
         except MemoryError:
             raise
         except Exception as error:  # the engines' exceptions share no base class
-            reason = " ".join(str(error).split())[:200]
-            raise EdgesrError(f"{weights}: is no network of the model '{self.model}': {reason}") from None
+            raise EdgesrError(f"{weights}: is no network of the model '{self.model}': {one_line(error)}") from None
         if np.shape(hr) != (1, 3, SCALE * side, SCALE * side):
             shape = "x".join(str(length) for length in np.shape(hr))
             raise EdgesrError(f"{weights}: is no network of the model '{self.model}': it gives {shape} for 1x3x{side}x{side}")

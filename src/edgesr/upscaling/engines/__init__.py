@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edgesr.errors import EdgesrError, UsageError
+from edgesr.errors import EdgesrError, UsageError, one_line
 
 Array = NDArray[np.float32]
 
@@ -99,7 +99,7 @@ class OnnxRuntime:
 class OpenVino:
     """Intel's OpenVINO on the CPU; it reads the same file."""
 
-    def __init__(self, model: Path | bytes, threads: int, fallback: bool) -> None:  # noqa: ARG002 -- it is the CPU already
+    def __init__(self, model: Path | bytes, threads: int, fallback: bool) -> None:  # it is the CPU already
         openvino = import_module("openvino")
         config = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
         try:
@@ -281,14 +281,12 @@ def count(threads: int) -> str:
 
 
 def _refused(provider: str, error: Exception) -> UsageError:
-    reason = " ".join(str(error).split())[:200]
     return UsageError(
-        f"{provider} cannot run the whole network here ({reason}); add {FALLBACK} to the engine's name to allow the CPU to help"
+        f"{provider} cannot run the whole network here ({one_line(error)}); add {FALLBACK} to the engine's name to allow the CPU to help"
     )
 
 
 def damaged(model: Path | bytes, error: Exception) -> EdgesrError:
     """The error of a model file that cannot be loaded."""
-    reason = " ".join(str(error).split())[:200]
     name = "a model's bytes" if isinstance(model, bytes) else model
-    return EdgesrError(f"{name}: cannot load the model file; reinstall edgesr, or export it again ({reason})")
+    return EdgesrError(f"{name}: cannot load the model file; reinstall edgesr, or export it again ({one_line(error)})")

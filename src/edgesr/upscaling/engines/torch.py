@@ -15,7 +15,7 @@ from edgesr.upscaling.engines import Array, Contents, count, damaged
 class Torch:
     """PyTorch; on CUDA or Apple's Metal where torch has them, else on the CPU with `channels_last` convolutions."""
 
-    def __init__(self, model: Path | bytes, threads: int, fallback: bool, steps: int = 1) -> None:  # noqa: ARG002 -- it says where it runs
+    def __init__(self, model: Path | bytes, threads: int, fallback: bool, steps: int = 1) -> None:  # it says where it runs
         torch.set_num_threads(threads)
         source = _source(model)
         network = source.model if source.model.folded or steps > 1 else source.model.fold()
