@@ -25,9 +25,9 @@ from edgesr.data.suites import load_suite
 from edgesr.errors import DivergedError
 from edgesr.evaluate.epd import EPD
 from edgesr.evaluate.metrics import psnr_y
-from edgesr.export.source import load_averaged
 from edgesr.model import EdgeSR
 from edgesr.model.checkpoint import exists
+from edgesr.model.loading import load_averaged
 from edgesr.train import run
 
 ROOT = Path(__file__).parent.parent

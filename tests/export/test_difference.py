@@ -15,8 +15,8 @@ from two_forms import RELEASED, half_precision, make, moved, weights  # noqa: E4
 from edgesr.errors import EdgesrError  # noqa: E402
 from edgesr.export.__main__ import main  # noqa: E402
 from edgesr.export.difference import MAX_DIFFERENCE, write_difference  # noqa: E402
-from edgesr.export.source import load_averaged  # noqa: E402
 from edgesr.model import build, checkpoint  # noqa: E402
+from edgesr.model.loading import load_averaged  # noqa: E402
 from edgesr.presets import get_preset  # noqa: E402
 from edgesr.upscaling.engines import load_engine  # noqa: E402
 from edgesr.upscaling.forms import interpolate  # noqa: E402

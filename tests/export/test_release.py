@@ -10,8 +10,8 @@ torch = pytest.importorskip("torch")
 
 from edgesr.errors import UsageError  # noqa: E402
 from edgesr.export.__main__ import main  # noqa: E402
-from edgesr.export.source import load_averaged  # noqa: E402
 from edgesr.model import checkpoint  # noqa: E402
+from edgesr.model.loading import load_averaged  # noqa: E402
 from edgesr.presets import get_preset  # noqa: E402
 from edgesr.train.networks import Networks  # noqa: E402
 

@@ -12,8 +12,8 @@ diffusers = pytest.importorskip("diffusers")
 from photographs import make_folder, write_recipe  # noqa: E402
 
 from edgesr.errors import UsageError  # noqa: E402
-from edgesr.export.source import load_averaged  # noqa: E402
 from edgesr.model import checkpoint  # noqa: E402
+from edgesr.model.loading import load_averaged  # noqa: E402
 from edgesr.presets import PRESETS  # noqa: E402
 from edgesr.pretrained.stable_diffusion import start_from_unet  # noqa: E402
 from edgesr.train import run  # noqa: E402

@@ -14,8 +14,8 @@ from photographs import make_folder  # noqa: E402
 
 from edgesr.data.targets import Source  # noqa: E402
 from edgesr.data.teach import Lesson, teach  # noqa: E402
-from edgesr.export.source import load_averaged  # noqa: E402
 from edgesr.model import checkpoint  # noqa: E402
+from edgesr.model.loading import load_averaged  # noqa: E402
 from edgesr.presets import PRESETS  # noqa: E402
 from edgesr.train import run  # noqa: E402
 from edgesr.train.recipe import load_recipe  # noqa: E402

@@ -18,8 +18,8 @@ from torch import Tensor
 from edgesr.errors import EdgesrError, UsageError
 from edgesr.export.difference import write_difference
 from edgesr.export.onnx import export_onnx
-from edgesr.export.source import load_averaged
 from edgesr.model import checkpoint
+from edgesr.model.loading import load_averaged
 from edgesr.upscaling import checksums
 
 
