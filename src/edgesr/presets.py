@@ -84,6 +84,7 @@ class Preset:
     unet_halo: int  # LR px of these that each further step of the diffusion adds; 0 where they are unbounded
     parameters: Cost  # count
     gflops: Cost  # 2 x multiply-accumulates / 1e9
+    group_norm: bool = False  # whether the network has GroupNorm, whose operators not all runtimes support
     latent_channels: int = 16  # of z, as many as the HR encoder makes: ours 16, Stable Diffusion's 4, SD3's 16
 
     def with_latent_channels(self, channels: int) -> Preset:
@@ -134,6 +135,7 @@ PRESETS = {
             decoder=PyramidDecoderConfig(widths=(128, 64, 32), blocks=(2, 2, 1)),
             halo=None,
             unet_halo=0,
+            group_norm=True,
             parameters=Cost(encoder=1_198_752, unet=148_156_176, decoder=969_100),
             gflops=Cost(encoder=9.8105, unet=104.9344, decoder=14.5464),
         ),
