@@ -113,7 +113,7 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
         "--tile",
         default="auto",
         metavar="PX",
-        help="side of the tiles, input px; smaller takes less memory; or 'paper': 128 px that overlap by 32 (default: auto)",
+        help="side of the tiles, input px; smaller takes less memory; or 'blended': 128 px that overlap by 32 (default: auto)",
     )
     machine.add_argument("--threads", type=whole(1), metavar="N", help="CPU threads (default: the engine's choice)")
 

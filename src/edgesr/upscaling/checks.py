@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from edgesr.errors import UsageError
 
 MIN_TILE = 16  # LR px
+BLENDED = ("blended", "paper")  # the plan of overlapping tiles; "paper" is an alias
 
 
 def check_numbers(kind: type, **values: object) -> None:
@@ -51,7 +52,7 @@ def checked_tile(tile: int | str) -> int | None:
     except (TypeError, ValueError, OverflowError):
         side = 0
     if side < MIN_TILE:
-        raise UsageError(f"tile '{tile}': give 'auto', 'paper' or a whole number of LR pixels, at least {MIN_TILE}")
+        raise UsageError(f"tile '{tile}': give 'auto', 'blended' or a whole number of LR pixels, at least {MIN_TILE}")
     return side
 
 

@@ -86,7 +86,7 @@ def _fitted(preset: Preset, engine: Engine, name: str | Path, *, blended: bool) 
         raise UsageError(f"{name}: takes tiles of {tile[0]}x{tile[1]} px alone; export it with --size {size}")
     if preset.halo is not None and not blended:
         raise UsageError(
-            f"{name}: takes tiles of {tile[0]}x{tile[1]} px alone; use --tile paper, or export it with --size dynamic"
+            f"{name}: takes tiles of {tile[0]}x{tile[1]} px alone; use --tile blended, or export it with --size dynamic"
         )
     return Network(preset, engine, BLENDED_TILE)
 

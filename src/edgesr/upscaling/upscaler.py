@@ -38,15 +38,14 @@ Pixels = NDArray[Any]  # (H, W, C) uint8, uint16, or floating point in [0, 1]
 MIN_SCALE, MAX_SCALE = 1.0, 8.0
 WINDOW_PIXELS = 512 * 512  # LR px a window at most: about 250 MB of activations for `tiny`; docs/performance.md has others
 BAND_PIXELS = 512 * 2560  # LR px a row of tiles, whose result is held until it is encoded: 63 MB of 8-bit RGB
-PAPER = "paper"  # the name of that plan, for models whose tiles are exact by themselves
 
 
 class Upscaler:
     """A loaded model, for one picture after the other.
 
     `fidelity` from 0 (crisp) to 1 (true to the input) lies between the model's two forms; 0 is all that a model of one form has.
-    `tile` is the side in LR px of the part a tile contributes, or "auto"; it changes memory and speed, never the result. "paper" is the
-    paper's plan, tiles of 128 px that overlap by 32 and fade into each other: what a device with a fixed tile computes.
+    `tile` is the side in LR px of the part a tile contributes, or "auto"; it changes memory and speed, never the result. "blended" is the
+    paper's plan: tiles of 128 px that overlap by 32 and fade into each other, as on a device with one tile size.
     `threads` None uses every core. `seed` names the noise field: the same seed gives the same bytes. `weights` is an ONNX file of this
     model, of your own training or by `edgesr export`, in place of the released one; or the checkpoint folder of a training, for the
     engine torch. Such a folder can also be run in several `steps` of the diffusion (DDIM).
@@ -72,7 +71,7 @@ class Upscaler:
         checks.check_name(engine=engine)
         self.model, self.steps = model, steps
         self.fidelity = checks.checked_fidelity(fidelity)
-        self._blended = tile == PAPER
+        self._blended = tile in checks.BLENDED
         self._tile = None if self._blended else checks.checked_tile(tile)
         self._seed = checks.checked_seed(seed)
         self.preset, self._engine, self._least_side = network.load(
