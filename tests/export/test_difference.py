@@ -10,10 +10,10 @@ import pytest
 torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxscript")
+from release import main  # noqa: E402
 from two_forms import RELEASED, half_precision, make, moved, weights  # noqa: E402
 
 from edgesr.errors import EdgesrError  # noqa: E402
-from edgesr.export.__main__ import main  # noqa: E402
 from edgesr.export.difference import MAX_DIFFERENCE, write_difference  # noqa: E402
 from edgesr.model import build, checkpoint  # noqa: E402
 from edgesr.model.loading import load_averaged  # noqa: E402
@@ -123,7 +123,7 @@ def trained(folder, change):
 
 
 def release(monkeypatch, *words):
-    monkeypatch.setattr(sys, "argv", ["edgesr.export", *map(str, words)])
+    monkeypatch.setattr(sys, "argv", ["release.py", *map(str, words)])
     return main()
 
 

@@ -84,7 +84,7 @@ def _skeleton(proto: onnx.ModelProto) -> bytes:
 def _offsets(path: Path, data: bytes, proto: onnx.ModelProto) -> list[int]:
     """Where in `data` the bytes of each weight tensor begin: exactly the bytes that change when all weights do."""
     if proto.SerializeToString() != data:
-        raise EdgesrError(f"{path}: is not laid out as `python -m edgesr.export` writes it; export it again")
+        raise EdgesrError(f"{path}: is not laid out as tools/release.py writes it; release it again")
     low, high = (np.frombuffer(_filled(proto, byte).SerializeToString(), np.uint8) for byte in (b"\0", b"\xff"))
     edges = np.flatnonzero(np.diff(low != high, prepend=False, append=False))  # a tensor's header keeps it from the next one
     return edges[::2].tolist()

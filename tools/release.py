@@ -1,8 +1,10 @@
-"""Release a trained checkpoint's averaged weights: `python -m edgesr.export CHECKPOINT_DIR FILE.onnx` for the runtime.
+"""Release the averaged weights of a checkpoint.
 
-With a folder in place of the file they are written as a checkpoint of their own, a quarter of the size, from which another
-training can start (`init` in a recipe). With FILE-fidelity.npz and `--beside FILE.onnx`, the released default form, they become
-the fidelity form of that file.
+    python tools/release.py CHECKPOINT FILE.onnx                         for the runtime
+    python tools/release.py CHECKPOINT FILE.npz --beside FILE.onnx       as the fidelity form of a released file
+    python tools/release.py CHECKPOINT FOLDER                            as a checkpoint to train on from (`init` in a recipe)
+
+A SHA256SUMS list beside the file is renewed.
 """
 
 from __future__ import annotations
@@ -38,11 +40,11 @@ def save_fidelity(folder: Path, beside: Path, target: Path) -> float:
 
 
 def release(source: Path, target: Path, beside: Path | None) -> str | None:
-    """Write what the suffix of `target` asks for; return what to tell of it."""
+    """Write what the suffix of `target` asks for; return a summary of its parity, None for a folder."""
     if (target.suffix == ".npz") != (beside is not None):
         raise UsageError("an .npz file and --beside FILE.onnx, the form that it belongs to, go together: give both, or neither")
     if beside is not None:
-        if not beside.is_file():  # said now, and not after the export
+        if not beside.is_file():  # checked before the export, which takes a while
             raise UsageError(f"{beside}: no such file; export the default form first")
         difference = save_fidelity(source, beside, target)
         return f"at fidelity 1 {beside} differs from the checkpoint by at most {difference:.1e} of [0, 1]"
@@ -55,18 +57,18 @@ def release(source: Path, target: Path, beside: Path | None) -> str | None:
 
 
 def save_mixture(folder: Path, other: Path, share: float, target: Path) -> None:
-    """Write the weights (1 - share) of one checkpoint + share of another, averaged networks both, as a checkpoint like `save_averaged`.
+    """Write (1 - share) of one checkpoint's averaged weights + share of another's as a checkpoint like `save_averaged`.
 
-    Network interpolation (arXiv 1809.00219). Raises UsageError when the two are no checkpoints of one network.
+    Network interpolation (arXiv 1809.00219). Raises UsageError when the two are not checkpoints of one network.
     """
-    (ours, state), (theirs, _) = _shipped(folder), _shipped(other)
-    if any(name not in theirs or theirs[name].shape != tensor.shape for name, tensor in ours.items()):
+    (first, state), (second, _) = _shipped(folder), _shipped(other)
+    if any(name not in second or second[name].shape != tensor.shape for name, tensor in first.items()):
         raise UsageError(f"{other}: holds another network than {folder}: only checkpoints of one preset can be mixed")
-    _save({name: tensor.float().lerp(theirs[name].float(), share) for name, tensor in ours.items()}, state, target)
+    _save({name: tensor.float().lerp(second[name].float(), share) for name, tensor in first.items()}, state, target)
 
 
 def _shipped(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The averaged networks of a checkpoint, less a teacher, and its state."""
+    """The averaged networks of a checkpoint without a teacher's, and its state."""
     tensors, state = checkpoint.load(folder)
     return {name: t for name, t in checkpoint.averaged(tensors).items() if not name.startswith("teacher.")}, state
 
@@ -87,8 +89,8 @@ def _mixture(text: str) -> tuple[Path, float]:
 
 
 def main() -> int:
-    """Release one checkpoint; for a file print its size and how closely it follows torch."""
-    parser = argparse.ArgumentParser(prog="python -m edgesr.export", description=__doc__)
+    """Release one checkpoint; for a file print its size and its parity with torch."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "checkpoint", type=Path, help="folder that `edgesr train` wrote, for example runs/tiny/4-end-to-end/checkpoint"
     )
@@ -108,14 +110,14 @@ def main() -> int:
                 source = Path(scratch) / "mixture"
                 other, share = arguments.mix
                 save_mixture(arguments.checkpoint, other, share, source)
-            told = release(source, arguments.file, arguments.beside)
+            summary = release(source, arguments.file, arguments.beside)
             if arguments.file.is_file():
                 checksums.renew(arguments.file)
     except EdgesrError as error:
-        print(f"edgesr: {error}", file=sys.stderr)
+        print(f"release: {error}", file=sys.stderr)
         return 2
-    if told:
-        print(f"{arguments.file}: {arguments.file.stat().st_size / 1e6:.1f} MB, {told}")
+    if summary:
+        print(f"{arguments.file}: {arguments.file.stat().st_size / 1e6:.1f} MB, {summary}")
     return 0
 
 

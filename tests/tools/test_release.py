@@ -7,9 +7,11 @@ import sys
 import pytest
 
 torch = pytest.importorskip("torch")
+pytest.importorskip("onnxscript")
+
+from release import main  # noqa: E402
 
 from edgesr.errors import UsageError  # noqa: E402
-from edgesr.export.__main__ import main  # noqa: E402
 from edgesr.model import checkpoint  # noqa: E402
 from edgesr.model.loading import load_averaged  # noqa: E402
 from edgesr.presets import get_preset  # noqa: E402
@@ -35,7 +37,7 @@ def test_the_averaged_weights_are_what_is_released(trained):
 
 def test_averaged_weights_alone_start_another_training(trained, tmp_path, monkeypatch):
     folder, average = trained
-    monkeypatch.setattr(sys, "argv", ["edgesr.export", str(folder), str(tmp_path / "averaged")])
+    monkeypatch.setattr(sys, "argv", ["release.py", str(folder), str(tmp_path / "averaged")])
     assert main() == 0
     tensors, state = checkpoint.load(tmp_path / "averaged")
     assert state["step"] == 7
@@ -48,7 +50,7 @@ def test_averaged_weights_alone_start_another_training(trained, tmp_path, monkey
 def test_no_checkpoint_is_one_line(tmp_path, monkeypatch, capsys):
     with pytest.raises(UsageError, match="no checkpoint there"):
         load_averaged(tmp_path / "nothing")
-    monkeypatch.setattr(sys, "argv", ["edgesr.export", str(tmp_path / "nothing"), "tiny.onnx"])
+    monkeypatch.setattr(sys, "argv", ["release.py", str(tmp_path / "nothing"), "tiny.onnx"])
     assert main() == 2
     assert capsys.readouterr().err.count("\n") == 1
 
@@ -61,7 +63,7 @@ def test_a_mixture_lies_between_two_checkpoints(trained, tmp_path, monkeypatch, 
         {f"ema.{k}": v for k, v in other.items()},
         {"preset": "tiny", "stage": "end-to-end", "step": 9, "seconds": 1.0},
     )
-    command = ["edgesr.export", str(folder), str(tmp_path / "mixed"), "--mix"]
+    command = ["release.py", str(folder), str(tmp_path / "mixed"), "--mix"]
     monkeypatch.setattr(sys, "argv", [*command, f"{tmp_path / 'other'}=0.25"])
     assert main() == 0
     tensors, _ = checkpoint.load(tmp_path / "mixed")
