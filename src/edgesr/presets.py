@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from importlib import resources
 
+from edgesr import onnx_metadata
 from edgesr.errors import UsageError
 
 
@@ -160,8 +161,17 @@ def difference_path(name: str) -> resources.abc.Traversable:
     return WEIGHTS.joinpath(f"{name}-fidelity.npz")
 
 
+def weights_version(name: str) -> str | None:
+    """Return the version of a preset's released weights, such as "tiny-2026.11"; None where there are none."""
+    path = weights_path(name)
+    try:
+        return onnx_metadata.read(path.read_bytes()).get("version") if path.is_file() else None
+    except ValueError:  # a damaged file is reported where it is used
+        return None
+
+
 def list_models() -> list[dict[str, object]]:
-    """Return one record a preset: name, parameters and GFLOPs per part and in total, whether weights ship, and a fidelity form.
+    """Return one record a preset: name, parameters and GFLOPs per part and in total, whether weights ship, their version, a fidelity form.
 
     GFLOPs are 2 x multiply-accumulates for one 128x128 -> 512x512 evaluation.
     """
@@ -171,6 +181,7 @@ def list_models() -> list[dict[str, object]]:
             "parameters": _record(preset.parameters),
             "gflops": _record(preset.gflops),
             "weights": weights_path(preset.name).is_file(),
+            "version": weights_version(preset.name),
             "fidelity": difference_path(preset.name).is_file(),
         }
         for preset in PRESETS.values()

@@ -18,7 +18,7 @@ MAX_DIFFERENCE = 1e-3  # of [0, 1] output values between the fidelity form and w
 Weights = NDArray[np.float32]
 
 
-def write_difference(base: Path, fidelity: Path, target: Path) -> float:
+def write_difference(base: Path, fidelity: Path, target: Path, metadata: dict[str, str] | None = None) -> float:
     """Write to `target` (.npz) what leads from the ONNX file `base` to `fidelity`, two exports of one network.
 
     Returns the largest absolute difference, of output values in [0, 1] on a random tile, between `fidelity` and what the runtime
@@ -34,7 +34,7 @@ def write_difference(base: Path, fidelity: Path, target: Path) -> float:
     difference = _difference(base, data, ours, theirs)
     temporary = target.with_name(f".{target.name}.partial")
     try:
-        write(temporary, difference)
+        write(temporary, difference, metadata)
         made = interpolate(base, temporary, 1.0)
         if not _holds(onnx.load_model_from_string(made), ours, theirs):
             raise EdgesrError(f"{target}: half precision cannot hold the difference of the two forms' weights; nothing written")

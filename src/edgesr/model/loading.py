@@ -17,6 +17,8 @@ from edgesr.model.conditioning import Variant
 from edgesr.model.edge import EdgeSR, build
 from edgesr.presets import PRESETS, get_preset
 
+RELEASE = ("version", "mixture")  # of the metadata: what the release tool states of weights
+
 
 def load_averaged(folder: Path) -> tuple[EdgeSR, dict[str, str]]:
     """Return the averaged network of a checkpoint folder, and the metadata for a file of it.
@@ -28,7 +30,8 @@ def load_averaged(folder: Path) -> tuple[EdgeSR, dict[str, str]]:
     preset = preset.with_latent_channels(state.get("latent_channels", preset.latent_channels))
     model = build(preset, variant=Variant(**state.get("variant", {})))
     checkpoint.load_into(model, checkpoint.averaged(tensors), "edge.", folder)
-    return model, {**described(model), "stage": state["stage"], "steps": str(state["step"]), "licence": "Apache-2.0"}
+    metadata = {**described(model), "stage": state["stage"], "steps": str(state["step"]), "licence": "Apache-2.0"}
+    return model, metadata | {key: state[key] for key in RELEASE if key in state}
 
 
 def described(model: EdgeSR) -> dict[str, str]:
@@ -37,6 +40,7 @@ def described(model: EdgeSR) -> dict[str, str]:
     return {
         "preset": preset.name,
         "latent_channels": str(preset.latent_channels),
+        "colour_space": "sRGB",
         "multiple": str(preset.multiple),
         "halo": "unbounded" if preset.halo is None else str(preset.halo),
         "variant": json.dumps(dataclasses.asdict(model.variant)),
