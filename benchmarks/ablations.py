@@ -21,10 +21,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from edgesr.data.suites import load_suite
+from edgesr.atomic import write_whole
 from edgesr.errors import DivergedError
 from edgesr.evaluate.epd import EPD
 from edgesr.evaluate.metrics import psnr_y
+from edgesr.evaluate.suites import load_suite
 from edgesr.model import EdgeSR
 from edgesr.model.checkpoint import exists
 from edgesr.model.loading import load_averaged
@@ -113,9 +114,7 @@ def counted(file: Path) -> Iterator[Callable[[], float]]:
         return earlier + time.process_time() - began
 
     def write() -> None:
-        partial = file.with_suffix(".partial")
-        partial.write_text(str(spent()))
-        partial.replace(file)
+        write_whole(file, str(spent()).encode())
 
     def keep() -> None:
         while not left.wait(COUNTED_EVERY):

@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from edgesr.errors import EdgesrError, UsageError
+from edgesr.errors import EdgesrError, UsageError, one_line
 from edgesr.evaluate.cache import Cache, default_folder
 from edgesr.evaluate.direction import arrow
 from edgesr.evaluate.results import assemble, failures
@@ -43,8 +43,8 @@ def system(text: str, folder: Path) -> Named:
 
 
 def _exported(checkpoint: Path, folder: Path) -> tuple[str, Path]:
-    from edgesr.export.onnx import to_onnx  # noqa: PLC0415 -- wants torch
-    from edgesr.export.source import load  # noqa: PLC0415
+    from edgesr.export.onnx import to_onnx
+    from edgesr.export.source import load
 
     found = load(str(checkpoint))
     file = folder / f"{len(list(folder.iterdir()))}.onnx"
@@ -53,14 +53,14 @@ def _exported(checkpoint: Path, folder: Path) -> tuple[str, Path]:
 
 
 def _preset(file: Path) -> str:
-    import onnxruntime  # noqa: PLC0415 -- slow
+    import onnxruntime
 
     if not file.is_file():
         raise UsageError(f"{file}: no such file")
     try:
         session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors share no base class
-        raise EdgesrError(f"{file}: cannot be read as an ONNX model ({' '.join(str(error).split())[:200]})") from None
+        raise EdgesrError(f"{file}: cannot be read as an ONNX model ({one_line(error)})") from None
     preset = session.get_modelmeta().custom_metadata_map.get("preset", "")
     if not preset:
         raise UsageError(f"{file}: names no preset; write edgesr:PRESET:weights={file}")

@@ -14,9 +14,9 @@ import numpy as np
 from PIL import Image
 
 from edgesr import Upscaler
-from edgesr.data.suites import load_suite
 from edgesr.errors import UsageError
 from edgesr.evaluate.metrics import psnr_y, sharpness, ssim_y
+from edgesr.evaluate.suites import load_suite
 from edgesr.evaluate.unavailable import Unavailable
 
 
@@ -32,13 +32,13 @@ def measures(weights: Path | None) -> dict[str, tuple[str, Callable[[np.ndarray,
         "SSIM-Y": (".3f", ssim_y),
     }
     try:
-        from edgesr.evaluate.sqd import SQD  # noqa: PLC0415 -- wants torch
+        from edgesr.evaluate.sqd import SQD
 
         columns["SQD"] = (".3f", SQD(weights))
     except (ImportError, Unavailable) as error:
         print(f"SQD is left out: {error}")
     try:
-        from edgesr.evaluate.epd import EPD  # noqa: PLC0415 -- wants torch
+        from edgesr.evaluate.epd import EPD
 
         columns["EPD"] = (".3f", EPD())
     except (ImportError, UsageError):

@@ -37,7 +37,7 @@ def without_arena(options: ort.SessionOptions) -> None:
 
 SETTINGS: dict[str, Callable[[ort.SessionOptions], None]] = {
     "as shipped": shipped,
-    "onnxruntime's defaults (memory pattern)": lambda options: None,  # noqa: ARG005
+    "onnxruntime's defaults (memory pattern)": lambda options: None,
     "threads that sleep, not spin": entry("session.intra_op.allow_spinning", "0"),
     "denormals as zero": entry("session.set_denormal_as_zero", "1"),
     "work cut finer (dynamic block base 4)": entry("session.dynamic_block_base", "4"),

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 from ablations import SUITES, upscale
 
-from edgesr.data.suites import load_suite
 from edgesr.evaluate.epd import EPD
 from edgesr.evaluate.metrics import psnr_y, sharpness
 from edgesr.evaluate.sqd import SQD
+from edgesr.evaluate.suites import load_suite
 from edgesr.model.checkpoint import exists
 from edgesr.model.loading import load_averaged
 from edgesr.train import run

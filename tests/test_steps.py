@@ -13,11 +13,11 @@ from PIL import Image
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
-from edgesr import Upscaler  # noqa: E402
-from edgesr.errors import UsageError  # noqa: E402
-from edgesr.evaluate.systems import Place, parse  # noqa: E402
-from edgesr.model import build, checkpoint  # noqa: E402
-from edgesr.presets import get_preset, weights_path  # noqa: E402
+from edgesr import Upscaler
+from edgesr.errors import UsageError
+from edgesr.evaluate.systems import Place, parse
+from edgesr.model import build, checkpoint
+from edgesr.presets import get_preset, weights_path
 
 
 @pytest.fixture(scope="module")

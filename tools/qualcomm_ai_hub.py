@@ -24,7 +24,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("compiled"), help="file for the compiled model, without suffix")
     arguments = parser.parse_args()
     try:
-        import qai_hub  # noqa: PLC0415 - an extra
+        import qai_hub
     except ModuleNotFoundError as error:
         return fail(f"this needs the package '{error.name}': pip install 'edgesr[hub]'")
     try:

@@ -60,7 +60,7 @@ class Trial:
 
 def unpack(shards: list[Path], wheels: Path | None) -> None:
     """Put the pictures of shards, and the packages of a folder of wheels, on the kept disk."""
-    from edgesr.data import shards as tars  # noqa: PLC0415 -- after sys.path
+    from edgesr.data import shards as tars
 
     manifest = None
     for shard in shards:
@@ -74,7 +74,7 @@ def unpack(shards: list[Path], wheels: Path | None) -> None:
 
 def smoke(recipe: Path, minutes: float, settings: list[str], *, batches: list[int], compiled_too: bool, limit: Limit) -> None:
     """Measure each batch, then the best of them compiled; print all, keep and print the plan for a training of `minutes`."""
-    from edgesr.data.bank import ImageBank  # noqa: PLC0415 -- after sys.path
+    from edgesr.data.bank import ImageBank
 
     began = time.monotonic()
     photographs = len(ImageBank.load(PHOTOS, cache=KEEP / "bank"))  # decoded now, on no trial's time
@@ -99,9 +99,9 @@ def smoke(recipe: Path, minutes: float, settings: list[str], *, batches: list[in
 
 def train(recipe: Path, minutes: float, settings: list[str]) -> int:
     """Train by the plan until the minutes are up, go on if the run was begun before, and pack what came of it, even of a failure."""
-    from edgesr.errors import EdgesrError  # noqa: PLC0415 -- after sys.path
-    from edgesr.model import checkpoint  # noqa: PLC0415
-    from edgesr.train.run import train as run  # noqa: PLC0415
+    from edgesr.errors import EdgesrError
+    from edgesr.model import checkpoint
+    from edgesr.train.run import train as run
 
     code, folder = 0, RUN / "checkpoint"
     try:
@@ -121,7 +121,7 @@ def train(recipe: Path, minutes: float, settings: list[str]) -> int:
 
 def pack() -> None:
     """Pack the averaged weights of the run, in half precision, into parts of a few files of 15 MB."""
-    from edgesr.train.parcels import pack as pack_  # noqa: PLC0415 -- after sys.path
+    from edgesr.train.parcels import pack as pack_
 
     shutil.rmtree(TRIPS, ignore_errors=True)
     trips = pack_(RUN / "checkpoint", TRIPS, only_ema=True, half=True, trip_mb=TRIP_MB)
@@ -140,7 +140,7 @@ def part(number: int) -> None:
 
 def _trial(recipe: Path, batch: int, compiled: bool, limit: Limit, settings: list[str]) -> Trial | None:
     """Train for some steps and read what the log says; None, with the reason printed, where it fails or takes too long."""
-    from edgesr.train.run import train as run  # noqa: PLC0415 -- after sys.path
+    from edgesr.train.run import train as run
 
     steps, name = limit.steps, f"{batch}-{'compiled' if compiled else 'plain'}"
     out = KEEP / "smoke" / name
@@ -210,9 +210,9 @@ def _scalars(out: Path) -> list[dict[str, Any]]:
 
 def _free() -> None:
     """Give back what a trial held of a GPU's memory."""
-    import gc  # noqa: PLC0415
+    import gc
 
-    import torch  # noqa: PLC0415
+    import torch
 
     gc.collect()
     if torch.cuda.is_available():

@@ -22,6 +22,6 @@ def __getattr__(name: str) -> Any:
     """Import on first use: `edgesr --help` must not wait for numpy, Pillow and onnxruntime."""
     if name not in _HOMES:
         raise AttributeError(f"module 'edgesr' has no attribute '{name}'")
-    from importlib import import_module  # noqa: PLC0415
+    from importlib import import_module
 
     return getattr(import_module(_HOMES[name]), name)

@@ -1,4 +1,9 @@
-"""The one exception that reaches the person at the keyboard: its message is a single line that says what to do."""
+"""Errors for the user: each message is one line that says what was wrong and what to do; and the wording that they share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class EdgesrError(Exception):
@@ -18,3 +23,26 @@ class DivergedError(EdgesrError):
 
 class UsageError(EdgesrError):
     """The command line, or an argument of the Python interface, is wrong (exit code 2)."""
+
+
+def one_line(error: BaseException, limit: int = 200) -> str:
+    """What went wrong on one line of at most `limit` characters: the system's words for it, else the message, else the kind of error."""
+    if isinstance(error, OSError) and error.errno is not None and error.strerror:
+        return error.strerror
+    return " ".join(str(error).split())[:limit] or type(error).__name__
+
+
+def missing_package(what: str, package: str, extra: str) -> str:
+    """The message where `what` needs `package`, which the extra called `extra` installs."""
+    return f"{what} needs the package '{package}': pip install 'edgesr[{extra}]'".lstrip()
+
+
+@contextmanager
+def needs_extra(extra: str, what: str) -> Iterator[None]:
+    """Around imports: raise UsageError, which says that `what` needs the extra, where one of its packages is missing."""
+    try:
+        yield
+    except ImportError as error:
+        if error.name is None or error.name.partition(".")[0] == "edgesr":
+            raise
+        raise UsageError(missing_package(what, error.name, extra)) from error

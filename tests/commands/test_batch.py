@@ -145,7 +145,7 @@ def test_an_empty_result_is_not_done(upscaler: Upscaler) -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="locks as POSIX has them")
 def test_what_a_killed_run_left_is_removed_by_the_next(upscaler: Upscaler) -> None:
-    from edgesr.images import atomic_write
+    from edgesr.atomic import atomic_write
 
     make("a.png")
     old = time.time() - 3600

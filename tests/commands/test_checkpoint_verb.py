@@ -12,11 +12,11 @@ from command_line import ENVIRONMENT, edgesr_
 
 torch = pytest.importorskip("torch")
 
-from train.photographs import make_folder, write_recipe  # noqa: E402
+from train.photographs import make_folder, write_recipe
 
-from edgesr import cli  # noqa: E402
-from edgesr.model import checkpoint  # noqa: E402
-from edgesr.train import parcels  # noqa: E402
+from edgesr import cli
+from edgesr.model import checkpoint
+from edgesr.train import parcels
 
 STATE = {"preset": "tiny", "stage": "end-to-end", "step": 7, "seconds": 1.5}
 
@@ -98,7 +98,7 @@ def test_a_mistake_is_one_line_and_writes_nothing(run, words, complaint):
 def test_help_waits_for_no_torch(words):
     script = f"""
 import sys
-from edgesr.cli import main  # noqa: E402
+from edgesr.cli import main
 try:
     main(["checkpoint", *{words!r}])
 except SystemExit as stop:
@@ -152,7 +152,7 @@ def test_a_slice_of_training_there_and_on_from_here_with_hardly_a_package(tmp_pa
     script = f"""
 import sys
 sys.modules.update(dict.fromkeys({ABSENT!r}))
-from edgesr.cli import main  # noqa: E402
+from edgesr.cli import main
 sys.exit(next((code for code in map(main, {verbs!r}) if code), 0))
 """
     done = subprocess.run([sys.executable, "-c", script], env=ENVIRONMENT, capture_output=True, text=True, check=False)

@@ -124,4 +124,4 @@ def test_mistakes_are_named_in_one_line(words, message):
 def test_sheets_without_torch_name_the_extra():
     done = without(["torch"], "data", "sheet", "--rendered", "-o", "a.png")
     assert done.returncode == 2
-    assert done.stderr == "edgesr: contact sheets need the package 'torch': pip install 'edgesr[train]'\n"
+    assert done.stderr == "edgesr: drawing contact sheets needs the package 'torch': pip install 'edgesr[train]'\n"

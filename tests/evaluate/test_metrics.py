@@ -12,8 +12,8 @@ from PIL import Image, ImageFilter
 from skimage import color, data
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from edgesr.data.suites import load_suite
 from edgesr.evaluate.metrics import colour_shift, consistency, luma, psnr_rgb, psnr_y, sharpness, ssim_rgb, ssim_y
+from edgesr.evaluate.suites import load_suite
 
 SHARED = Path(os.environ.get("EDGESR_SHARED", Path(__file__).parents[3] / "shared"))
 

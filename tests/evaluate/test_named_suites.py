@@ -11,13 +11,13 @@ from PIL import Image
 
 from edgesr.errors import InputError, UsageError
 from edgesr.evaluate.cache import pixels_hash
-from edgesr.evaluate.suites import BENCHMARKS, find_suite, fingerprint
+from edgesr.evaluate.suites import BENCHMARKS, find_suite, fingerprint, load_suite
 
 SHARED = Path(os.environ.get("EDGESR_SHARED", Path(__file__).parents[3] / "shared"))
 
 
-def save(path: Path, width: int, height: int) -> Path:
-    pixels = np.random.default_rng(width).integers(0, 256, (height, width, 3), dtype=np.uint8)
+def save(path: Path, width: int, height: int, channels: int = 3) -> Path:
+    pixels = np.random.default_rng(width).integers(0, 256, (height, width, channels), dtype=np.uint8).squeeze()
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path)
     return path
@@ -82,6 +82,28 @@ def test_the_border_that_packs_leave_on_hr_is_cut_off_known_suites_alone(tmp_pat
     suite = find_suite("mine", tmp_path)
     with pytest.raises(InputError, match=r"a\.png: is 43x25 px, but its LR asks for 40x24 px"):
         suite.read(suite.pictures[0])
+
+
+def test_a_suite_is_loaded_by_name_with_grey_as_rgb(tmp_path):
+    for name, width, channels in (("b.png", 8, 3), ("a.png", 10, 1)):
+        save(tmp_path / "LR" / name, width, 6, channels)
+        save(tmp_path / "HR" / name, 4 * width, 24, channels)
+    first, second = load_suite(tmp_path)
+    assert (first.name, second.name) == ("a.png", "b.png")
+    grey = np.asarray(Image.open(tmp_path / "LR" / "a.png"))
+    assert np.array_equal(first.lr, np.repeat(grey[..., None], 3, axis=2))
+    assert np.array_equal(second.hr, np.asarray(Image.open(tmp_path / "HR" / "b.png")))
+
+
+def test_a_suite_with_a_picture_that_cannot_be_scored_is_not_loaded(tmp_path):
+    save(tmp_path / "LR" / "a.png", 10, 6)
+    (tmp_path / "HR").mkdir()
+    with pytest.raises(UsageError, match="HR: holds no pictures"):
+        load_suite(tmp_path)
+    save(tmp_path / "HR" / "a.png", 40, 24)
+    save(tmp_path / "HR" / "lonely.png", 40, 24)
+    with pytest.raises(InputError, match=r"HR.lonely\.png: no picture of this name in .*LR"):
+        load_suite(tmp_path)
 
 
 @pytest.mark.parametrize("side", ["LR", "HR"])

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.error import URLError
 
 import numpy as np
 import pytest
 from skimage import data
 
-from edgesr.evaluate import registry, weights
+from edgesr.evaluate import registry, weight_files
 from edgesr.evaluate.cache import Cache
 from edgesr.evaluate.direction import merit
 from edgesr.evaluate.registry import METRICS, PERFECT
@@ -21,7 +23,7 @@ from edgesr.evaluate.scoring import Compared, Scoring
 from edgesr.evaluate.unavailable import Unavailable
 
 LEARNED = {"lpips": "metrics", "lpips_vgg": "metrics", "dists": "metrics", "fid": "metrics", "kid": "metrics"}
-LEARNED |= {"sqd": "evaluate", "epd": "evaluate", "musiq": "pyiqa", "clipiqa": "pyiqa"}
+LEARNED |= {"sqd": "evaluate", "epd": "evaluate", "niqe": "pyiqa", "musiq": "pyiqa", "clipiqa": "pyiqa"}
 
 
 @pytest.fixture(scope="module")
@@ -38,10 +40,10 @@ def test_every_metric_tells_what_a_table_needs():
         assert info.better in ("higher", "lower", "nearest"), name
         assert (info.picture is None) != (info.suite is None), name
     assert all("rewards false texture" in METRICS[name].note for name in ("niqe", "musiq", "clipiqa"))
-    assert all("licence" in METRICS[name].note for name in ("musiq", "clipiqa"))
+    assert all("licence" in METRICS[name].note for name in ("niqe", "musiq", "clipiqa"))
 
 
-@pytest.mark.parametrize("name", [name for name, info in METRICS.items() if info.picture and name not in (*LEARNED, "niqe")])
+@pytest.mark.parametrize("name", [name for name, info in METRICS.items() if info.picture and name not in LEARNED])
 def test_a_perfect_result_has_the_best_score_and_a_noisy_one_a_worse(name, pair):
     lr, hr = pair
     score = METRICS[name].picture(None)
@@ -60,7 +62,7 @@ def test_a_metric_whose_package_is_missing_names_the_extra(monkeypatch, name, ex
     if name == "sqd":  # nothing beside torch
         monkeypatch.setitem(sys.modules, "torch", None)
     info = METRICS[name]
-    with pytest.raises(Unavailable, match=rf"the package '\w+' is missing: pip install 'edgesr\[{extra}\]'"):
+    with pytest.raises(Unavailable, match=rf"needs the package '\w+': pip install 'edgesr\[{extra}\]'"):
         (info.picture or info.suite)(None)
 
 
@@ -76,9 +78,9 @@ def test_scores_are_measured_once_and_reasons_every_time(pair, tmp_path, monkeyp
     lr, hr = pair
     monkeypatch.setitem(sys.modules, "torchvision", None)
     compared = Compared(hr, lr, hr, "abcdef")
-    scores, reasons = Scoring(["psnr", "lpips", "niqe", "consistency"], None, Cache(tmp_path)).picture(compared)
+    scores, reasons = Scoring(["psnr", "lpips", "dists", "consistency"], None, Cache(tmp_path)).picture(compared)
     assert set(scores) == {"psnr", "consistency"}
-    assert set(reasons) == {"lpips", "niqe"}
+    assert set(reasons) == {"lpips", "dists"}
     again = Scoring(["psnr", "ssim"], None, Cache(tmp_path)).picture(compared._replace(result=255 - hr))
     assert again[0]["psnr"] == scores["psnr"]  # kept under the key, not measured
     assert again[0]["ssim"] < 0.5  # measured
@@ -103,40 +105,49 @@ def test_a_figure_is_measured_again_with_another_version_of_what_it_depends_on(m
     assert METRICS["psnr"].version(None) == before["psnr"]
 
 
-def test_figures_are_measured_again_when_the_code_behind_them_has_changed(monkeypatch, tmp_path):
-    """Every file of this package that the metrics consist of counts; the copies are what changes here."""
-    copied = shutil.copytree(Path(registry.__file__).parents[1], tmp_path / "edgesr", ignore=shutil.ignore_patterns("weights"))
-    monkeypatch.setattr(registry, "__file__", str(copied / "evaluate" / "registry.py"))
-    seen = set()
-    for file in (
-        "evaluate/metrics.py",
-        "evaluate/sqd.py",
-        "evaluate/epd.py",
-        "pretrained/features.py",
-        "evaluate/perceptual.py",
-        "evaluate/distributions.py",
-    ):
+@pytest.mark.parametrize("name", ["psnr", "sqd", "epd", "lpips", "fid"])
+def test_figures_are_measured_again_when_the_code_behind_them_has_changed(monkeypatch, tmp_path, name):
+    """A metric's modules count by what they compute: not by their names, comments and docstrings, nor those of other metrics."""
+    find, copies = registry.find_spec, {}
+
+    def copied(module: str) -> SimpleNamespace:
+        if module not in copies:
+            copies[module] = Path(shutil.copy(find(module).origin, tmp_path / f"renamed{len(copies)}.py"))
+        return SimpleNamespace(origin=str(copies[module]))
+
+    def version() -> str:
         registry._code.cache_clear()
-        seen.add(METRICS["epd"].version(None))
-        with (copied / file).open("a") as stream:
-            stream.write("# changed")
-    registry._code.cache_clear()
-    seen.add(METRICS["epd"].version(None))
+        return METRICS[name].version(None)
+
+    before = version()
+    monkeypatch.setattr(registry, "find_spec", copied)
+    assert version() == before
+    for file in copies.values():
+        file.write_text(re.sub('^"""', '"""Another docstring. ', file.read_text()) + "# a comment\n")
+    assert version() == before
+    seen = {before}
+    for file in copies.values():
+        file.write_text(file.read_text() + "CHANGED = 1\n")
+        seen.add(version())
+    assert len(seen) == 1 + len(METRICS[name].modules)
     monkeypatch.undo()
-    registry._code.cache_clear()
-    assert len(seen) == 7
+    assert version() == before
 
 
 def test_figures_are_measured_again_with_other_weights_and_not_with_files_that_do_not_count(tmp_path):
     sqd = METRICS["sqd"]
     seen = [sqd.version(None), sqd.version(tmp_path)]
     assert seen[0] == seen[1]
-    for name, content in ((weights.SQUEEZENET_ARCHIVE, b"1"), (weights.SQUEEZENET_ARCHIVE, b"2"), (weights.SQUEEZENET, b"3")):
+    for name, content in (
+        (weight_files.SQUEEZENET_ARCHIVE, b"1"),
+        (weight_files.SQUEEZENET_ARCHIVE, b"2"),
+        (weight_files.SQUEEZENET, b"3"),
+    ):
         (tmp_path / name).write_bytes(content)
         seen.append(sqd.version(tmp_path))
     assert len(set(seen)) == 4
-    (tmp_path / weights.SQUEEZENET_ARCHIVE).write_bytes(b"4")  # torchvision's file goes before it
-    (tmp_path / weights.VGG16).write_bytes(b"5")
+    (tmp_path / weight_files.SQUEEZENET_ARCHIVE).write_bytes(b"4")  # torchvision's file goes before it
+    (tmp_path / weight_files.VGG16).write_bytes(b"5")
     assert sqd.version(tmp_path) == seen[-1]
 
 
@@ -157,16 +168,19 @@ def test_weights_are_found_by_name_and_known_by_their_checksum(tmp_path, capsys)
     content = b"some weights"
     good = f"net-{hashlib.sha256(content).hexdigest()[:8]}.pth"
     (tmp_path / good).write_bytes(content)
-    (tmp_path / weights.ALEXNET).write_bytes(b"a damaged download")
+    (tmp_path / weight_files.ALEXNET).write_bytes(b"a damaged download")
     before = torch_hub.get_dir()
-    with weights.fetched_from(tmp_path, good):
+    with weight_files.fetched_from(tmp_path, good):
         assert Path(torch_hub.get_dir(), "checkpoints", good).read_bytes() == content
         print("Downloading")
     assert capsys.readouterr() == ("", "Downloading\n")
     assert torch_hub.get_dir() == before
-    with pytest.raises(Unavailable, match=f"{weights.ALEXNET}: its SHA-256 starts with .* not 7be5be79"):
-        weights.find(tmp_path, weights.ALEXNET)
-    with pytest.raises(Unavailable, match=f"does not hold its weights, {weights.VGG16}"):
-        weights.find(tmp_path, weights.VGG16)
-    with pytest.raises(Unavailable, match=r"cannot be loaded .*no network.*--weights DIR"), weights.fetched_from(None, good):
+    with pytest.raises(Unavailable, match=f"{weight_files.ALEXNET}: its SHA-256 starts with .* not 7be5be79"):
+        weight_files.find(tmp_path, weight_files.ALEXNET)
+    with pytest.raises(Unavailable, match=f"does not hold its weights, {weight_files.VGG16}"):
+        weight_files.find(tmp_path, weight_files.VGG16)
+    with (
+        pytest.raises(Unavailable, match=r"cannot be loaded .*no network.*--weights DIR"),
+        weight_files.fetched_from(None, good),
+    ):
         raise URLError("no network")

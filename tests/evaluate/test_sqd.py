@@ -13,14 +13,14 @@ from skimage import data
 
 torch = pytest.importorskip("torch")
 
-import torch.nn.functional as F  # noqa: E402
+import torch.nn.functional as F
 
-from edgesr import Upscaler  # noqa: E402
-from edgesr.data.suites import load_suite  # noqa: E402
-from edgesr.evaluate import weights  # noqa: E402
-from edgesr.evaluate.sqd import SQD  # noqa: E402
-from edgesr.evaluate.systems import Place, parse  # noqa: E402
-from edgesr.evaluate.unavailable import Unavailable  # noqa: E402
+from edgesr import Upscaler
+from edgesr.evaluate import weight_files
+from edgesr.evaluate.sqd import SQD
+from edgesr.evaluate.suites import load_suite
+from edgesr.evaluate.systems import Place, parse
+from edgesr.evaluate.unavailable import Unavailable
 
 SHARED = Path(os.environ.get("EDGESR_SHARED", Path(__file__).parents[3] / "shared"))
 CAFFE_MEAN = torch.tensor([104.0, 117.0, 123.0])  # BGR
@@ -54,7 +54,7 @@ def tensors() -> dict[str, torch.Tensor]:
 @pytest.fixture(scope="module")
 def archive(tensors, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("archive")
-    np.savez(folder / weights.SQUEEZENET_ARCHIVE, **{name: tensor.numpy() for name, tensor in tensors.items()})
+    np.savez(folder / weight_files.SQUEEZENET_ARCHIVE, **{name: tensor.numpy() for name, tensor in tensors.items()})
     return folder
 
 
@@ -65,8 +65,8 @@ def random_sqd(archive) -> SQD:
 
 @pytest.fixture(scope="module")
 def real_sqd() -> SQD:
-    if not (SHARED / "weights" / weights.SQUEEZENET_ARCHIVE).is_file():
-        pytest.skip(f"{weights.SQUEEZENET_ARCHIVE} is not in {SHARED / 'weights'}")
+    if not (SHARED / "weights" / weight_files.SQUEEZENET_ARCHIVE).is_file():
+        pytest.skip(f"{weight_files.SQUEEZENET_ARCHIVE} is not in {SHARED / 'weights'}")
     return SQD(SHARED / "weights")
 
 
@@ -122,9 +122,9 @@ def test_it_is_the_distance_of_four_levels_of_unit_features(random_sqd, tensors,
 
 
 def test_both_files_give_one_distance_where_they_hold_one_network(random_sqd, tensors, photo, tmp_path, monkeypatch):
-    torch.save(torchvision_state(tensors), tmp_path / weights.SQUEEZENET)
-    (tmp_path / weights.SQUEEZENET_ARCHIVE).write_bytes(b"not read: torchvision's file goes first")
-    monkeypatch.setattr(weights, "find", lambda folder, name: folder / name)  # any checksum
+    torch.save(torchvision_state(tensors), tmp_path / weight_files.SQUEEZENET)
+    (tmp_path / weight_files.SQUEEZENET_ARCHIVE).write_bytes(b"not read: torchvision's file goes first")
+    monkeypatch.setattr(weight_files, "find", lambda folder, name: folder / name)  # any checksum
     from_torchvision = SQD(tmp_path)
     for out in (noisy(photo, 12), photo[::-1].copy()):
         assert from_torchvision(out, photo) == pytest.approx(random_sqd(out, photo), rel=1e-3)
@@ -133,7 +133,7 @@ def test_both_files_give_one_distance_where_they_hold_one_network(random_sqd, te
 def test_torchs_cache_is_looked_into_without_a_folder(random_sqd, tensors, photo, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     (tmp_path / "checkpoints").mkdir()
-    torch.save(torchvision_state(tensors), tmp_path / "checkpoints" / weights.SQUEEZENET)
+    torch.save(torchvision_state(tensors), tmp_path / "checkpoints" / weight_files.SQUEEZENET)
     out = noisy(photo, 12)
     assert SQD(None)(out, photo) == pytest.approx(random_sqd(out, photo), rel=1e-3)
 
@@ -202,27 +202,27 @@ def test_missing_weights_are_named_in_one_line(tmp_path, monkeypatch):
 
 
 def test_a_damaged_archive_is_named_in_one_line(archive, tmp_path):
-    whole = (archive / weights.SQUEEZENET_ARCHIVE).read_bytes()
+    whole = (archive / weight_files.SQUEEZENET_ARCHIVE).read_bytes()
     for damaged in (b"", b"nonsense\n" * 9, whole[: len(whole) // 2], whole[:-30]):
-        (tmp_path / weights.SQUEEZENET_ARCHIVE).write_bytes(damaged)
-        assert f"{weights.SQUEEZENET_ARCHIVE}: cannot be read" in reason(tmp_path)
+        (tmp_path / weight_files.SQUEEZENET_ARCHIVE).write_bytes(damaged)
+        assert f"{weight_files.SQUEEZENET_ARCHIVE}: cannot be read" in reason(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["fire3.expand3x3", "fire7.squeeze1x1"])
 def test_another_network_in_the_archive_is_named_in_one_line(tensors, tmp_path, name):
     kept = {key: tensor.numpy() for key, tensor in tensors.items()}
     for wrong in ({**kept, f"{name}.weight": kept[f"{name}.weight"][:5]}, {k: v for k, v in kept.items() if name not in k}):
-        np.savez(tmp_path / weights.SQUEEZENET_ARCHIVE, **wrong)
+        np.savez(tmp_path / weight_files.SQUEEZENET_ARCHIVE, **wrong)
         assert f"does not hold SqueezeNet 1.1 ({name} is missing or of another shape)" in reason(tmp_path)
 
 
 def test_a_damaged_file_of_torchvision_is_named_in_one_line(archive, tensors, tmp_path, monkeypatch):
-    (tmp_path / weights.SQUEEZENET_ARCHIVE).write_bytes((archive / weights.SQUEEZENET_ARCHIVE).read_bytes())
-    (tmp_path / weights.SQUEEZENET).write_bytes(b"half a download")
+    (tmp_path / weight_files.SQUEEZENET_ARCHIVE).write_bytes((archive / weight_files.SQUEEZENET_ARCHIVE).read_bytes())
+    (tmp_path / weight_files.SQUEEZENET).write_bytes(b"half a download")
     assert "its SHA-256 starts with" in reason(tmp_path)  # and the archive does not take its place in silence
-    monkeypatch.setattr(weights, "find", lambda folder, name: folder / name)
-    assert f"its weights, {weights.SQUEEZENET}, cannot be loaded" in reason(tmp_path)
+    monkeypatch.setattr(weight_files, "find", lambda folder, name: folder / name)
+    assert f"its weights, {weight_files.SQUEEZENET}, cannot be loaded" in reason(tmp_path)
     state = torchvision_state(tensors)
     del state["features.7.expand1x1.bias"]
-    torch.save(state, tmp_path / weights.SQUEEZENET)
+    torch.save(state, tmp_path / weight_files.SQUEEZENET)
     assert "does not hold SqueezeNet 1.1 (features.7.expand1x1 is missing or of another shape)" in reason(tmp_path)

@@ -10,16 +10,16 @@ import pytest
 torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxscript")
-from release import main  # noqa: E402
-from two_forms import RELEASED, half_precision, make, moved, weights  # noqa: E402
+from release import main
+from two_forms import RELEASED, half_precision, make, moved, weights
 
-from edgesr.errors import EdgesrError  # noqa: E402
-from edgesr.export.difference import MAX_DIFFERENCE, write_difference  # noqa: E402
-from edgesr.model import build, checkpoint  # noqa: E402
-from edgesr.model.loading import load_averaged  # noqa: E402
-from edgesr.presets import get_preset  # noqa: E402
-from edgesr.upscaling.engines import load_engine  # noqa: E402
-from edgesr.upscaling.forms import interpolate  # noqa: E402
+from edgesr.errors import EdgesrError
+from edgesr.export.difference import MAX_DIFFERENCE, write_difference
+from edgesr.model import build, checkpoint
+from edgesr.model.loading import load_averaged
+from edgesr.presets import get_preset
+from edgesr.upscaling.engines import load_engine
+from edgesr.upscaling.forms import interpolate
 
 
 @pytest.fixture

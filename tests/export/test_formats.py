@@ -12,12 +12,12 @@ import pytest
 torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxscript")
-from PIL import Image  # noqa: E402
+from PIL import Image
 
-from edgesr.errors import EdgesrError, InputError, UsageError  # noqa: E402
-from edgesr.export import package, parity, source  # noqa: E402
-from edgesr.presets import get_preset, weights_path  # noqa: E402
-from edgesr.upscaling.engines import load_engine  # noqa: E402
+from edgesr.errors import EdgesrError, InputError, UsageError
+from edgesr.export import package, parity, source
+from edgesr.presets import get_preset, weights_path
+from edgesr.upscaling.engines import load_engine
 
 CONVERTERS = {
     "onnx": (),

@@ -12,12 +12,12 @@ from pictures import difference, photograph
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
 
-from edgesr import Upscaler  # noqa: E402
-from edgesr.export.onnx import export_onnx  # noqa: E402
-from edgesr.model import build, checkpoint  # noqa: E402
-from edgesr.model.edge import Variant  # noqa: E402
-from edgesr.model.loading import load_averaged, read_back  # noqa: E402
-from edgesr.presets import get_preset  # noqa: E402
+from edgesr import Upscaler
+from edgesr.export.onnx import export_onnx
+from edgesr.model import build, checkpoint
+from edgesr.model.edge import Variant
+from edgesr.model.loading import load_averaged, read_back
+from edgesr.presets import get_preset
 
 VARIANT = Variant(lr_skip=False)
 

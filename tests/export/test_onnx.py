@@ -12,11 +12,11 @@ torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxscript")
 
-from edgesr.errors import EdgesrError  # noqa: E402
-from edgesr.export.graph import operators  # noqa: E402
-from edgesr.export.onnx import MAX_DIFFERENCE, export_onnx, to_onnx  # noqa: E402
-from edgesr.model import build  # noqa: E402
-from edgesr.presets import get_preset  # noqa: E402
+from edgesr.errors import EdgesrError
+from edgesr.export.graph import operators
+from edgesr.export.onnx import MAX_DIFFERENCE, export_onnx, to_onnx
+from edgesr.model import build
+from edgesr.presets import get_preset
 
 IR_VERSION = 10  # the newest that onnxruntime 1.20, the oldest supported, reads
 

@@ -12,9 +12,9 @@ import psutil
 import pytest
 from picture_files import gradient, noise
 
-from edgesr import images
+from edgesr import atomic, images
 from edgesr.errors import InputError, UsageError
-from edgesr.images import Picture, atomic
+from edgesr.images import Picture
 
 PICTURE = Picture(gradient(), "PNG")
 AS_ROOT = not hasattr(os, "geteuid") or os.geteuid() == 0
@@ -56,12 +56,12 @@ def test_a_file_that_appears_meanwhile_is_kept(tmp_path: Path, links: bool, monk
 
         monkeypatch.setattr(atomic.os, "link", refuse)
     target = tmp_path / "out.png"
-    with pytest.raises(InputError, match="exists already"), images.atomic_write(target, overwrite=False) as stream:
+    with pytest.raises(InputError, match="exists already"), atomic.atomic_write(target, overwrite=False) as stream:
         stream.write(b"late")
         target.write_text("first")
     assert target.read_text() == "first"
     assert names(tmp_path) == ["out.png"]
-    with images.atomic_write(tmp_path / "other.png", overwrite=False) as stream:
+    with atomic.atomic_write(tmp_path / "other.png", overwrite=False) as stream:
         stream.write(b"alone")
     assert (tmp_path / "other.png").read_bytes() == b"alone"
 
@@ -70,7 +70,7 @@ def test_a_file_that_appears_meanwhile_is_kept(tmp_path: Path, links: bool, monk
 def test_an_interruption_leaves_nothing_behind(tmp_path: Path, interruption: type[BaseException]) -> None:
     target = tmp_path / "out.png"
     target.write_text("precious")
-    with pytest.raises(interruption), images.atomic_write(target, overwrite=True) as stream:
+    with pytest.raises(interruption), atomic.atomic_write(target, overwrite=True) as stream:
         stream.write(b"half")
         raise interruption
     assert target.read_text() == "precious"
@@ -107,7 +107,7 @@ def test_a_full_disk_is_named_and_leaves_nothing(tmp_path: Path, name: str) -> N
 import resource, sys
 from pathlib import Path
 import numpy as np
-from edgesr import images
+from edgesr import atomic, images
 from edgesr.errors import InputError
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 pixels = np.random.default_rng(0).integers(0, 256, (80, 80, 3)).astype(np.uint8)
@@ -204,7 +204,7 @@ def test_writing_holds_a_few_rows_beside_the_picture(tmp_path: Path, name: str) 
 import resource
 from pathlib import Path
 import numpy as np
-from edgesr import images
+from edgesr import atomic, images
 for name in ("JPEG", "PNG", "TIFF"):
     images.encode(images.Picture(np.zeros((8, 8, 3), np.uint8), "PNG"), name)
 pixels = np.zeros((3000, 4000, 3), np.uint8)

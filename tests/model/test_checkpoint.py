@@ -17,11 +17,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from awkward_tensors import awkward_tensors, bits  # noqa: E402
+from awkward_tensors import awkward_tensors, bits
 
-from edgesr.errors import UsageError  # noqa: E402
-from edgesr.model import build, checkpoint  # noqa: E402
-from edgesr.presets import get_preset  # noqa: E402
+from edgesr.errors import UsageError
+from edgesr.model import build, checkpoint
+from edgesr.presets import get_preset
 
 MB = 1_000_000
 
@@ -234,8 +234,8 @@ def test_a_full_disk_is_one_line_and_keeps_the_checkpoint_before(tmp_path):
 import resource, sys
 from pathlib import Path
 import torch
-from edgesr.errors import EdgesrError  # noqa: E402
-from edgesr.model import checkpoint  # noqa: E402
+from edgesr.errors import EdgesrError
+from edgesr.model import checkpoint
 folder = Path(sys.argv[1])
 checkpoint.save(folder, {"a": torch.zeros(10)}, {"step": 1})
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))

@@ -9,11 +9,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from edgesr.model import diffusion  # noqa: E402
-from edgesr.model.conditioning import Variant, conditioning  # noqa: E402
-from edgesr.model.edge import LatentDiffusion  # noqa: E402
-from edgesr.presets import get_preset  # noqa: E402
-from edgesr.train.networks import ModelConfig  # noqa: E402
+from edgesr.model import diffusion
+from edgesr.model.conditioning import Variant, conditioning
+from edgesr.model.edge import LatentDiffusion
+from edgesr.presets import get_preset
+from edgesr.train.networks import ModelConfig
 
 
 @pytest.fixture

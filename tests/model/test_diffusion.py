@@ -8,7 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from edgesr.model import diffusion  # noqa: E402
+from edgesr.model import diffusion
 
 SHAPE = (4, 16, 8, 8)
 

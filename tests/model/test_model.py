@@ -8,11 +8,11 @@ from PIL import Image
 
 torch = pytest.importorskip("torch")
 
-from edgesr.model import build  # noqa: E402
-from edgesr.model.decoder import PyramidDecoder, SkipDecoder  # noqa: E402
-from edgesr.model.diffusion import ddim  # noqa: E402
-from edgesr.model.encoder import LOG_S_MIN, HREncoder, LREncoder  # noqa: E402
-from edgesr.presets import PRESETS, get_preset  # noqa: E402
+from edgesr.model import build
+from edgesr.model.decoder import PyramidDecoder, SkipDecoder
+from edgesr.model.diffusion import ddim
+from edgesr.model.encoder import LOG_S_MIN, HREncoder, LREncoder
+from edgesr.presets import PRESETS, get_preset
 
 EDGE = ["tiny", "small"]
 

@@ -13,8 +13,8 @@ import pytest
 torch = pytest.importorskip("torch")
 diffusers = pytest.importorskip("diffusers")
 
-from edgesr.errors import UsageError  # noqa: E402
-from edgesr.pretrained.stable_diffusion import load_hr_encoder  # noqa: E402
+from edgesr.errors import UsageError
+from edgesr.pretrained.stable_diffusion import load_hr_encoder
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 

@@ -10,10 +10,10 @@ import pytest
 torch = pytest.importorskip("torch")
 diffusers = pytest.importorskip("diffusers")
 
-from edgesr.errors import UsageError  # noqa: E402
-from edgesr.model.unet import StableDiffusionUNet  # noqa: E402
-from edgesr.presets import StableDiffusionUNetConfig  # noqa: E402
-from edgesr.pretrained.stable_diffusion import start_from_unet  # noqa: E402
+from edgesr.errors import UsageError
+from edgesr.model.unet import StableDiffusionUNet
+from edgesr.presets import StableDiffusionUNetConfig
+from edgesr.pretrained.stable_diffusion import start_from_unet
 
 
 def source_unet(widths=(16, 32, 32), *, blocks=2, silent_attention=False, **options):

@@ -10,9 +10,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from edgesr.errors import UsageError  # noqa: E402
-from edgesr.pretrained.ncnn_network import load_ncnn  # noqa: E402
-from edgesr.pretrained.teachers import load_teacher, taught  # noqa: E402
+from edgesr.errors import UsageError
+from edgesr.pretrained.ncnn_network import load_ncnn
+from edgesr.pretrained.teachers import load_teacher, taught
 
 SHARED = Path(os.environ.get("EDGESR_SHARED", Path(__file__).parents[3] / "shared"))
 NEAREST = "7767517\n2 2\nInput in 0 1 data\nInterp up 1 1 data output 0=1 1=4.0 2=4.0\n"

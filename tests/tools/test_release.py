@@ -12,14 +12,14 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
 
-from release import main  # noqa: E402
+from release import main
 
-from edgesr import onnx_metadata  # noqa: E402
-from edgesr.errors import UsageError  # noqa: E402
-from edgesr.model import checkpoint  # noqa: E402
-from edgesr.model.loading import load_averaged  # noqa: E402
-from edgesr.presets import get_preset  # noqa: E402
-from edgesr.train.networks import Networks  # noqa: E402
+from edgesr import onnx_metadata
+from edgesr.errors import UsageError
+from edgesr.model import checkpoint
+from edgesr.model.loading import load_averaged
+from edgesr.presets import get_preset
+from edgesr.train.networks import Networks
 
 
 @pytest.fixture

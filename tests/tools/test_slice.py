@@ -17,11 +17,11 @@ from PIL import Image
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
-from train.photographs import make_folder, photograph  # noqa: E402
+from train.photographs import make_folder, photograph
 
-from edgesr import cli  # noqa: E402
-from edgesr.data.shards import pack  # noqa: E402
-from edgesr.model import checkpoint  # noqa: E402
+from edgesr import cli
+from edgesr.data.shards import pack
+from edgesr.model import checkpoint
 
 ROOT = Path(__file__).parents[2]
 RECIPE = ROOT / "recipes" / "slice" / "paper.toml"

@@ -10,13 +10,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-import torch.nn.functional as F  # noqa: E402
-from skimage import data  # noqa: E402
-from torch import nn  # noqa: E402
+import torch.nn.functional as F
+from skimage import data
+from torch import nn
 
-from edgesr.errors import DivergedError, UsageError  # noqa: E402
-from edgesr.train.adversary import AdversarialConfig, Adversary, Shown, adversarial_losses, r1_penalty  # noqa: E402
-from edgesr.train.processes import Processes  # noqa: E402
+from edgesr.errors import DivergedError, UsageError
+from edgesr.train.adversary import AdversarialConfig, Adversary, Shown, adversarial_losses, r1_penalty
+from edgesr.train.processes import Processes
 
 CPU = torch.device("cpu")
 BOTH = pytest.mark.parametrize("network", ["unet", "highpass-patch"])

@@ -11,19 +11,19 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from photographs import make_folder, write_recipe  # noqa: E402
+from photographs import make_folder, write_recipe
 
-from edgesr.data import degradation  # noqa: E402
-from edgesr.data.bank import ImageBank  # noqa: E402
-from edgesr.data.rendered import RenderedConfig  # noqa: E402
-from edgesr.errors import DivergedError  # noqa: E402
-from edgesr.model import checkpoint  # noqa: E402
-from edgesr.presets import get_preset  # noqa: E402
-from edgesr.train import adversary, batches, loop, run, stages  # noqa: E402
-from edgesr.train.adversary import AdversarialConfig  # noqa: E402
-from edgesr.train.batches import Batch, Batches, Draws, _turned, _turned_together  # noqa: E402
-from edgesr.train.networks import Networks  # noqa: E402
-from edgesr.train.recipe import DataConfig, LossConfig, OptimizerConfig, Recipe  # noqa: E402
+from edgesr.data import degradation
+from edgesr.data.bank import ImageBank
+from edgesr.data.rendered import RenderedConfig
+from edgesr.errors import DivergedError
+from edgesr.model import checkpoint
+from edgesr.presets import get_preset
+from edgesr.train import adversary, batches, loop, run, stages
+from edgesr.train.adversary import AdversarialConfig
+from edgesr.train.batches import Batch, Batches, Draws, _turned, _turned_together
+from edgesr.train.networks import Networks
+from edgesr.train.recipe import DataConfig, LossConfig, OptimizerConfig, Recipe
 
 META = torch.device("meta")
 

@@ -10,14 +10,14 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-import torch.nn.functional as F  # noqa: E402
-from photographs import make_folder  # noqa: E402
+import torch.nn.functional as F
+from photographs import make_folder
 
-from edgesr.data.bank import ImageBank  # noqa: E402
-from edgesr.data.rendered import RenderedConfig  # noqa: E402
-from edgesr.train.batches import Batches, Draws  # noqa: E402
-from edgesr.train.processes import Processes  # noqa: E402
-from edgesr.train.recipe import DataConfig, LossConfig  # noqa: E402
+from edgesr.data.bank import ImageBank
+from edgesr.data.rendered import RenderedConfig
+from edgesr.train.batches import Batches, Draws
+from edgesr.train.processes import Processes
+from edgesr.train.recipe import DataConfig, LossConfig
 
 CONFIG = DataConfig(hr_size=96, batch=3, uses=4, block=8)  # 6 pairs a block
 

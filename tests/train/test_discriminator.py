@@ -6,10 +6,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-import torch.nn.functional as F  # noqa: E402
-from skimage import data  # noqa: E402
+import torch.nn.functional as F
+from skimage import data
 
-from edgesr.train.discriminator import Discriminator, HighPassPatch  # noqa: E402
+from edgesr.train.discriminator import Discriminator, HighPassPatch
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-import torch.nn.functional as F  # noqa: E402
-from photographs import photograph  # noqa: E402
+import torch.nn.functional as F
+from photographs import photograph
 
-from edgesr.train.guards import AccuracyWatch, DriftGuard, drift_figures  # noqa: E402
-from edgesr.train.recipe import LogConfig  # noqa: E402
+from edgesr.train.guards import AccuracyWatch, DriftGuard, drift_figures
+from edgesr.train.recipe import LogConfig
 
 LEVEL = 1 / 255
 

@@ -8,15 +8,15 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from photographs import make_folder, write_recipe  # noqa: E402
+from photographs import make_folder, write_recipe
 
-from edgesr.errors import UsageError  # noqa: E402
-from edgesr.model import checkpoint  # noqa: E402
-from edgesr.presets import get_preset  # noqa: E402
-from edgesr.train import run  # noqa: E402
-from edgesr.train.identity import check_init, check_resumed, identity  # noqa: E402
-from edgesr.train.networks import ModelConfig, Networks  # noqa: E402
-from edgesr.train.recipe import Recipe  # noqa: E402
+from edgesr.errors import UsageError
+from edgesr.model import checkpoint
+from edgesr.presets import get_preset
+from edgesr.train import run
+from edgesr.train.identity import check_init, check_resumed, identity
+from edgesr.train.networks import ModelConfig, Networks
+from edgesr.train.recipe import Recipe
 
 WHERE = Path("runs/before/checkpoint")
 

@@ -14,8 +14,8 @@ from PIL import Image
 
 torch = pytest.importorskip("torch")
 
-from edgesr.errors import EdgesrError, UsageError  # noqa: E402
-from edgesr.train.journal import CAPTION, Journal  # noqa: E402
+from edgesr.errors import EdgesrError, UsageError
+from edgesr.train.journal import CAPTION, Journal
 
 
 def lines(folder):
@@ -108,8 +108,8 @@ def test_a_file_of_another_program_is_left_as_it_is(tmp_path):
 FULL = """
 import resource, sys
 from pathlib import Path
-from edgesr.errors import EdgesrError  # noqa: E402
-from edgesr.train.journal import Journal  # noqa: E402
+from edgesr.errors import EdgesrError
+from edgesr.train.journal import Journal
 sys.modules["torch.utils.tensorboard"] = None
 journal = Journal(Path(sys.argv[1]))
 resource.setrlimit(resource.RLIMIT_FSIZE, (400, 400))  # a disk with room for 400 bytes a file

@@ -9,15 +9,15 @@ import pytest
 torch = pytest.importorskip("torch")
 diffusers = pytest.importorskip("diffusers")
 
-from photographs import make_folder, write_recipe  # noqa: E402
+from photographs import make_folder, write_recipe
 
-from edgesr.errors import UsageError  # noqa: E402
-from edgesr.model import checkpoint  # noqa: E402
-from edgesr.model.loading import load_averaged  # noqa: E402
-from edgesr.presets import PRESETS  # noqa: E402
-from edgesr.pretrained.stable_diffusion import start_from_unet  # noqa: E402
-from edgesr.train import run  # noqa: E402
-from edgesr.train.networks import ModelConfig, Networks  # noqa: E402
+from edgesr.errors import UsageError
+from edgesr.model import checkpoint
+from edgesr.model.loading import load_averaged
+from edgesr.presets import PRESETS
+from edgesr.pretrained.stable_diffusion import start_from_unet
+from edgesr.train import run
+from edgesr.train.networks import ModelConfig, Networks
 
 FEW_STEPS = ["optimizer.steps=2", "log.validate=9", "data.hr_size=128", "log.every=1"]
 

@@ -15,14 +15,14 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("accelerate")
 
-from photographs import make_folder, write_recipe  # noqa: E402
+from photographs import make_folder, write_recipe
 
-from edgesr import cli  # noqa: E402
-from edgesr.errors import UsageError  # noqa: E402
-from edgesr.model import checkpoint  # noqa: E402
-from edgesr.train import launch, run  # noqa: E402
-from edgesr.train.cores import cores, largest_share  # noqa: E402
-from edgesr.train.launch import Training  # noqa: E402
+from edgesr import cli
+from edgesr.errors import UsageError
+from edgesr.model import checkpoint
+from edgesr.train import launch, run
+from edgesr.train.cores import cores, largest_share
+from edgesr.train.launch import Training
 
 LONG = ("optimizer.steps=100000", "log.validate=100000", "log.checkpoint=1")
 

@@ -13,12 +13,12 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("efficientnet_lite_pytorch")
 
-import torch.nn.functional as F  # noqa: E402
-from skimage import data  # noqa: E402
+import torch.nn.functional as F
+from skimage import data
 
-from edgesr.errors import UsageError  # noqa: E402
-from edgesr.pretrained.features import VGG16_STAGES  # noqa: E402
-from edgesr.train.losses import perceptual_distance  # noqa: E402
+from edgesr.errors import UsageError
+from edgesr.pretrained.features import VGG16_STAGES
+from edgesr.train.losses import perceptual_distance
 
 
 @pytest.fixture(scope="module")

@@ -13,12 +13,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from awkward_tensors import awkward_tensors, bits  # noqa: E402
+from awkward_tensors import awkward_tensors, bits
 
-from edgesr.errors import UsageError  # noqa: E402
-from edgesr.model import build, checkpoint  # noqa: E402
-from edgesr.presets import get_preset  # noqa: E402
-from edgesr.train.parcels import pack, unpack  # noqa: E402
+from edgesr.errors import UsageError
+from edgesr.model import build, checkpoint
+from edgesr.presets import get_preset
+from edgesr.train.parcels import pack, unpack
 
 MB = 1_000_000
 TRIP_MB = 16
@@ -274,8 +274,8 @@ def test_trips_are_never_mixed_with_earlier_ones(packed, source):
 LIMITED = """
 import resource, sys
 from pathlib import Path
-from edgesr.errors import EdgesrError  # noqa: E402
-from edgesr.train.parcels import pack, unpack  # noqa: E402
+from edgesr.errors import EdgesrError
+from edgesr.train.parcels import pack, unpack
 resource.setrlimit(resource.RLIMIT_FSIZE, (9_000_000, 9_000_000))
 verb, target, *sources = sys.argv[1:]
 try:

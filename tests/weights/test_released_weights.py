@@ -15,8 +15,8 @@ from skimage import data
 
 import edgesr
 from edgesr import Upscaler, onnx_metadata
-from edgesr.data.suites import load_suite
 from edgesr.evaluate.metrics import psnr_y
+from edgesr.evaluate.suites import load_suite
 
 SHARED = Path(os.environ.get("EDGESR_SHARED", Path(__file__).parents[3] / "shared"))
 WEIGHTS = Path(edgesr.__file__).parent / "weights"

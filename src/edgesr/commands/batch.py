@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edgesr import images
+from edgesr import atomic, images
 from edgesr.commands.jobs import Job
-from edgesr.errors import EdgesrError, InputError, UsageError
+from edgesr.errors import EdgesrError, InputError, UsageError, one_line
 from edgesr.images.bands import Bands
 from edgesr.upscaling.upscaler import Upscaler, target_size
 
@@ -59,7 +59,7 @@ def run(
     standard output has gone.
     """
     for folder in {job.target.parent for job in jobs if job.target is not None}:
-        images.remove_abandoned(folder)
+        atomic.remove_abandoned(folder)
     for index, job in enumerate(jobs):
         if progress is not None:
             progress(index, 0.0)
@@ -85,7 +85,7 @@ def _attempt(job: Job, upscaler: Upscaler, settings: Settings, progress: Callabl
             result.status = "done"
     except BrokenPipeError:
         raise
-    except images.ExistsError as error:
+    except atomic.ExistsError as error:
         if settings.skip_existing:
             result.notes, result.status = ["made meanwhile by another run"], "skipped"
         else:
@@ -95,7 +95,7 @@ def _attempt(job: Job, upscaler: Upscaler, settings: Settings, progress: Callabl
     except MemoryError:
         result.error = "not enough memory: try a small --tile, such as --tile 64, or a lower --scale"
     except OSError as error:
-        result.error = f"{error.filename or source}: {error.strerror or error}"
+        result.error = f"{error.filename or source}: {one_line(error)}"
     except Exception as error:  # a defect of ours in one picture must not cost the others
         log.debug("%s", source, exc_info=True)
         result.error = f"unexpected {type(error).__name__}: {error}; please report it with what --debug shows"
@@ -126,7 +126,7 @@ def _perform(
         raise InputError(job.problem)
     if job.target is not None:
         _prepare(job.target)
-        images.check_target(job.target, overwrite=_overwrites(settings, job.target))
+        atomic.check_target(job.target, overwrite=_overwrites(settings, job.target))
     limit = images.MAX_PIXELS if settings.max_pixels is None else settings.max_pixels
     source = sys.stdin.buffer if job.source is None else job.source
     try:
@@ -178,4 +178,4 @@ def _prepare(target: Path) -> None:
         with tempfile.TemporaryFile(dir=target.parent):
             target.exists()  # raises if the name is too long
     except OSError as error:
-        raise InputError(f"cannot write into {target.parent}: {error.strerror}; choose another OUT with -o") from error
+        raise InputError(f"cannot write into {target.parent}: {one_line(error)}; choose another OUT with -o") from error

@@ -50,8 +50,8 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure, then print the figures."""
-    from edgesr.evaluate.bench import bench, fastest  # noqa: PLC0415
-    from edgesr.upscaling import engines  # noqa: PLC0415 (so that --help stays fast)
+    from edgesr.evaluate.bench import bench, fastest
+    from edgesr.upscaling import engines
 
     report = bench(
         arguments.model,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from edgesr.commands.console import extra, say, whole
+from edgesr.commands.console import say, whole
+from edgesr.errors import needs_extra
 
 EXAMPLES = """\
 examples:
@@ -56,8 +57,8 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
 
 def run(arguments: argparse.Namespace) -> int:
     """Pack or unpack; raises UsageError if torch and safetensors are not installed."""
-    with extra("torch", "carrying checkpoints"):
-        from edgesr.train import parcels  # noqa: PLC0415 (torch is an extra)
+    with needs_extra("torch", "carrying checkpoints"):
+        from edgesr.train import parcels
     if arguments.action == "pack":
         trips = parcels.pack(
             arguments.checkpoint,

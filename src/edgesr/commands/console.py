@@ -1,13 +1,10 @@
-"""What the verbs share: one-line messages on standard error, missing extras, and types for argparse that say what they expect."""
+"""What the verbs share: one-line messages on standard error, and types for argparse that say what they expect."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-
-from edgesr.errors import UsageError
+from collections.abc import Callable
 
 
 def say(message: str) -> None:
@@ -23,17 +20,6 @@ def printable(text: str) -> str:
 def complain(message: str) -> None:
     """Print an error on standard error, as one line."""
     say(f"edgesr: {message}")
-
-
-@contextmanager
-def extra(name: str, what: str) -> Iterator[None]:
-    """Around imports: raise UsageError, which says that `what` needs the extra called `name`, where a package is missing."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] == "edgesr":
-            raise
-        raise UsageError(f"{what} needs the package '{error.name}': pip install 'edgesr[{name}]'") from error
 
 
 def whole(low: int, high: int | None = None) -> Callable[[str], int]:

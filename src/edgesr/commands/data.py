@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from edgesr.commands.console import complain, say, whole
 from edgesr.commands.teach import add_teach, run_teach
-from edgesr.errors import InputError, UsageError
+from edgesr.errors import InputError, UsageError, needs_extra, one_line
 
 if TYPE_CHECKING:
     from edgesr.data.shards import Manifest
@@ -115,15 +115,14 @@ def run(arguments: argparse.Namespace) -> int:
 def sheet(arguments: argparse.Namespace) -> int:
     """Draw a contact sheet; raises UsageError if torch is not installed, or for what the recipe or the folder lacks."""
     _check_sheet(arguments)
-    try:
-        import torch  # noqa: PLC0415 (an extra)
-    except ModuleNotFoundError as error:
-        raise UsageError(f"contact sheets need the package '{error.name}': pip install 'edgesr[train]'") from error
-    from edgesr.data.bank import ImageBank  # noqa: PLC0415 (needs torch)
-    from edgesr.data.rendered import rendered_crops  # noqa: PLC0415
-    from edgesr.data.sheet import contact_sheet  # noqa: PLC0415
-    from edgesr.data.whole import write_whole  # noqa: PLC0415
-    from edgesr.train.recipe import DataConfig, load_recipe  # noqa: PLC0415
+    with needs_extra("train", "drawing contact sheets"):
+        import torch
+
+        from edgesr.atomic import write_whole
+        from edgesr.data.bank import ImageBank
+        from edgesr.data.rendered import rendered_crops
+        from edgesr.data.sheet import contact_sheet
+        from edgesr.train.recipe import DataConfig, load_recipe
 
     config = load_recipe(arguments.recipe, arguments.set).data if arguments.recipe else DataConfig()
     generator = torch.Generator().manual_seed(arguments.seed)
@@ -137,7 +136,7 @@ def sheet(arguments: argparse.Namespace) -> int:
     try:
         write_whole(arguments.output, picture.getvalue())
     except OSError as error:
-        raise InputError(f"{arguments.output}: cannot be written: {error.strerror or error}") from error
+        raise InputError(f"{arguments.output}: cannot be written: {one_line(error)}") from error
     return 0
 
 
@@ -158,7 +157,7 @@ def _check_sheet(arguments: argparse.Namespace) -> None:
 
 def pack(arguments: argparse.Namespace) -> int:
     """Pack a folder, then say what is in which shard and what was left out."""
-    from edgesr.data import shards  # noqa: PLC0415 (so that --help stays fast)
+    from edgesr.data import shards
 
     packed = shards.pack(arguments.folder, arguments.out, arguments.shard_mb * 1_000_000)
     for path in packed.shards:
@@ -171,7 +170,7 @@ def pack(arguments: argparse.Namespace) -> int:
 
 def unpack(arguments: argparse.Namespace) -> int:
     """Unpack shards, a bad one no hindrance to the others; say what is there and what is missing. 1 if one was bad, else 0."""
-    from edgesr.data import shards  # noqa: PLC0415 (so that --help stays fast)
+    from edgesr.data import shards
 
     unpacked = [_unpacked(shard, arguments.out) for shard in arguments.shards]
     manifests = [manifest for manifest in unpacked if manifest is not None]
@@ -187,7 +186,7 @@ def unpack(arguments: argparse.Namespace) -> int:
 
 def _unpacked(shard: Path, out: Path) -> Manifest | None:
     """Unpack one shard; if it is bad, say so."""
-    from edgesr.data import shards  # noqa: PLC0415 (so that --help stays fast)
+    from edgesr.data import shards
 
     try:
         return shards.unpack(shard, out)
@@ -198,14 +197,10 @@ def _unpacked(shard: Path, out: Path) -> Manifest | None:
 
 def degrade(arguments: argparse.Namespace) -> int:
     """Make a blind suite; 1 if a photograph could not be used, else 0. Raises UsageError if torch is not installed."""
-    try:
-        from edgesr.data.blind_suite import make_suite  # noqa: PLC0415 (needs torch)
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] == "edgesr":
-            raise
-        raise UsageError(f"degrading needs the package '{error.name}': pip install 'edgesr[torch]'") from error
+    with needs_extra("torch", "degrading"):
+        from edgesr.data.blind_suite import make_suite
 
-    from tqdm import tqdm  # noqa: PLC0415 (only here)
+    from tqdm import tqdm
 
     made = make_suite(arguments.folder, arguments.out, arguments.seed)
     results = [problem for _, problem in tqdm(made, disable=None, leave=False, unit="picture")]

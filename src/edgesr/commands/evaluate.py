@@ -70,7 +70,7 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
         "--weights",
         type=Path,
         metavar="DIR",
-        help="folder with weights of metrics, as their makers name the files; not of MUSIQ and CLIP-IQA, for which pyiqa has a "
+        help="folder with weights of metrics, as their makers name the files; not of NIQE, MUSIQ and CLIP-IQA, for which pyiqa has a "
         "cache of its own",
     )
     verb.add_argument(
@@ -92,8 +92,8 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
 
 def run(arguments: argparse.Namespace) -> int:
     """Score, print the tables, write what was asked for; 1 if pictures are missing from the figures."""
-    from edgesr.evaluate import results, table  # noqa: PLC0415 (so that --help stays fast)
-    from edgesr.evaluate.report import check_report, write_report  # noqa: PLC0415
+    from edgesr.evaluate import results, table
+    from edgesr.evaluate.report import check_report, write_report
 
     if arguments.ab:
         return _blind_test(arguments)
@@ -117,8 +117,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _blind_test(arguments: argparse.Namespace) -> int:
     """Make what the two systems make of the suite, without figures, and serve the test; the result is the last line."""
-    from edgesr.evaluate.abtest import serve_ab, votes_file  # noqa: PLC0415 (see run)
-    from edgesr.evaluate.systems import parse  # noqa: PLC0415
+    from edgesr.evaluate.abtest import serve_ab, votes_file
+    from edgesr.evaluate.systems import parse
 
     suite, *systems = arguments.ab
     if arguments.suites or arguments.system:
@@ -137,15 +137,15 @@ def _blind_test(arguments: argparse.Namespace) -> int:
 
 
 def _measure(arguments: argparse.Namespace) -> dict[str, Any]:
-    from tqdm import tqdm  # noqa: PLC0415 (see run)
+    from tqdm import tqdm
 
-    from edgesr.evaluate.cache import Cache, default_folder  # noqa: PLC0415
-    from edgesr.evaluate.results import assemble  # noqa: PLC0415
-    from edgesr.evaluate.run import evaluate  # noqa: PLC0415
-    from edgesr.evaluate.scoring import Scoring  # noqa: PLC0415
-    from edgesr.evaluate.suites import find_suite  # noqa: PLC0415
-    from edgesr.evaluate.systems import parse  # noqa: PLC0415
-    from edgesr.upscaling.engines import available_cores  # noqa: PLC0415
+    from edgesr.evaluate.cache import Cache, default_folder
+    from edgesr.evaluate.results import assemble
+    from edgesr.evaluate.run import evaluate
+    from edgesr.evaluate.scoring import Scoring
+    from edgesr.evaluate.suites import find_suite
+    from edgesr.evaluate.systems import parse
+    from edgesr.upscaling.engines import available_cores
 
     systems = [parse(text) for text in arguments.system or ("bicubic", "edgesr:tiny")]
     _check_distinct("system", [named.name for named in systems])
@@ -183,7 +183,7 @@ def _measure(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _metrics(names: list[str] | None) -> list[str]:
-    from edgesr.evaluate.registry import METRICS  # noqa: PLC0415 (see run)
+    from edgesr.evaluate.registry import METRICS
 
     for name in names or ():
         if name not in METRICS:
@@ -214,7 +214,7 @@ def _check_json(path: Path) -> None:
 
 
 def _write_json(path: Path, result: dict[str, Any]) -> None:
-    from edgesr.images import atomic_write  # noqa: PLC0415 (see run)
+    from edgesr.atomic import atomic_write
 
     with atomic_write(path, overwrite=True) as stream:
         stream.write(json.dumps(result, indent=1, allow_nan=False).encode())

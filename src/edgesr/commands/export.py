@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from edgesr.commands.console import extra, size
-from edgesr.errors import UsageError
+from edgesr.commands.console import size
+from edgesr.errors import UsageError, needs_extra
 
 EXAMPLES = """\
 examples:
@@ -52,9 +52,9 @@ def run(arguments: argparse.Namespace) -> int:
     tile = None if arguments.size == "dynamic" else _size(arguments.size)
     if not 0 <= arguments.fidelity <= 1:
         raise UsageError(f"fidelity {arguments.fidelity:g}: give a number from 0 (crisp) to 1 (true to the input)")
-    with extra("export", "exporting models"):
-        from edgesr.export import package  # noqa: PLC0415 (torch is an extra)
-    with extra(package.FORMATS.get(arguments.format, ("", ""))[1], f"the format '{arguments.format}'"):
+    with needs_extra("export", "exporting models"):
+        from edgesr.export import package
+    with needs_extra(package.FORMATS.get(arguments.format, ("", ""))[1], f"the format '{arguments.format}'"):
         package.load_format(arguments.format)
     done = package.export(
         arguments.model,

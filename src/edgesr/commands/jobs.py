@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgesr import images
-from edgesr.errors import UsageError
+from edgesr.errors import UsageError, one_line
 
 
 @dataclass
@@ -150,7 +150,7 @@ def _pictures_in(folder: Path, recursive: bool, out: Path | None) -> tuple[list[
         visible = sorted(name for name in folders if not name.startswith("."))
         folders[:] = [name for name in visible if os.path.realpath(Path(place, name)) != out_path] if recursive else []
         pictures += [Path(place, name) for name in sorted(files) if _is_visible_picture(Path(name))]
-    problems = [Job(Path(error.filename), None, f"cannot be listed: {error.strerror}") for error in unreadable]
+    problems = [Job(Path(error.filename), None, f"cannot be listed: {one_line(error)}") for error in unreadable]
     if not pictures and not problems:
         hint = "" if recursive else " (--recursive also looks into its subfolders)"
         problems = [Job(folder, None, f"no pictures in this folder{hint}")]

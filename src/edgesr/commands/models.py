@@ -24,7 +24,7 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the table or the JSON list."""
-    from edgesr.presets import list_models  # noqa: PLC0415 (so that --help stays fast)
+    from edgesr.presets import list_models
 
     models: list[dict[str, Any]] = list_models()
     if arguments.json:

@@ -9,7 +9,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from edgesr.commands.console import say, whole
-from edgesr.errors import EdgesrError, UsageError
+from edgesr.errors import EdgesrError, UsageError, needs_extra, one_line
 
 EXAMPLES = """\
 examples:
@@ -69,15 +69,13 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until Ctrl-C or SIGTERM; what runs then is finished."""
-    try:
-        import uvicorn  # noqa: PLC0415 (so that --help stays fast; an extra)
+    with needs_extra("serve", "edgesr serve"):
+        import uvicorn
 
-        from edgesr.serve.app import make_app  # noqa: PLC0415
-        from edgesr.serve.connections import Server  # noqa: PLC0415
-    except ImportError as error:
-        raise UsageError(f"edgesr serve needs an extra: pip install 'edgesr[serve]' ({error.name} is missing)") from None
-    from edgesr.serve import pages  # noqa: PLC0415
-    from edgesr.serve.limits import Limits  # noqa: PLC0415
+        from edgesr.serve.app import make_app
+        from edgesr.serve.connections import Server
+    from edgesr.serve import pages
+    from edgesr.serve.limits import Limits
 
     limits = Limits(
         body_bytes=arguments.max_megabytes * 2**20,
@@ -152,7 +150,5 @@ def _listen(host: str, port: int) -> socket.socket:
         opened.bind(address)
         opened.listen(128)  # so that a client that comes at once waits instead of being refused
     except OSError as error:
-        raise EdgesrError(
-            f"cannot listen on {host}:{port}: {error.strerror or error}; choose another --host or --port"
-        ) from None
+        raise EdgesrError(f"cannot listen on {host}:{port}: {one_line(error)}; choose another --host or --port") from None
     return opened

@@ -21,7 +21,7 @@ def interrupted_by_signals() -> Iterator[None]:
     The signal's number is the argument of the KeyboardInterrupt. A signal that is ignored, as `nohup` makes SIGHUP, stays so.
     """
 
-    def interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 (signal's signature)
+    def interrupt(number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt(number)
 
     if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from edgesr.commands.console import extra, say, whole
-from edgesr.errors import UsageError
+from edgesr.commands.console import say, whole
+from edgesr.errors import UsageError, needs_extra
 
 
 def add_teach(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
@@ -45,14 +45,14 @@ def add_teach(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> a
 
 def run_teach(arguments: argparse.Namespace) -> int:
     """Make the targets; raises UsageError for whatever is missing or does not fit."""
-    with extra("train", "making targets"):
-        import torch  # noqa: PLC0415 (an extra)
-        from tqdm import tqdm  # noqa: PLC0415
+    with needs_extra("train", "making targets"):
+        import torch
+        from tqdm import tqdm
 
-        from edgesr.data.targets import Source  # noqa: PLC0415
-        from edgesr.data.teach import Lesson, teach  # noqa: PLC0415
-        from edgesr.train.recipe import DataConfig, load_recipe  # noqa: PLC0415
-        from edgesr.upscaling.engines import available_cores  # noqa: PLC0415
+        from edgesr.data.targets import Source
+        from edgesr.data.teach import Lesson, teach
+        from edgesr.train.recipe import DataConfig, load_recipe
+        from edgesr.upscaling.engines import available_cores
 
     if arguments.set and not arguments.recipe:
         raise UsageError("--set changes fields of a recipe: name it with --recipe")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 
-from edgesr.commands.console import extra, whole
+from edgesr.commands.console import whole
+from edgesr.errors import needs_extra
 
 
 def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
@@ -42,8 +43,8 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
 
 def run(arguments: argparse.Namespace) -> int:
     """Train; raises UsageError if torch and its companions are not installed."""
-    with extra("train", "training"):
-        from edgesr.train.launch import Training, launch  # noqa: PLC0415 (torch is an extra)
+    with needs_extra("train", "training"):
+        from edgesr.train.launch import Training, launch
     if arguments.debug:
         os.environ["EDGESR_DEBUG"] = "1"  # for the processes that are started
     training = Training(arguments.recipe, arguments.out, arguments.resume, arguments.minutes, arguments.device, arguments.set)

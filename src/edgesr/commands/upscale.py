@@ -125,17 +125,17 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
 
 def run(arguments: argparse.Namespace) -> int:
     """Upscale every input; return 0 if none failed, else 1."""
-    from edgesr import images  # noqa: PLC0415 (so that --help stays fast)
+    from edgesr import atomic
 
-    with ended_by_signals(images.remove_unfinished):
+    with ended_by_signals(atomic.remove_unfinished):
         return _run(arguments)
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from edgesr import images  # noqa: PLC0415
-    from edgesr.commands import batch, jobs  # noqa: PLC0415
-    from edgesr.upscaling.engines import most_threads  # noqa: PLC0415
-    from edgesr.upscaling.upscaler import Upscaler, target_size  # noqa: PLC0415
+    from edgesr import images
+    from edgesr.commands import batch, jobs
+    from edgesr.upscaling.engines import most_threads
+    from edgesr.upscaling.upscaler import Upscaler, target_size
 
     if arguments.scale is not None:  # a wrong one is wrong for all pictures; a width depends on the picture
         target_size(1, 1, arguments.scale, arguments.width, arguments.height)
@@ -232,7 +232,7 @@ def _progress_bar(
     if not shown:
         yield None, nullcontext
         return
-    from tqdm import tqdm  # noqa: PLC0415
+    from tqdm import tqdm
 
     form = "{desc} {percentage:3.0f}% |{bar}| {elapsed}, {remaining} left"
     with tqdm(total=len(jobs), file=sys.stderr, leave=False, miniters=0, dynamic_ncols=True, bar_format=form) as bar:

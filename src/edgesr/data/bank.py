@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from edgesr.data.files import BROKEN, picture_paths, read_rgb
-from edgesr.errors import EdgesrError, UsageError
+from edgesr.errors import EdgesrError, UsageError, one_line
 
 logger = logging.getLogger(__name__)
 
@@ -161,7 +161,7 @@ def _cached(paths: list[Path], cache: Path, folder: Path) -> tuple[list[Photo], 
         cache.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(
-            f"{cache}: cannot make this folder for the decoded photographs: {error.strerror}; name another one in data.cache"
+            f"{cache}: cannot make this folder for the decoded photographs: {one_line(error)}; name another one in data.cache"
         ) from None
     stem = _fingerprint(paths)
     data, index = cache / f"{stem}.u8", cache / f"{stem}.json"
@@ -182,7 +182,7 @@ def _build(paths: list[Path], data: Path, index: Path) -> None:
         decoded = _write(paths, offsets, data, index)
     except OSError as error:
         raise EdgesrError(
-            f"{data.parent}: cannot hold the decoded photographs ({offsets[-1] / 1e6:.0f} MB): {error.strerror or error}; "
+            f"{data.parent}: cannot hold the decoded photographs ({offsets[-1] / 1e6:.0f} MB): {one_line(error)}; "
             "make room there, or name another folder in data.cache"
         ) from None
     skipped = [path.name for path, photo in zip(paths, decoded, strict=True) if photo is None]

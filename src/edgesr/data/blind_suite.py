@@ -11,10 +11,10 @@ from pathlib import Path
 import torch
 from PIL import Image
 
+from edgesr.atomic import write_whole
 from edgesr.data.degradation import degrade
 from edgesr.data.files import BROKEN, picture_paths, read_rgb
-from edgesr.data.whole import write_whole
-from edgesr.errors import InputError, UsageError
+from edgesr.errors import InputError, UsageError, one_line
 from edgesr.presets import SCALE
 
 
@@ -57,5 +57,5 @@ def _degraded(path: Path, out: Path, seed: int) -> InputError | None:
         try:
             write_whole(target, data.getvalue())
         except OSError as error:
-            raise InputError(f"{target}: cannot be written: {error.strerror or error}") from error
+            raise InputError(f"{target}: cannot be written: {one_line(error)}") from error
     return None

@@ -20,9 +20,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+from edgesr.atomic import write_whole
 from edgesr.data.files import BROKEN, read_rgb
-from edgesr.data.whole import write_whole
-from edgesr.errors import InputError, UsageError
+from edgesr.errors import InputError, UsageError, one_line
 
 MANIFEST = "MANIFEST.json"
 FORMAT = "edgesr shards 1"  # raise the number when a reader of the old one would fail
@@ -105,7 +105,7 @@ def unpack(shard: Path, out: Path) -> Manifest:
         for name, content in missing:
             write_whole(out / name, content)
     except OSError as error:
-        raise InputError(f"{out}: cannot write there: {error.strerror or error}") from error
+        raise InputError(f"{out}: cannot write there: {one_line(error)}") from error
     return manifest
 
 
@@ -209,7 +209,7 @@ def _together(out: Path) -> Iterator[Path]:
         for path in sorted(scratch.iterdir()):
             path.rename(out / path.name)
     except OSError as error:
-        raise InputError(f"{error.filename or out}: {error.strerror or error}; nothing was packed") from error
+        raise InputError(f"{error.filename or out}: {one_line(error)}; nothing was packed") from error
     finally:  # also on KeyboardInterrupt
         shutil.rmtree(scratch, ignore_errors=True)
         if new:

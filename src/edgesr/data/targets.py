@@ -20,13 +20,13 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from edgesr.atomic import write_whole
 from edgesr.data.bank import CropConfig, ImageBank
 from edgesr.data.degradation import degrade
 from edgesr.data.plan import DegradationConfig, LastRoundConfig, RoundConfig
 from edgesr.data.rendered import RenderedConfig, rendered_crops
 from edgesr.data.seeds import step_generator
-from edgesr.data.whole import write_whole
-from edgesr.errors import EdgesrError, UsageError
+from edgesr.errors import EdgesrError, UsageError, one_line
 from edgesr.presets import SCALE
 
 FORMAT = "edgesr targets 1"  # raise the number when a reader of the old one would fail
@@ -107,7 +107,7 @@ def begin(folder: Path, manifest: Manifest) -> list[int]:
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(path, text.encode())
     except OSError as error:
-        raise EdgesrError(f"{folder}: cannot write there: {error.strerror or error}") from None
+        raise EdgesrError(f"{folder}: cannot write there: {one_line(error)}") from None
     return [part for part in range(manifest.parts) if _pairs_in(folder / _name(part)) < _count(manifest, part)]
 
 
@@ -133,9 +133,7 @@ def write_part(folder: Path, part: int, hr: torch.Tensor, lr: torch.Tensor, resu
     try:
         write_whole(folder / _name(part), stream.getvalue())
     except OSError as error:
-        raise EdgesrError(
-            f"{folder}: cannot write there: {error.strerror or error}; make room, then run the same again"
-        ) from None
+        raise EdgesrError(f"{folder}: cannot write there: {one_line(error)}; make room, then run the same again") from None
 
 
 class Targets:
@@ -261,7 +259,7 @@ def _read_part(path: Path) -> dict[str, np.ndarray]:
         with np.load(path) as arrays:
             return {name: arrays[name] for name in ("lr", "thumbs", "ends", "jpeg")}
     except Exception as error:  # numpy and zipfile raise a dozen kinds
-        raise UsageError(f"{path}: damaged ({' '.join(str(error).split())[:100]}); run `edgesr data teach` again") from None
+        raise UsageError(f"{path}: damaged ({one_line(error, 100)}); run `edgesr data teach` again") from None
 
 
 def _load_manifest(folder: Path) -> Manifest:

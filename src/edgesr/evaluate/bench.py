@@ -58,7 +58,7 @@ def bench(
     times the first system's time it took. The first one's figures also stand at the top. Raises UsageError for an unknown or missing
     engine or system, EdgesrError when one fails.
     """
-    from edgesr.evaluate.workers import Worker  # noqa: PLC0415 -- people who only upscale need none of it
+    from edgesr.evaluate.workers import Worker
 
     counts = [count or available_cores() for count in threads]
     names = [f"edgesr:{model}@{name}" for name in _engines(engines)] + list(against)
@@ -132,8 +132,8 @@ def _engines(names: Sequence[str]) -> list[str]:
 
 
 def _contestant(name: str, threads: int, size: tuple[int, int]) -> _Contestant:
-    from edgesr.evaluate.systems import parse  # noqa: PLC0415 (see bench)
-    from edgesr.evaluate.unavailable import Unavailable  # noqa: PLC0415
+    from edgesr.evaluate.systems import parse
+    from edgesr.evaluate.unavailable import Unavailable
 
     named = parse(name)
     try:

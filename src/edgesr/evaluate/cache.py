@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from edgesr.errors import UsageError
-from edgesr.images import atomic_write
+from edgesr.atomic import atomic_write
+from edgesr.errors import UsageError, one_line
 
 
 def default_folder() -> Path:
@@ -38,9 +38,7 @@ class Cache:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UsageError(
-                f"--cache {folder}: cannot be used as a folder ({error.strerror or error}); name another"
-            ) from None
+            raise UsageError(f"--cache {folder}: cannot be used as a folder ({one_line(error)}); name another") from None
 
     def output(self, system: str, name: str, lr: str) -> Path:
         """Return where the picture that a system makes of an input belongs; its folder is made.

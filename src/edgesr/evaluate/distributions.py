@@ -10,7 +10,7 @@ from typing import Any
 
 from edgesr.data.files import read_rgb
 from edgesr.evaluate.unavailable import need
-from edgesr.evaluate.weights import INCEPTION, fetched_from
+from edgesr.evaluate.weight_files import INCEPTION, fetched_from
 
 MINIMUM = 50  # pictures: with fewer both say more of the pictures' number than of their quality
 FEATURES = 2048

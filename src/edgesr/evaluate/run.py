@@ -200,7 +200,7 @@ def _whole(name: str, rows: list[Row], scoring: Scoring) -> tuple[Scores, Reason
 @contextlib.contextmanager
 def _progress(suites: list[Suite], systems: int) -> Iterator[Callable[[str, int], Any]]:
     """Show a bar on a terminal; yields a function that takes what is being done now, and how many pictures were."""
-    from tqdm import tqdm  # noqa: PLC0415 (only here)
+    from tqdm import tqdm
 
     total = systems * sum(len(suite.pictures) for suite in suites)
     with tqdm(total=total, file=sys.stderr, disable=None, leave=False, dynamic_ncols=True, unit="picture") as bar:

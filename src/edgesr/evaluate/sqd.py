@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from edgesr.evaluate.unavailable import Unavailable, brief
-from edgesr.evaluate.weights import SQUEEZENET, SQUEEZENET_ARCHIVE, fetched_from
+from edgesr.evaluate.weight_files import SQUEEZENET, SQUEEZENET_ARCHIVE, fetched_from
 from edgesr.pretrained.features import FeatureDistance
 
 URL = f"https://download.pytorch.org/models/{SQUEEZENET}"

@@ -1,7 +1,4 @@
-"""The suites that are scored: any folder with HR/ and LR/, or LR/ alone, and known benchmarks by name (ours).
-
-Unlike `edgesr.data.suites`, which training trusts, this takes what is good of a suite and names what is not.
-"""
+"""The suites that are scored: any folder with HR/ and LR/, or LR/ alone, and known benchmarks by name."""
 
 from __future__ import annotations
 
@@ -119,6 +116,22 @@ def find_suite(text: str, folder: Path | None) -> Suite:
         raise UsageError(f"{found}: no LR folder in it; a suite holds LR/, and HR/ with the same file names")
     alone = picture_paths(found if flat else found / "LR")
     return Suite(name, [Picture(path.name, path, None) for path in alone], benchmark)
+
+
+class Pair(NamedTuple):
+    """The pixels of one test picture."""
+
+    name: str  # file name of the LR
+    lr: np.ndarray  # (h, w, 3) uint8
+    hr: np.ndarray | None  # (4h, 4w, 3) uint8; None where the suite has no reference
+
+
+def load_suite(folder: Path) -> list[Pair]:
+    """Return every picture of the suite in `folder`; raises UsageError or InputError for the first that cannot be scored."""
+    suite = find_suite(str(folder), None)
+    for problem in suite.problems.values():
+        raise InputError(problem)
+    return [Pair(picture.name, *suite.read(picture)) for picture in suite.pictures]
 
 
 def without_spare(hr: np.ndarray, width: int, height: int) -> np.ndarray | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from types import ModuleType
 
-from edgesr.errors import EdgesrError
+from edgesr.errors import EdgesrError, missing_package, one_line
 
 
 class Unavailable(EdgesrError):  # noqa: N818 (a state, shown in a table, more than an error)
@@ -20,12 +20,12 @@ def need(module: str, extra: str) -> ModuleType:
         package = error.name or module
         if package.partition(".")[0] == "edgesr":
             raise
-        raise Unavailable(f"the package '{package}' is missing: pip install 'edgesr[{extra}]'") from error
+        raise Unavailable(missing_package("", package, extra)) from error
     except Exception as error:  # a package whose compiled part does not fit raises nearly anything
         raise Unavailable(f"the package '{module}' cannot be imported: {brief(error)}") from error
 
 
 def brief(error: BaseException) -> str:
     """The kind and message of `error` on one short line."""
-    text = " ".join(str(error).split())[:200]
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    name = type(error).__name__
+    return f"{name}: {one_line(error)}" if str(error) else name

@@ -19,11 +19,11 @@ from typing import Any, TextIO
 import numpy as np
 from PIL import Image
 
+from edgesr.atomic import atomic_write
 from edgesr.data.files import read_rgb
 from edgesr.errors import EdgesrError
 from edgesr.evaluate.systems import Loaded, Place, parse
 from edgesr.evaluate.unavailable import brief
-from edgesr.images import atomic_write
 
 WARM_UP = 32  # LR px a side: what is built at the first call is not the time of a picture
 

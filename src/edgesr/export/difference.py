@@ -10,7 +10,8 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-from edgesr.errors import EdgesrError
+from edgesr.atomic import new_file
+from edgesr.errors import EdgesrError, one_line
 from edgesr.upscaling.forms import DIFFERENCE, WEIGHT, Difference, interpolate, write
 
 MAX_DIFFERENCE = 1e-3  # of [0, 1] output values between the fidelity form and what the runtime makes of the difference
@@ -32,8 +33,8 @@ def write_difference(base: Path, fidelity: Path, target: Path, metadata: dict[st
             f"{base}: its graph or the shapes of its weights are not those of the other form; export both with one version of edgesr"
         )
     difference = _difference(base, data, ours, theirs)
-    temporary = target.with_name(f".{target.name}.partial")
-    try:
+    with new_file(target) as stream:
+        temporary = Path(stream.name)
         write(temporary, difference, metadata)
         made = interpolate(base, temporary, 1.0)
         if not _holds(onnx.load_model_from_string(made), ours, theirs):
@@ -43,9 +44,6 @@ def write_difference(base: Path, fidelity: Path, target: Path, metadata: dict[st
             raise EdgesrError(
                 f"{target}: its output differs from the fidelity form's by {parity:.2g}, more than {MAX_DIFFERENCE:g}; nothing written"
             )
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
     return parity
 
 
@@ -54,8 +52,7 @@ def _parsed(path: Path) -> tuple[bytes, onnx.ModelProto]:
         data = path.read_bytes()
         return data, onnx.load_model_from_string(data)
     except Exception as error:  # the parser's errors share no base class but this one
-        reason = " ".join(str(error).split())[:200]
-        raise EdgesrError(f"{path}: cannot be read as an ONNX file ({reason})") from None
+        raise EdgesrError(f"{path}: cannot be read as an ONNX file ({one_line(error)})") from None
 
 
 def _tensors(proto: onnx.ModelProto) -> list[onnx.TensorProto]:

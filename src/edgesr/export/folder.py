@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import secrets
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from edgesr.errors import InputError
+from edgesr.atomic import new_folder
+from edgesr.errors import InputError, one_line
 
 MARK = "export.json"  # what the files are; by it a folder is known to be an export
 
@@ -31,19 +31,9 @@ def complete(folder: Path, *, overwrite: bool) -> Iterator[Path]:
     After any error, or an interruption, `folder` is as before. Raises InputError for what the file system refuses.
     """
     check(folder, overwrite=overwrite)
-    token = secrets.token_hex(6)
-    partial, old = (folder.parent / f".{folder.name}.{word}-{token}" for word in ("partial", "old"))
     try:
-        partial.mkdir(parents=True)
-        yield partial
-        check(folder, overwrite=overwrite)
-        if folder.is_dir():
-            folder.rename(old)
-        partial.rename(folder)
+        with new_folder(folder, token=f"-{secrets.token_hex(6)}") as partial:
+            yield partial
+            check(folder, overwrite=overwrite)
     except OSError as error:
-        raise InputError(f"{folder}: cannot write there: {error.strerror or error}") from error
-    finally:  # also on KeyboardInterrupt
-        if old.exists() and not folder.exists():
-            old.rename(folder)
-        for leftover in (partial, old):
-            shutil.rmtree(leftover, ignore_errors=True)
+        raise InputError(f"{folder}: cannot write there: {one_line(error)}") from error

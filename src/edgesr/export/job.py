@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from edgesr.errors import EdgesrError
+from edgesr.errors import EdgesrError, one_line
 from edgesr.export.parity import Array
 from edgesr.model import EdgeSR
 
@@ -42,5 +42,4 @@ class Format(NamedTuple):
 
 def strange(format: str, error: Exception) -> EdgesrError:
     """One line for whatever a converter raised."""
-    reason = " ".join(str(error).split())[:300] or type(error).__name__
-    return EdgesrError(f"{format}: the converter failed ({reason}); run again with --debug, and report it")
+    return EdgesrError(f"{format}: the converter failed ({one_line(error, 300)}); run again with --debug, and report it")

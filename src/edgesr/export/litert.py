@@ -40,7 +40,7 @@ def write(job: Job, folder: Path) -> None:
 
 
 def _quantize(job: Job, path: Path) -> None:
-    from ai_edge_quantizer import quantizer, recipe  # noqa: PLC0415 (slow to import)
+    from ai_edge_quantizer import quantizer, recipe  # slow to import
 
     float_ends: list[dict[str, Any]] = [
         {"regex": ".*", "operation": end, "algorithm_key": "no_quantize", "op_config": {}} for end in ("INPUT", "OUTPUT")

@@ -13,6 +13,7 @@ import onnx
 import onnxruntime
 import torch
 
+from edgesr.atomic import write_whole
 from edgesr.errors import EdgesrError
 from edgesr.export.graph import for_runtimes
 from edgesr.model import EdgeSR
@@ -34,9 +35,7 @@ def export_onnx(model: EdgeSR, path: Path, metadata: dict[str, str] | None = Non
         raise EdgesrError(
             f"{path.name}: onnxruntime differs from torch by {difference:.2g}, more than {MAX_DIFFERENCE:g}; nothing written"
         )
-    temporary = path.with_name(f".{path.name}.partial")
-    temporary.write_bytes(data)
-    temporary.replace(path)
+    write_whole(path, data)
     return difference
 
 

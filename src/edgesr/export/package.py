@@ -75,7 +75,7 @@ def export(
     lr, eps = parity.real_tile(preset, tile)
     photos = []
     if precision == "int8" and calibrate:
-        from edgesr.export.quantize import photographs  # noqa: PLC0415 (needs onnx, and int8 alone needs it)
+        from edgesr.export.quantize import photographs  # needs onnx, and int8 alone needs it
 
         photos = photographs(calibrate, preset, tile)
     job = Job(found.name, found.model.eval().requires_grad_(False), precision, size, found.metadata, lr, eps, photos)

@@ -15,13 +15,13 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image, UnidentifiedImageError
 
 from edgesr.data.degradation import degrade
-from edgesr.errors import EdgesrError, UsageError
+from edgesr.errors import EdgesrError, UsageError, one_line
 from edgesr.export.parity import Array
+from edgesr.images.formats import is_picture_name
 from edgesr.presets import LATENT_STRIDE, SCALE, Preset
 from edgesr.upscaling.noise import noise_field
 
 PHOTOS = 24  # that calibrate: activations' ranges hardly move after that
-SUFFIXES = {".avif", ".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 Tile = dict[str, Array]
 
 
@@ -53,7 +53,7 @@ def photographs(folder: Path, preset: Preset, size: tuple[int, int], count: int 
     """
     if not folder.is_dir():
         raise UsageError(f"--calibrate {folder}: no such folder; give one of photographs")
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    files = sorted(path for path in folder.rglob("*") if is_picture_name(path))
     tiles: list[Tile] = []
     width, height = size
     for index, path in enumerate(_spread(files, 2 * count)):
@@ -100,8 +100,8 @@ def quantized(
     data: bytes, tiles: list[Tile], *, keep_float: tuple[str, ...] | None = None, activations: str = "QUInt8"
 ) -> bytes:
     """Return an ONNX file with 8-bit weights, each output channel with a scale of its own, and `activations` calibrated on `tiles`."""
-    from onnxruntime import quantization as q  # noqa: PLC0415 (slow to import)
-    from onnxruntime.quantization.shape_inference import quant_pre_process  # noqa: PLC0415
+    from onnxruntime import quantization as q  # slow to import
+    from onnxruntime.quantization.shape_inference import quant_pre_process
 
     logging.getLogger().setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as scratch:
@@ -116,5 +116,5 @@ def quantized(
                 nodes_to_exclude=list(keep_float or ()), extra_options=options,
             )  # fmt: skip
         except Exception as error:  # onnxruntime's exceptions share no base class but this one
-            raise EdgesrError(f"onnxruntime cannot quantise this model ({' '.join(str(error).split())[:200]})") from None
+            raise EdgesrError(f"onnxruntime cannot quantise this model ({one_line(error)})") from None
         return target.read_bytes()

@@ -1,6 +1,5 @@
 """Pictures in and out of files, with their colours, metadata and every bit kept; nothing here knows of models."""
 
-from edgesr.images.atomic import ExistsError, atomic_write, check_target, remove_abandoned, remove_unfinished
 from edgesr.images.formats import check_size, extension_for, format_for, is_picture_name
 from edgesr.images.picture import MAX_PIXELS, Picture
 from edgesr.images.pil import from_pil, to_pil
@@ -10,11 +9,8 @@ from edgesr.images.write import encode, encode_into, fit, write
 __all__ = [
     "MAX_PIXELS",
     "DamagedError",
-    "ExistsError",
     "Picture",
-    "atomic_write",
     "check_size",
-    "check_target",
     "encode",
     "encode_into",
     "extension_for",
@@ -23,8 +19,6 @@ __all__ = [
     "from_pil",
     "is_picture_name",
     "read",
-    "remove_abandoned",
-    "remove_unfinished",
     "to_pil",
     "write",
 ]

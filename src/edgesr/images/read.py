@@ -10,33 +10,14 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import (
-    AvifImagePlugin,
-    BmpImagePlugin,
-    GifImagePlugin,
-    Image,
-    JpegImagePlugin,
-    PngImagePlugin,
-    TiffImagePlugin,
-    WebPImagePlugin,
-)
+from PIL import Image, PngImagePlugin
 
-from edgesr.errors import InputError
+from edgesr.errors import InputError, one_line
 from edgesr.images import damage, elsewhere, formats, headers, parts, pil, profile, segments, sixteen_bit, tiff
 from edgesr.images.metadata import settle
 from edgesr.images.picture import MAX_PIXELS, Picture
 from edgesr.images.quiet import quiet
 
-# Opened by class: `Image.open` tries every format by turns, and has a limit of its own on the number of pixels.
-_CLASSES: dict[str, Any] = {
-    "JPEG": JpegImagePlugin.JpegImageFile,  # of an MPO it shows the first picture
-    "PNG": PngImagePlugin.PngImageFile,
-    "WEBP": WebPImagePlugin.WebPImageFile,
-    "TIFF": TiffImagePlugin.TiffImageFile,
-    "BMP": BmpImagePlugin.BmpImageFile,
-    "GIF": GifImagePlugin.GifImageFile,
-    "AVIF": AvifImagePlugin.AvifImageFile,
-}
 _HEADER_BYTES = 64
 _PIPE_BYTES = (8, 2**26)  # a pixel, and beside the pixels: as much of a pipe is read as the largest picture can take
 _pillow_limit = threading.Lock()
@@ -132,7 +113,7 @@ def _load(image: Image.Image) -> None:
     except OSError as error:
         if error.errno is not None:
             raise
-        raise DamagedError(f"cannot be read: {_one_line(error)}") from error
+        raise DamagedError(f"cannot be read: {one_line(error)}") from error
 
 
 def _described(name: str, image: Image.Image, array: np.ndarray, stream: BinaryIO, notes: list[str]) -> Picture:
@@ -186,15 +167,7 @@ def _format_of(header: bytes) -> str:
 def _image(name: str, stream: BinaryIO) -> Any:
     parts.check(name, stream)
     stream.seek(0)
-    if name == "HEIF":
-        from pillow_heif.as_plugin import HeifImageFile  # noqa: PLC0415 -- an extra
-
-        return HeifImageFile(stream)
-    if name == "JXL":
-        from pillow_jxl.JpegXLImagePlugin import JXLImageFile  # noqa: PLC0415 -- an extra
-
-        return JXLImageFile(stream)
-    return _CLASSES[name](stream)
+    return formats.FORMATS[name].open(stream)
 
 
 def _check_pixels(width: int, height: int, max_pixels: int) -> None:
@@ -270,12 +243,6 @@ def _named_errors(name: str) -> Iterator[None]:
     except MemoryError as error:
         raise InputError(f"{name}: not enough memory to decode it") from error
     except OSError as error:
-        reason = error.strerror if error.errno is not None else _one_line(error)
-        raise InputError(f"{name}: cannot be read: {reason}") from error
+        raise InputError(f"{name}: cannot be read: {one_line(error)}") from error
     except Exception as error:  # decoders of foreign bytes raise SyntaxError, struct.error, zlib.error and many more
-        raise InputError(f"{name}: damaged or unsupported file: {_one_line(error)}") from error
-
-
-def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return text[:200] or type(error).__name__
+        raise InputError(f"{name}: damaged or unsupported file: {one_line(error)}") from error

@@ -44,7 +44,7 @@ def _pass(image: Any, rawmode: str) -> np.ndarray:
 
 def heif_pixels(stream: BinaryIO, bits: int) -> np.ndarray:
     """Decode a HEIC picture of 10 or 12 `bits` a channel, which its Pillow plugin cuts to 8: (H, W, C) uint16."""
-    from pillow_heif import HeifFile  # noqa: PLC0415 -- an extra
+    from pillow_heif import HeifFile
 
     stream.seek(0)
     file = HeifFile(stream, convert_hdr_to_8bit=False, hdr_to_16bit=False)

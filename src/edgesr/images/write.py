@@ -9,28 +9,22 @@ import io
 import struct
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 
+from edgesr.atomic import atomic_write, check_target
 from edgesr.errors import InputError, UsageError
 from edgesr.images import colour, jpeg, pil, png, segments, tiff
 from edgesr.images import exif as exif_block
-from edgesr.images.atomic import atomic_write, check_target
 from edgesr.images.bands import Bands
-from edgesr.images.formats import check_size, format_for
+from edgesr.images.formats import FORMATS, check_size, format_for
 from edgesr.images.metadata import icc_fits, refresh
 from edgesr.images.picture import Picture
 from edgesr.images.quiet import quiet
 from edgesr.images.read import size_of
-
-_SIXTEEN_BIT = {"PNG", "TIFF"}
-_NO_ALPHA = {"JPEG", "BMP"}
-_NO_PROFILE = {"BMP": "BMP", "JXL": "the JPEG XL writer"}  # and who cannot keep it, for the note
-_NO_EXIF = {"BMP"}
-_TEXT = {("PNG", "PNG"), ("GIF", "PNG"), ("JPEG", "JPEG")}  # from and to: what others hold has no like
-_JPEG_SEGMENT = 65500  # bytes of EXIF or XMP that one segment of a JPEG holds, less the headers
 
 
 def write(
@@ -91,10 +85,10 @@ def fit(picture: Picture, name: str, *, strip_metadata: bool = False) -> Picture
     check_size(name, width, height)
     bands = picture.pixels if isinstance(picture.pixels, Bands) else Bands.of(picture.pixels)
     fitted = replace(picture.with_pixels(bands), notes=[])
-    if fitted.pixels.dtype == np.uint16 and name not in _SIXTEEN_BIT:
+    if fitted.pixels.dtype == np.uint16 and not FORMATS[name].sixteen_bit:
         fitted.pixels = fitted.pixels.map(colour.to_eight_bit, dtype=np.uint8)
         fitted.notes.append(f"16 bits a channel reduced to 8: {name} is written with 8")
-    if channels in (2, 4) and name in _NO_ALPHA:
+    if channels in (2, 4) and not FORMATS[name].alpha:
         fitted.pixels = fitted.pixels.map(colour.flatten, channels=channels - 1)
         fitted.notes.append(f"alpha flattened onto white: {name} has none")
     _fit_profile(fitted, name)
@@ -108,17 +102,18 @@ def _fit_profile(picture: Picture[Bands], name: str) -> None:
     if picture.icc is None:
         return
     channels = picture.pixels.shape[2]
-    if name in _NO_PROFILE and channels in (3, 4):
+    kind = FORMATS[name]
+    if not kind.keeps_profile and channels in (3, 4):
         try:
             convert = colour.to_srgb_from(picture.icc)
         except ValueError:
-            picture.notes.append(f"colour profile dropped: {_NO_PROFILE[name]} cannot keep it")
+            picture.notes.append(f"colour profile dropped: the {kind.title} writer cannot keep it")
         else:
             if convert is not None:
-                picture.notes.append(f"colours converted to sRGB: {_NO_PROFILE[name]} keeps no colour profile")
+                picture.notes.append(f"colours converted to sRGB: the {kind.title} writer keeps no colour profile")
                 picture.pixels = picture.pixels.map(convert)
         picture.icc = None
-    elif name in _NO_PROFILE or not icc_fits(picture.icc, 3 if name == "WEBP" else channels):
+    elif not kind.keeps_profile or not icc_fits(picture.icc, channels if kind.grey else 3):
         picture.notes.append(f"colour profile dropped: it does not fit such a {name}")
         picture.icc = None
 
@@ -135,12 +130,13 @@ def _fit_metadata(picture: Picture, name: str) -> None:
         block = getattr(picture, kind)
         if block is None:
             continue
-        too_long = name == "JPEG" and len(block) > _JPEG_SEGMENT
-        if name in _NO_EXIF or too_long:
+        longest = FORMATS[name].longest_block
+        too_long = longest is not None and len(block) > longest
+        if not FORMATS[name].exif or too_long:
             setattr(picture, kind, None)
             reason = "it is too long for one" if too_long else "it has no place for it"
             picture.notes.append(f"{kind.upper()} dropped from the {name}: {reason}")
-    if picture.text and (picture.format, name) not in _TEXT:
+    if picture.text and picture.format not in FORMATS[name].text_of:
         picture.notes.append(f"text beside EXIF and XMP dropped: a {name} cannot hold that of a {picture.format}")
         picture.text = {}
     if picture.segments and name != "JPEG":
@@ -195,25 +191,20 @@ def _saved(picture: Picture[np.ndarray], name: str, quality: int | None) -> byte
     image = pil.as_image(picture.pixels)
     stream = io.BytesIO()
     kept = pil.info(picture)
+    options = FORMATS[name].save(quality or FORMATS[name].quality, picture.pixels.shape[2])
     if name == "HEIF":
-        from pillow_heif import from_pillow  # noqa: PLC0415 -- an extra
+        from pillow_heif import from_pillow
 
         image.info.update(kept)
-        from_pillow(image).save(stream, quality=quality or 90, chroma="444")
+        from_pillow(image).save(stream, **options)
         return stream.getvalue()
     if name == "JXL":
-        import pillow_jxl  # noqa: F401, PLC0415 -- an extra, which registers the format with Pillow
+        import_module("pillow_jxl")  # registers the format with Pillow
     if name == "JPEG" and picture.text:
         kept["comment"] = picture.text["Comment"].encode(errors="surrogateescape")
     if picture.segments:
         kept["extra"] = segments.packed(picture.segments)
     if name == "AVIF" and picture.exif is not None:
         kept["exif"] = exif_block.without_orientation(picture.exif)  # and without the prefix, which Pillow would write
-    options: dict[str, dict[str, Any]] = {
-        "JPEG": {"quality": quality or 95, "subsampling": 0, "restart_marker_rows": jpeg.ROWS_OF_BLOCKS},
-        "WEBP": {"quality": quality or 90, "lossless": quality == 100, "exact": quality == 100},
-        "AVIF": {"quality": quality or 85, "subsampling": "4:4:4" if picture.pixels.shape[2] > 1 else "4:0:0"},
-        "JXL": {"quality": quality or 90, "lossless": quality == 100},
-    }
-    image.save(stream, name, **kept, **options.get(name, {}))
+    image.save(stream, name, **kept, **options)
     return stream.getvalue()

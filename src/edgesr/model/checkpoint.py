@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +13,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from edgesr.errors import EdgesrError, UsageError
+from edgesr.atomic import beside, new_folder
+from edgesr.errors import EdgesrError, UsageError, one_line
 
 SHARD_BYTES = 15_000_000  # small enough for a git host, a mail, a slow line
 HEADER_BYTES = 256  # of a shard's file a tensor at most: its name, type, shape and place
@@ -41,26 +41,14 @@ def replacing(folder: Path) -> Iterator[Path]:
 
     Raises EdgesrError when the system refuses a write. After any error, or an interruption, the previous content is still there.
     """
-    partial, old = _beside(folder, "partial"), _beside(folder, "old")
     try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        yield partial
-    except BaseException as error:
-        shutil.rmtree(partial, ignore_errors=True)
-        if not isinstance(error, (OSError, SafetensorError)):
-            raise
-        reason = " ".join(str(error).split())
+        with new_folder(folder) as partial:
+            yield partial
+    except (OSError, SafetensorError) as error:
         raise EdgesrError(
             f"{folder}: cannot write the checkpoint, the one before it stays; make room and try again, a training by --resume "
-            f"({reason})"
+            f"({one_line(error)})"
         ) from None
-    if folder.exists():
-        shutil.rmtree(old, ignore_errors=True)
-        folder.rename(old)
-    # From here to the next line the only complete checkpoints are `old` and `partial`: `load` takes `old`.
-    partial.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def write(folder: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
@@ -87,7 +75,7 @@ def load(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if stamp is None:
         raise UsageError(f"{folder}: no checkpoint there")
     if problem is not None:
-        raise UsageError(f"{folder}: the checkpoint is damaged: {' '.join(str(problem).split())}")
+        raise UsageError(f"{folder}: the checkpoint is damaged: {one_line(problem)}")
     return tensors, state
 
 
@@ -99,7 +87,7 @@ def load_state(folder: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise UsageError(f"{folder}: no checkpoint there") from None
     except (OSError, ValueError) as error:
-        raise UsageError(f"{folder}: the checkpoint is damaged: {' '.join(str(error).split())}") from None
+        raise UsageError(f"{folder}: the checkpoint is damaged: {one_line(error)}") from None
     return state if isinstance(state, dict) else {}
 
 
@@ -143,12 +131,9 @@ def load_into(module: torch.nn.Module, tensors: dict[str, Tensor], prefix: str, 
         raise UsageError(f"{where}: the checkpoint does not fit this preset; use the recipe it was made with") from None
 
 
-def _beside(folder: Path, word: str) -> Path:
-    return folder.with_name(f"{folder.name}.{word}")
-
-
 def _latest(folder: Path) -> Path:
-    old = _beside(folder, "old")
+    """The folder, or what it held before where a process was killed between the two renames of `new_folder`."""
+    old = beside(folder, "old")
     return old if old.exists() and not folder.exists() else folder
 
 

@@ -54,7 +54,7 @@ class Bidirectional:
         """See Conditioning."""
         return latent_channels
 
-    def unet_input(self, z_t: Tensor, mu: Tensor) -> Tensor:  # noqa: ARG002 -- one signature for both
+    def unet_input(self, z_t: Tensor, mu: Tensor) -> Tensor:  # one signature for both
         """See Conditioning."""
         return z_t
 
@@ -66,7 +66,7 @@ class Standard:
         """See Conditioning."""
         return 2 * latent_channels
 
-    def noise(self, mu: Tensor, log_s: Tensor, eps: Tensor) -> Tensor:  # noqa: ARG002
+    def noise(self, mu: Tensor, log_s: Tensor, eps: Tensor) -> Tensor:
         """See Conditioning."""
         return eps
 
@@ -77,8 +77,8 @@ class Standard:
 
 VARIANCES: dict[str, Noise] = {
     "learned": diffusion.conditioned_noise,
-    "one": lambda mu, log_s, eps: mu + eps,  # noqa: ARG005
-    "zero": lambda mu, log_s, eps: mu,  # noqa: ARG005
+    "one": lambda mu, log_s, eps: mu + eps,
+    "zero": lambda mu, log_s, eps: mu,
 }
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from edgesr.errors import EdgesrError
+from edgesr.errors import EdgesrError, one_line
 from edgesr.model import checkpoint
 from edgesr.model.conditioning import Variant
 from edgesr.model.edge import EdgeSR, build
@@ -52,7 +51,7 @@ def read_back(data: bytes, name: str | Path) -> tuple[EdgeSR, dict[str, str]]:
 
     Raises EdgesrError, which calls the file `name`, when it is damaged, of another program, or of another version's graph.
     """
-    import onnx  # noqa: PLC0415 -- checkpoints are loaded without it
+    import onnx
 
     try:
         proto = onnx.load_model_from_string(data)
@@ -61,8 +60,9 @@ def read_back(data: bytes, name: str | Path) -> tuple[EdgeSR, dict[str, str]]:
             tensor.name: torch.from_numpy(np.array(onnx.numpy_helper.to_array(tensor))) for tensor in proto.graph.initializer
         }
     except Exception as error:  # the parser's errors share no base class but this one
-        reason = " ".join(str(error).split())[:200]
-        raise EdgesrError(f"{name}: cannot be read as a model file; reinstall edgesr, or export it again ({reason})") from None
+        raise EdgesrError(
+            f"{name}: cannot be read as a model file; reinstall edgesr, or export it again ({one_line(error)})"
+        ) from None
     preset_name = metadata.get("preset", "")
     if preset_name not in PRESETS:
         raise EdgesrError(f"{name}: not a model file of edgesr: its metadata names no preset; give one that edgesr exported")
@@ -72,9 +72,8 @@ def read_back(data: bytes, name: str | Path) -> tuple[EdgeSR, dict[str, str]]:
         model = build(preset, variant=Variant(**json.loads(metadata.get("variant", "{}")))).fold()
         model.load_state_dict(_state(model, weights, negated=all(node.op_type != "Neg" for node in proto.graph.node)))
     except (KeyError, RuntimeError, TypeError, ValueError) as error:
-        reason = re.sub(r"\s+", " ", str(error))[:200]
         raise EdgesrError(
-            f"{name}: its weights are not those of this version's '{preset_name}'; export it again ({reason})"
+            f"{name}: its weights are not those of this version's '{preset_name}'; export it again ({one_line(error)})"
         ) from None
     return model, metadata
 

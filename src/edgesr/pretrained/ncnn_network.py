@@ -16,7 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from edgesr.errors import UsageError
+from edgesr.errors import UsageError, one_line
+from edgesr.pretrained.ncnn_files import pair
 
 MAGIC = "7767517"  # first line of a .param file
 HALF_FLAG, FLOAT_FLAG = 0x01306B47, 0  # what stands before a convolution's weights
@@ -75,13 +76,12 @@ def load_ncnn(path: Path) -> NcnnNetwork:
 
     Raises UsageError when a file is missing, damaged, or holds a layer that is not known here.
     """
-    stem = path.with_suffix("") if path.suffix in (".param", ".bin") else path
-    param, weights = stem.with_name(f"{stem.name}.param"), stem.with_name(f"{stem.name}.bin")
+    param, weights = pair(path)
     try:
         layers = _parse(param.read_text(encoding="ascii"))
         raw = weights.read_bytes()
     except OSError as error:
-        raise UsageError(f"{error.filename}: {error.strerror}; a network of ncnn is a pair of .param and .bin files") from None
+        raise UsageError(f"{error.filename}: {one_line(error)}; a network of ncnn is a pair of .param and .bin files") from None
     except (ValueError, IndexError):  # UnicodeDecodeError is one
         raise UsageError(f"{param}: not a parameter file of ncnn in its text form") from None
     reader = _Weights(raw)

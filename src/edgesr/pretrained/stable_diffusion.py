@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from edgesr.errors import UsageError
+from edgesr.errors import UsageError, needs_extra, one_line
 from edgesr.model.blocks import GroupNormResBlock
 from edgesr.model.encoder import LATENT_STRIDE_HR
 from edgesr.model.unet import StableDiffusionUNet
@@ -54,7 +54,7 @@ class DiffusersEncoder(nn.Module):
         self.register_buffer("std", std.expand(self.latent_channels).clone())
         self.eval().requires_grad_(False)
 
-    def train(self, mode: bool = True) -> DiffusersEncoder:  # noqa: ARG002
+    def train(self, mode: bool = True) -> DiffusersEncoder:
         """Stay in evaluation mode: this network never trains."""
         return super().train(False)
 
@@ -219,10 +219,8 @@ def _cut(source: str, layer: _Layer, state: Mapping[str, Tensor]) -> Iterator[tu
 
 def _load(source: str, part: str, classes: tuple[str, ...]) -> Any:
     """Return diffusers' model of `source`, of one of `classes`, in float32; `part` is its subfolder in a pipeline."""
-    try:
-        import diffusers  # noqa: PLC0415 -- an extra
-    except ImportError:
-        raise UsageError("Stable Diffusion's networks need diffusers: pip install 'edgesr[diffusers]'") from None
+    with needs_extra("diffusers", "loading Stable Diffusion's networks"):
+        import diffusers
     folder = _find(Path(source) if Path(source).is_dir() else _download(source, part), source, part)
     name = _class_name(folder)
     if name not in classes:
@@ -234,7 +232,7 @@ def _load(source: str, part: str, classes: tuple[str, ...]) -> Any:
             )
     except Exception as error:  # diffusers, safetensors and torch have many ways to say that a file is damaged
         advice = "download it again, with its safetensors weights"
-        raise UsageError(f"{folder}: cannot be loaded ({_line(error)}); {advice}") from None
+        raise UsageError(f"{folder}: cannot be loaded ({one_line(error)}); {advice}") from None
     if info["missing_keys"]:  # diffusers leaves their memory as it happens to be
         raise UsageError(f"{folder}: its weights lack {', '.join(sorted(info['missing_keys'])[:3])}; download it again")
     return model.float()
@@ -261,7 +259,7 @@ def _find(root: Path, source: str, part: str) -> Path:
 
 def _download(source: str, part: str) -> Path:
     """Return the folder in the hub's cache that holds `source`, "owner/name" or "owner/name:subfolder", fetched if need be."""
-    from huggingface_hub import snapshot_download  # noqa: PLC0415 -- comes with diffusers
+    from huggingface_hub import snapshot_download
 
     name, _, subfolder = source.partition(":")
     parts = (f"{subfolder}/",) if subfolder else ("", f"{part}/")
@@ -269,7 +267,7 @@ def _download(source: str, part: str) -> Path:
         root = snapshot_download(name, allow_patterns=[p + file for p in parts for file in FILES])
     except Exception as error:  # whatever the id, the network, the hub and the disk may have against it
         raise UsageError(
-            f"{source}: no such folder, and the hub does not give it ({_line(error)}); download it where there is a network, "
+            f"{source}: no such folder, and the hub does not give it ({one_line(error)}); download it where there is a network, "
             "and name the folder"
         ) from None
     return Path(root) / subfolder
@@ -280,7 +278,3 @@ def _class_name(folder: Path) -> str:
         return json.loads((folder / "config.json").read_text(encoding="utf-8"))["_class_name"]
     except (OSError, ValueError, KeyError, TypeError):
         raise UsageError(f"{folder / 'config.json'}: not the configuration of a diffusers model; download it again") from None
-
-
-def _line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".:")

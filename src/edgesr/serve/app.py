@@ -30,17 +30,7 @@ from edgesr.serve.pages import SECURITY_HEADERS, Pages
 from edgesr.serve.uploads import Uploads
 from edgesr.serve.work import Options, Work
 
-MEDIA_TYPES = {
-    "PNG": "image/png",
-    "JPEG": "image/jpeg",
-    "WEBP": "image/webp",
-    "TIFF": "image/tiff",
-    "BMP": "image/bmp",
-    "AVIF": "image/avif",
-    "HEIF": "image/heif",
-    "JXL": "image/jxl",
-}
-_WRITABLE = [name for name in formats.EXTENSIONS if formats.missing_extra(name) is None]
+_WRITABLE = [name for name in formats.WRITTEN if formats.missing_extra(name) is None]
 Format = Enum("Format", {name: name.lower() for name in _WRITABLE}, type=str)  # type: ignore[misc]
 _REFUSALS = {
     401: "the token is missing or wrong",
@@ -197,7 +187,7 @@ def _add_api(app: FastAPI, work: Work, limits: Limits, token: str | None) -> Non
             "Server-Timing": f"upscale;dur={1000 * outcome.seconds:.0f}",
             "Cache-Control": "no-store",
         }
-        return Response(outcome.data, media_type=MEDIA_TYPES[outcome.format], headers=headers)
+        return Response(outcome.data, media_type=formats.FORMATS[outcome.format].mime, headers=headers)
 
     @app.get("/v1/models", summary="List the models, with what each costs")
     def models() -> list[dict[str, Any]]:
@@ -229,7 +219,7 @@ def _responses() -> dict[int | str, dict[str, Any]]:
         "required": ["reason", "detail"],
         "properties": {"reason": {"type": "string"}, "detail": {"type": "string"}},
     }
-    pictures = {MEDIA_TYPES[name]: {"schema": {"type": "string", "format": "binary"}} for name in _WRITABLE}
+    pictures = {formats.FORMATS[name].mime: {"schema": {"type": "string", "format": "binary"}} for name in _WRITABLE}
     described: dict[int | str, dict[str, Any]] = {200: {"description": "the result's file", "content": pictures}}
     for status, text in _REFUSALS.items():
         described[status] = {"description": text, "content": {"application/json": {"schema": refusal}}}

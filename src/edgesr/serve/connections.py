@@ -80,7 +80,7 @@ class Watch:
 def most_connections() -> int:
     """Return how many connections may be open: half of the files that this process may have open, so that it can go on opening its own."""
     try:
-        import resource  # noqa: PLC0415 -- not on Windows, which has no such limit
+        import resource  # not on Windows, which has no such limit
     except ImportError:
         return 1000
     soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]

@@ -95,7 +95,7 @@ class Work:
         try:
             self._check_size(data, options)
             picture = images.read(data, max_pixels=self.limits.pixels)
-            format = options.format or (picture.format if picture.format in formats.EXTENSIONS else "PNG")
+            format = options.format or (picture.format if picture.format in formats.WRITTEN else "PNG")
             old_height, old_width = picture.pixels.shape[:2]
             images.check_size(format, *target_size(old_width, old_height, options.scale, options.width, options.height))
             upscaler = self._upscaler(options.fidelity)

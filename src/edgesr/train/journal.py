@@ -13,7 +13,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from edgesr.errors import EdgesrError, UsageError
+from edgesr.atomic import new_file, write_whole
+from edgesr.errors import EdgesrError, UsageError, one_line
 
 logger = logging.getLogger("edgesr.train")
 
@@ -33,9 +34,7 @@ class Journal:
         kept = [line for line in _lines(self.file) if _step(self.file, line) <= step]
         with _writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            partial = self.file.with_suffix(".partial")
-            partial.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-            partial.replace(self.file)
+            write_whole(self.file, "".join(f"{line}\n" for line in kept).encode())
             self._board = _tensorboard(folder / "tensorboard", step)
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
@@ -55,11 +54,10 @@ class Journal:
         """
         sheet = _sheet(columns)
         path = self.folder / "samples" / f"step-{step:07d}.png"
-        partial = path.with_suffix(".partial")
         with _writing(self.folder):
             path.parent.mkdir(exist_ok=True)
-            sheet.save(partial, format="PNG")
-            partial.replace(path)
+            with new_file(path) as stream:
+                sheet.save(stream, format="PNG")
             if self._board is not None:
                 self._board.add_image("samples", np.asarray(sheet), step, dataformats="HWC")
                 self._board.flush()
@@ -100,7 +98,7 @@ def _sheet(columns: dict[str, Tensor]) -> Image.Image:
 def _tensorboard(folder: Path, step: int) -> Any:
     """A writer that hides what an earlier part of the run logged after `step`; None, said once, where TensorBoard is missing."""
     try:
-        from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 -- an extra
+        from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         logger.info("TensorBoard is not installed (pip install 'edgesr[train]'): the figures go to scalars.jsonl alone")
         return None
@@ -112,6 +110,4 @@ def _writing(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise EdgesrError(
-            f"{folder}: cannot write the figures there ({error.strerror or error}); make room and --resume"
-        ) from None
+        raise EdgesrError(f"{folder}: cannot write the figures there ({one_line(error)}); make room and --resume") from None

@@ -98,7 +98,7 @@ class _Crew:
     """The processes of a training; leaving the context ends those that still run."""
 
     def __init__(self, training: Training, began: float, count: int, folder: Path) -> None:
-        from torch.distributed import TCPStore  # noqa: PLC0415 -- not in every build of torch
+        from torch.distributed import TCPStore  # not in every build of torch
 
         # Where they find one another. Were it opened by one of them, another program could take its port first.
         self._store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)

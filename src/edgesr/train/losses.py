@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from edgesr.errors import UsageError
+from edgesr.errors import UsageError, one_line
 from edgesr.pretrained.features import efficientnet_lite, vgg16
 
 LEVELS = 4  # of EfficientNet-Lite0: deeper features cost time and say little of texture
@@ -42,8 +42,9 @@ def _hub_vgg16() -> Path:
             path.parent.mkdir(parents=True, exist_ok=True)
             torch.hub.download_url_to_file(url, str(path), hash_prefix="397923af", progress=False)
         except Exception as error:  # no network, a full disk, a proxy's page
-            reason = " ".join(str(error).split())[:200]
-            raise UsageError(f"VGG16's weights cannot be fetched ({reason}); name a file as vgg16:FILE, or {INSTEAD}") from None
+            raise UsageError(
+                f"VGG16's weights cannot be fetched ({one_line(error)}); name a file as vgg16:FILE, or {INSTEAD}"
+            ) from None
     return path
 
 
@@ -53,12 +54,11 @@ class _Lpips(nn.Module):
     def __init__(self, network: str) -> None:
         super().__init__()
         try:
-            import lpips  # noqa: PLC0415 -- an extra, and it wants torchvision
+            import lpips  # an extra, and it wants torchvision
 
             self.distance = lpips.LPIPS(net=network, verbose=False).eval().requires_grad_(False)
         except Exception as error:  # not installed, a torchvision that does not fit, no network for the weights
-            reason = " ".join(str(error).split())[:200]
-            raise UsageError(f"LPIPS with {network} cannot be loaded ({reason}); {INSTEAD}") from None
+            raise UsageError(f"LPIPS with {network} cannot be loaded ({one_line(error)}); {INSTEAD}") from None
 
     def forward(self, out: Tensor, hr: Tensor) -> Tensor:
         return self.distance(out, hr, normalize=True).mean()

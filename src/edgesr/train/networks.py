@@ -66,7 +66,7 @@ class Networks(nn.Module):
             self._start_unet(config.unet)
 
     def _start_unet(self, source: str) -> None:
-        from edgesr.pretrained.stable_diffusion import start_from_unet  # noqa: PLC0415 -- an extra
+        from edgesr.pretrained.stable_diffusion import start_from_unet
 
         started = self.edge if self.teacher is None else self.teacher
         if not isinstance(started.unet, StableDiffusionUNet):
@@ -102,7 +102,7 @@ class Networks(nn.Module):
 def _foreign_encoder(source: str) -> DiffusersEncoder | HREncoder:
     if (Path(source) / "state.json").is_file():
         return _encoder_of(Path(source))
-    from edgesr.pretrained.stable_diffusion import load_hr_encoder  # noqa: PLC0415 -- an extra
+    from edgesr.pretrained.stable_diffusion import load_hr_encoder
 
     return load_hr_encoder(source)
 

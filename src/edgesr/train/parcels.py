@@ -19,7 +19,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from edgesr.errors import EdgesrError, UsageError
+from edgesr.errors import EdgesrError, UsageError, one_line
 from edgesr.model import checkpoint
 
 MB = 1_000_000
@@ -69,7 +69,7 @@ def pack(source: Path, out: Path, *, only_ema: bool = False, half: bool = False,
             made = _cut(whole, state, Path(scratch), trip_mb)
             return [folder.rename(out / folder.name) for folder in made]
     except (OSError, SafetensorError) as error:
-        raise EdgesrError(f"{out}: cannot write the trips: {' '.join(str(error).split())}") from None
+        raise EdgesrError(f"{out}: cannot write the trips: {one_line(error)}") from None
 
 
 def unpack(folders: list[Path], target: Path, *, overwrite: bool = False) -> dict[str, Any]:
@@ -180,7 +180,7 @@ def _read_trip(folder: Path) -> Trip:
     except (FileNotFoundError, NotADirectoryError):
         raise UsageError(f"{folder}: holds no {MANIFEST}; name the folders trip-00, trip-01 and so on") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{path}: damaged, bring this trip again: {' '.join(str(error).split())}") from None
+        raise UsageError(f"{path}: damaged, bring this trip again: {one_line(error)}") from None
     return trip
 
 
@@ -191,7 +191,7 @@ def _sound_files(folder: Path, trip: Trip) -> Iterator[Path]:
         try:
             data = path.read_bytes()
         except OSError as error:
-            raise UsageError(f"{path}: {error.strerror}; bring this trip again") from None
+            raise UsageError(f"{path}: {one_line(error)}; bring this trip again") from None
         if hashlib.sha256(data).hexdigest() != digest:
             raise UsageError(f"{path}: damaged on the way; bring this trip again")
         yield path

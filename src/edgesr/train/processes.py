@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from edgesr.errors import UsageError
+from edgesr.errors import needs_extra
 
 
 class Processes:
@@ -102,8 +102,6 @@ def join_processes(device: str) -> Processes:
     """
     if launched() == 1:
         return Processes()
-    try:
-        from accelerate import Accelerator  # noqa: PLC0415 -- an extra
-    except ImportError:
-        raise UsageError("several processes need Hugging Face Accelerate: pip install 'edgesr[train]'") from None
+    with needs_extra("train", "training in several processes"):
+        from accelerate import Accelerator
     return Processes(Accelerator(cpu=device == "cpu"))

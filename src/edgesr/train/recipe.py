@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeVar
 from edgesr.data.bank import CropConfig
 from edgesr.data.degradation import DegradationConfig
 from edgesr.data.rendered import RenderedConfig
-from edgesr.errors import UsageError
+from edgesr.errors import UsageError, one_line
 from edgesr.train.adversary import AdversarialConfig
 from edgesr.train.networks import ModelConfig
 from edgesr.train.precision import Precision
@@ -143,7 +143,7 @@ def load_recipe(path: Path, overrides: list[str] | None = None) -> Recipe:
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UsageError(f"{path}: cannot read the recipe: {error.strerror}") from None
+        raise UsageError(f"{path}: cannot read the recipe: {one_line(error)}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: not a TOML file: {error}") from None
     for override in overrides or []:

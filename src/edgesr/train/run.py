@@ -14,7 +14,7 @@ import torch
 
 from edgesr.data.bank import ImageBank
 from edgesr.data.seeds import step_generator
-from edgesr.errors import EdgesrError, UsageError
+from edgesr.errors import EdgesrError, UsageError, one_line
 from edgesr.model import checkpoint
 from edgesr.presets import SCALE, get_preset
 from edgesr.train.batches import Batch, Batches, degraded
@@ -182,7 +182,7 @@ def _logging_to(out: Path) -> Iterator[None]:
         out.mkdir(parents=True, exist_ok=True)
         handlers = (logging.StreamHandler(), logging.FileHandler(out / "log.txt", encoding="utf-8"))
     except OSError as error:
-        raise UsageError(f"{out}: cannot write there: {error.strerror}") from None
+        raise UsageError(f"{out}: cannot write there: {one_line(error)}") from None
     package = logging.getLogger("edgesr")
     level, propagate = package.level, package.propagate
     package.setLevel(logging.INFO)

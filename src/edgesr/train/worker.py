@@ -24,7 +24,7 @@ def main() -> None:
     try:
         if task["cpu"] is not None and hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, {task["cpu"]})
-        from edgesr.train.launch import Training  # noqa: PLC0415 -- torch takes seconds, in which a signal may come
+        from edgesr.train.launch import Training  # torch takes seconds, in which a signal may come
 
         Training(**task["training"]).run(spent=time.time() - task["began"])
     except BaseException as error:
@@ -47,7 +47,7 @@ def _report(error: BaseException) -> dict[str, Any]:
     return {"message": message, "known": known, "usage": isinstance(error, UsageError), "time": time.time()}
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 -- signal's signature
+def _interrupt(number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt(number)
 
 

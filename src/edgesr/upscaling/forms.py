@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from edgesr.errors import EdgesrError
+from edgesr.errors import EdgesrError, one_line
 
 WEIGHT, DIFFERENCE = np.dtype("<f4"), np.dtype("<f2")  # as they lie in the two files, whatever the machine's byte order
 
@@ -81,5 +81,4 @@ def _fits(difference: Difference, size: int) -> bool:
 
 
 def _unreadable(path: Path, error: Exception) -> EdgesrError:
-    reason = " ".join(str(error).split())[:200]
-    return EdgesrError(f"{path}: cannot read this part of the model; reinstall edgesr, or export it again ({reason})")
+    return EdgesrError(f"{path}: cannot read this part of the model; reinstall edgesr, or export it again ({one_line(error)})")

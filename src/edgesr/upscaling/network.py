@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edgesr.errors import EdgesrError, UsageError
+from edgesr.errors import EdgesrError, UsageError, one_line
 from edgesr.presets import LATENT_STRIDE, PRESETS, SCALE, Preset, difference_path, get_preset, weights_path
 from edgesr.upscaling import checksums, forms
 from edgesr.upscaling.checks import MIN_TILE
@@ -102,7 +102,7 @@ def _try(network: Network, weights: str | Path, side: int) -> None:
     except MemoryError:
         raise
     except Exception as error:  # the engines' exceptions share no base class
-        raise EdgesrError(f"{wrong}: {' '.join(str(error).split())[:200]}") from None
+        raise EdgesrError(f"{wrong}: {one_line(error)}") from None
     if np.shape(hr) != (1, 3, SCALE * side, SCALE * side):
         shape = "x".join(str(length) for length in np.shape(hr))
         raise EdgesrError(f"{wrong}: it gives {shape} for 1x3x{side}x{side}")

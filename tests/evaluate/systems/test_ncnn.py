@@ -14,8 +14,8 @@ from PIL import Image
 from edgesr.errors import EdgesrError
 from edgesr.evaluate.metrics import psnr_rgb
 from edgesr.evaluate.systems import Place, ncnn, parse
-from edgesr.evaluate.systems.ncnn_cost import cost, ends, layers
 from edgesr.evaluate.unavailable import Unavailable
+from edgesr.pretrained import ncnn_files
 
 pytest.importorskip("ncnn")
 
@@ -25,14 +25,6 @@ NEAREST = """7767517
 2 2
 Input            in                       0 1 data
 Interp           up                       1 1 data output 0=1 1=4.0 2=4.0
-"""
-LAYERS = """7767517
-5 5
-Input            in    0 1 data
-Convolution      c1    1 1 data a 0=8 1=3 4=1 5=1 6=216
-PReLU            p     1 1 a b 0=8
-Deconvolution    d     1 1 b c 0=4 1=2 3=2 6=128
-PixelShuffle     s     1 1 c output 0=2
 """
 
 
@@ -62,18 +54,8 @@ def test_large_pictures_are_cut_and_put_together_again(tmp_path, monkeypatch):
     assert np.array_equal(made(f"ncnn:{network(tmp_path, NEAREST)}", lr), lr.repeat(4, 0).repeat(4, 1))
 
 
-def test_cost_is_counted_layer_by_layer(tmp_path):
-    found = layers(network(tmp_path, LAYERS).with_suffix(".param"))
-    assert ends(found) == ("data", "output")
-    # 8 biases and 8 slopes; a convolution's weights act at each position written, a transposed one's at each that is read.
-    assert cost(found, pixels=1_000_000) == (216 + 8 + 8 + 128, 0.688)  # 2 x (216 + 128) / 1e3
-    unknown = LAYERS.replace("PReLU ", "Einsum")
-    assert cost(layers(network(tmp_path, unknown).with_suffix(".param"))) is None
-
-
-@pytest.mark.parametrize("line", ["Convolution c 1 1 data a 0=8", "Deconvolution d 1 1 b c 3=x 6=9", "PReLU p 1 1 nowhere b"])
-def test_a_layer_that_does_not_tell_its_cost_leaves_the_cost_unknown(tmp_path, line):
-    told = parse(f"ncnn:{network(tmp_path, NEAREST + line)}").system.facts()
+def test_the_cost_of_a_network_that_nobody_counted_is_unknown(tmp_path):
+    told = parse(f"ncnn:{network(tmp_path, NEAREST)}").system.facts()
     assert (told.parameters, told.gflops) == (None, None)
     assert told.fingerprint
 
@@ -81,7 +63,7 @@ def test_a_layer_that_does_not_tell_its_cost_leaves_the_cost_unknown(tmp_path, l
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("nonsense", "is not the .param text file"),
+        ("nonsense", "cannot load"),
         (NEAREST + "Input other 0 1 more\n", "one input and one output"),
         (NEAREST.replace("4.0", "2.0"), "it is no 4x upscaler"),
         (NEAREST.replace("Interp", "Nosuch"), "cannot load"),
@@ -116,9 +98,9 @@ def test_a_real_peer_enlarges_a_photograph(name, parameters, gflops):
 )
 def test_a_peer_in_the_wheel_enlarges_a_photograph(name, parameters, gflops):
     try:
-        metadata.distribution(ncnn.WHEEL)
+        metadata.distribution(ncnn_files.WHEEL)
     except metadata.PackageNotFoundError:
-        pytest.skip(f"the package {ncnn.WHEEL} is not installed")
+        pytest.skip(f"the package {ncnn_files.WHEEL} is not installed")
     told = parse(name).system.facts()
     assert told.parameters == parameters
     assert told.gflops == pytest.approx(gflops, abs=0.1)
@@ -126,7 +108,7 @@ def test_a_peer_in_the_wheel_enlarges_a_photograph(name, parameters, gflops):
 
 
 def test_without_the_wheel_the_extra_is_named(monkeypatch):
-    monkeypatch.setattr(ncnn, "WHEEL", "no-such-package")
+    monkeypatch.setattr(ncnn_files, "WHEEL", "no-such-package")
     with pytest.raises(Unavailable, match=r"pip install 'edgesr\[peers\]'"):
         parse("realesrgan-x4plus").system.facts()
 

@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 
 from edgesr.data.files import BROKEN
+from edgesr.errors import one_line
 from edgesr.evaluate.abtest.trials import Session
 from edgesr.evaluate.report.document import asset
 
@@ -83,7 +84,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             counted = self.path == "/vote" and self.server.session.vote(token, choice)
         except OSError as error:
-            self._refuse(HTTPStatus.INSUFFICIENT_STORAGE, f"the vote could not be stored: {error.strerror}")
+            self._refuse(HTTPStatus.INSUFFICIENT_STORAGE, f"the vote could not be stored: {one_line(error)}")
             return
         self._tell(HTTPStatus.OK if counted else HTTPStatus.CONFLICT)
 

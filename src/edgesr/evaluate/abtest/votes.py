@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from edgesr.errors import UsageError
+from edgesr.errors import UsageError, one_line
 
 LEFT, RIGHT, SAME = "left", "right", "same"
 START = b'{"time": "'  # of every vote
@@ -36,7 +36,7 @@ class Votes:
                 stream.seek(0)
                 text = stream.read()
         except OSError as error:
-            raise UsageError(f"{path}: votes cannot be kept there ({error.strerror}); name another file") from error
+            raise UsageError(f"{path}: votes cannot be kept there ({one_line(error)}); name another file") from error
         for number, line in enumerate(text.splitlines(), 1):
             self._count(self._parse(line, number))
 

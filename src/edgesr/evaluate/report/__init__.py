@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from edgesr.atomic import atomic_write, check_target
 from edgesr.errors import InputError, UsageError
 from edgesr.evaluate.report.document import GENERATOR, render
-from edgesr.images.atomic import atomic_write, check_target
 
 __all__ = ["IMAGES", "check_report", "write_report"]
 

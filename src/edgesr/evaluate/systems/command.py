@@ -45,7 +45,7 @@ class Command:
         files = [Path(program), *(Path(word) for word in words[1:] if Path(word).is_file())]
         return Facts(f"{Path(program).name}, a program of its own; time with its start", digest(self.template, *files))
 
-    def load(self, threads: int) -> Loaded:  # noqa: ARG002 (it runs on the worker's cores)
+    def load(self, threads: int) -> Loaded:  # it runs on the worker's cores
         """See System."""
         return _Loaded(shlex.split(self.template))
 
@@ -55,7 +55,7 @@ class _Loaded:
         self._words = words
         self._memory = Watch()
 
-    def __call__(self, lr: Pixels, place: Place) -> Pixels:  # noqa: ARG002 (see Loaded)
+    def __call__(self, lr: Pixels, place: Place) -> Pixels:
         with tempfile.TemporaryDirectory(prefix="edgesr-") as folder:
             source, target = Path(folder, "input.png"), Path(folder, "output.png")
             Image.fromarray(lr).save(source)

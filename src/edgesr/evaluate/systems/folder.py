@@ -27,7 +27,7 @@ class Folder:
         pictures = [path for path in folder.rglob("*") if path.is_file()]
         return Facts(f"results made elsewhere, in {folder.name}", listing_digest(pictures), timed=False)
 
-    def load(self, threads: int) -> Loaded:  # noqa: ARG002 (nothing is computed)
+    def load(self, threads: int) -> Loaded:  # nothing is computed
         """See System."""
         return _Loaded(Path(self.path))
 
@@ -36,7 +36,7 @@ class _Loaded:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def __call__(self, lr: Pixels, place: Place) -> Pixels:  # noqa: ARG002 (see Loaded)
+    def __call__(self, lr: Pixels, place: Place) -> Pixels:
         path = self._find(place)
         try:
             return read_rgb(path)

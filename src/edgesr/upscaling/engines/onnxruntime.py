@@ -6,7 +6,7 @@ from pathlib import Path
 
 import onnxruntime
 
-from edgesr.errors import UsageError
+from edgesr.errors import UsageError, one_line
 from edgesr.upscaling.engines.base import Array, Contents, Settings, load_error, thread_count, window_error
 
 CPU = "CPUExecutionProvider"
@@ -59,7 +59,6 @@ def _fixed(side: object) -> int | None:
 
 
 def _provider_error(provider: str, error: Exception) -> UsageError:
-    reason = " ".join(str(error).split())[:200]
     return UsageError(
-        f"{provider} cannot run the whole network here ({reason}); add +cpu to the engine's name to allow the CPU to help"
+        f"{provider} cannot run the whole network here ({one_line(error)}); add +cpu to the engine's name to allow the CPU to help"
     )

@@ -1,4 +1,4 @@
-"""Write a file so that it is there whole or not at all, and never in place of another that was to be kept."""
+"""Files and folders that are there whole or not at all. Imports the standard library only: a machine that trains needs no more."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from edgesr.errors import InputError
+from edgesr.errors import InputError, one_line
 
 try:
     import fcntl
@@ -47,14 +47,38 @@ def check_target(target: Path, *, overwrite: bool) -> None:
 def atomic_write(target: Path, overwrite: bool, *, source: Path | None = None) -> Iterator[BinaryIO]:
     """Yield a temporary file beside `target`, open for writing and reading, that becomes `target` when the block ends.
 
+    As `new_file`, but the target is checked first, and whatever the file system refuses becomes an InputError that names file,
+    folder and reason.
+    """
+    check_target(target, overwrite=overwrite)
+    try:
+        with new_file(target, overwrite=overwrite, source=source) as stream:
+            yield stream
+    except FileExistsError as error:
+        raise _exists(target) from error
+    except OSError as error:
+        raise InputError(
+            f"{target}: cannot write into the folder {_final(target, overwrite).parent}: {one_line(error)}"
+        ) from error
+
+
+def write_whole(target: Path, content: bytes) -> None:
+    """Write `content` to `target`, in place of a file there. Raises OSError; `target` is then as before."""
+    with new_file(target) as stream:
+        stream.write(content)
+
+
+@contextmanager
+def new_file(target: Path, *, overwrite: bool = True, source: Path | None = None) -> Iterator[BinaryIO]:
+    """Yield a temporary file beside `target`, open for writing and reading, that becomes `target` when the block ends.
+
     The file is synced to the disk and its size checked first. If the block raises, or is interrupted, the temporary
     file is removed and `target` is as before. With `overwrite` false an existing `target` is never replaced, even one
     that appeared meanwhile. A new file may be read by nobody who may not read `source`; a replaced file keeps its permissions;
     a link stays and the file it points to is replaced.
-    Raises InputError, naming file, folder and reason, for whatever the file system refuses.
+    Raises OSError for whatever the file system refuses, FileExistsError where `target` may not be replaced.
     """
-    check_target(target, overwrite=overwrite)
-    final = Path(os.path.realpath(target)) if overwrite else target
+    final = _final(target, overwrite)
     temporary = final.parent / _NAME.replace("*", secrets.token_hex(6))
     _unfinished.add(temporary)
     try:
@@ -68,17 +92,40 @@ def atomic_write(target: Path, overwrite: bool, *, source: Path | None = None) -
             os.fsync(stream.fileno())
             written = stream.seek(0, os.SEEK_END)
         if temporary.stat().st_size != written:
-            raise InputError(f"{target}: the disk kept fewer bytes than were written; is the folder's disk full?")
+            raise OSError("the disk kept fewer bytes than were written; is it full?")
         _publish(temporary, final, overwrite=overwrite)
-    except FileExistsError as error:
-        raise _exists(target) from error
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise InputError(f"{target}: cannot write into the folder {final.parent}: {reason}") from error
     finally:  # also on KeyboardInterrupt
         with suppress(FileNotFoundError):
             temporary.unlink()
         _unfinished.discard(temporary)
+
+
+@contextmanager
+def new_folder(folder: Path, *, token: str = "") -> Iterator[Path]:
+    """Yield a new, empty folder beside `folder` that takes its place, as a whole, when the block ends.
+
+    After any error, or an interruption, `folder` is as before. A process killed between the two renames leaves the previous
+    content at `beside(folder, "old")`. A `token` separates processes that write the same folder at once. Raises OSError.
+    """
+    partial, old = beside(folder, f"partial{token}"), beside(folder, f"old{token}")
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        yield partial
+        if folder.exists():
+            shutil.rmtree(old, ignore_errors=True)
+            folder.rename(old)
+        partial.rename(folder)
+        shutil.rmtree(old, ignore_errors=True)
+    finally:  # also on KeyboardInterrupt
+        if old.exists() and not folder.exists():
+            old.rename(folder)
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def beside(path: Path, word: str) -> Path:
+    """Return the name beside `path` for its partial or old content: out -> out.partial, out.old."""
+    return path.with_name(f"{path.name}.{word}")
 
 
 def remove_unfinished() -> None:
@@ -123,6 +170,10 @@ def _publish(temporary: Path, final: Path, *, overwrite: bool) -> None:
     except (OSError, NotImplementedError):  # a file system without hard links
         final.open("xb").close()  # claims the name, in one step
         temporary.replace(final)
+
+
+def _final(target: Path, overwrite: bool) -> Path:
+    return Path(os.path.realpath(target)) if overwrite else target
 
 
 def _exists(target: Path) -> ExistsError:
