@@ -26,9 +26,9 @@ from edgesr.errors import DivergedError
 from edgesr.evaluate.epd import EPD
 from edgesr.evaluate.metrics import psnr_y
 from edgesr.evaluate.suites import load_suite
-from edgesr.export.source import load_averaged
 from edgesr.model import EdgeSR
 from edgesr.model.checkpoint import exists
+from edgesr.model.loading import load_averaged
 from edgesr.train import run
 
 ROOT = Path(__file__).parent.parent

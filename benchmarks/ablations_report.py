@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw
 from skimage import data
 
 from edgesr.data.degradation import degrade
-from edgesr.export.source import load_averaged
+from edgesr.model.loading import load_averaged
 from edgesr.presets import SCALE
 
 mpl.use("Agg")

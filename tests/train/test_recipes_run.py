@@ -14,8 +14,8 @@ from photographs import make_folder, photograph
 
 from edgesr.data.targets import Source, without_path
 from edgesr.data.teach import Lesson, teach
-from edgesr.export.source import load_averaged
 from edgesr.model import checkpoint
+from edgesr.model.loading import load_averaged
 from edgesr.presets import PRESETS
 from edgesr.train import run
 from edgesr.train.recipe import load_recipe

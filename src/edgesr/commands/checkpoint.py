@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from edgesr.commands.console import say, whole
+from edgesr.commands.console import int_range, say
 from edgesr.errors import needs_extra
 
 EXAMPLES = """\
@@ -35,7 +35,9 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
     pack.add_argument(
         "--half", action="store_true", help="store weights as bfloat16: fine for a release, not for resuming bit for bit"
     )
-    pack.add_argument("--trip-mb", type=whole(1, 105), default=60, metavar="MB", help="size of a trip (default: %(default)s)")
+    pack.add_argument(
+        "--trip-mb", type=int_range(1, 105), default=60, metavar="MB", help="size of a trip (default: %(default)s)"
+    )
     unpack = actions.add_parser(
         "unpack",
         help="put a checkpoint together from its trips",

@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgesr.commands.console import complain, say, whole
+from edgesr.commands.console import complain, int_range, say
 from edgesr.commands.teach import add_teach, run_teach
 from edgesr.errors import InputError, UsageError, needs_extra, one_line
 
@@ -55,9 +55,9 @@ def _add_sheet(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="pictures; its subfolders are left out")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="SHEET.png", help="picture to write")
     parser.add_argument("--overwrite", action="store_true", help="replace a picture that is already there")
-    parser.add_argument("--rows", type=whole(1, 100), default=4, metavar="N", help="HR crops (default: %(default)s)")
-    parser.add_argument("--columns", type=whole(1, 20), default=3, metavar="N", help="LR of each (default: %(default)s)")
-    parser.add_argument("--seed", type=whole(0), default=0, metavar="N", help="another shows others (default: %(default)s)")
+    parser.add_argument("--rows", type=int_range(1, 100), default=4, metavar="N", help="HR crops (default: %(default)s)")
+    parser.add_argument("--columns", type=int_range(1, 20), default=3, metavar="N", help="LR of each (default: %(default)s)")
+    parser.add_argument("--seed", type=int_range(0), default=0, metavar="N", help="another shows others (default: %(default)s)")
     parser.add_argument("--recipe", type=Path, metavar="RECIPE.toml", help="take the table [data] of a training recipe")
     parser.add_argument(
         "--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE", help="change fields of the recipe, as for `train`"
@@ -74,7 +74,11 @@ def _add_pack(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> a
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="pictures; its subfolders are left out")
     parser.add_argument("out", type=Path, metavar="OUT", help="folder for the shards: a new or an empty one")
     parser.add_argument(
-        "--shard-mb", type=whole(1, 100_000), default=60, metavar="MB", help="greatest size of a shard (default: %(default)s)"
+        "--shard-mb",
+        type=int_range(1, 100_000),
+        default=60,
+        metavar="MB",
+        help="greatest size of a shard (default: %(default)s)",
     )
     return parser
 
@@ -99,7 +103,7 @@ def _add_degrade(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser.add_argument("folder", type=Path, metavar="HR_DIR", help="photographs; its subfolders are left out")
     parser.add_argument("out", type=Path, metavar="OUT", help="folder for the suite: a new or an empty one")
     parser.add_argument(
-        "--seed", type=whole(0), default=0, metavar="N", help="another degrades otherwise (default: %(default)s)"
+        "--seed", type=int_range(0), default=0, metavar="N", help="another degrades otherwise (default: %(default)s)"
     )
     return parser
 

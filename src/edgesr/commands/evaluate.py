@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from edgesr.commands.console import complain, say, whole
+from edgesr.commands.console import complain, int_range, say
 from edgesr.errors import UsageError
 
 EXAMPLES = """\
@@ -56,15 +56,15 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
     verb.add_argument("--html", type=Path, metavar="FILE", help="write a report to open in a browser: tables, plots, pictures")
     verb.add_argument(
         "--html-images",
-        type=whole(0),
+        type=int_range(0),
         default=12,
         metavar="N",
         help="pictures of each suite in the report (default: %(default)s)",
     )
-    verb.add_argument("--limit", type=whole(1), metavar="N", help="the first N pictures of each suite only")
-    verb.add_argument("--threads", type=whole(1), metavar="N", help="CPU threads for each system (default: every core)")
+    verb.add_argument("--limit", type=int_range(1), metavar="N", help="the first N pictures of each suite only")
+    verb.add_argument("--threads", type=int_range(1), metavar="N", help="CPU threads for each system (default: every core)")
     verb.add_argument(
-        "--timeout", type=whole(1), default=600, metavar="S", help="seconds a picture may take (default: %(default)s)"
+        "--timeout", type=int_range(1), default=600, metavar="S", help="seconds a picture may take (default: %(default)s)"
     )
     verb.add_argument(
         "--weights",
@@ -86,7 +86,9 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
         help="let people choose between two systems without knowing which is which",
     )
     blind.add_argument("--votes", type=Path, metavar="FILE", help="where the votes are kept (default: ab-SUITE-A-B.jsonl)")
-    blind.add_argument("--port", type=whole(0, 65535), default=0, metavar="N", help="of the local page (default: any free one)")
+    blind.add_argument(
+        "--port", type=int_range(0, 65535), default=0, metavar="N", help="of the local page (default: any free one)"
+    )
     return verb
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from edgesr.commands.console import say, whole
+from edgesr.commands.console import int_range, say
 from edgesr.errors import UsageError, needs_extra
 
 
@@ -29,14 +29,16 @@ def add_teach(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> a
     )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder for the targets")
     parser.add_argument("--weights", type=Path, metavar="DIR", help="folder with the files of teachers that no package holds")
-    parser.add_argument("--pairs", type=whole(1, 10_000_000), default=8192, metavar="N", help="crops (default: %(default)s)")
-    parser.add_argument("--seed", type=whole(0), default=0, metavar="N", help="another draws others (default: %(default)s)")
+    parser.add_argument(
+        "--pairs", type=int_range(1, 10_000_000), default=8192, metavar="N", help="crops (default: %(default)s)"
+    )
+    parser.add_argument("--seed", type=int_range(0), default=0, metavar="N", help="another draws others (default: %(default)s)")
     parser.add_argument("--recipe", type=Path, metavar="RECIPE.toml", help="take the table [data] of a training recipe")
     parser.add_argument(
         "--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE", help="change fields of the recipe, as for `train`"
     )
     parser.add_argument(
-        "--processes", type=whole(1, 1024), metavar="N", help="processes of one thread each (default: one a core)"
+        "--processes", type=int_range(1, 1024), metavar="N", help="processes of one thread each (default: one a core)"
     )
     parser.add_argument("--device", default="cpu", help="where the teacher runs: cpu (default) or cuda")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="(default: %(default)s)")

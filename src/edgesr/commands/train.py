@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 
-from edgesr.commands.console import whole
+from edgesr.commands.console import int_range
 from edgesr.errors import needs_extra
 
 
@@ -53,4 +53,4 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _processes(text: str) -> int | None:
-    return None if text == "auto" else whole(1, 1024)(text)
+    return None if text == "auto" else int_range(1, 1024)(text)
