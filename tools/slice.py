@@ -25,11 +25,11 @@ from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 KEEP, OUT = Path(os.environ.get("KEEP", "/var/tmp/keep")), Path(os.environ.get("OUT", "out"))
-SITE, PHOTOS, PAINTED, PLAN, TRIPS, RUN = (KEEP / name for name in ("site", "photos", "painted", "plan.json", "trips", "run"))
+SITE, PHOTOS, PAINTED, PLAN, PARTS, RUN = (KEEP / name for name in ("site", "photos", "painted", "plan.json", "parts", "run"))
 os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(KEEP / "inductor"))  # so that a later call finds what one has compiled
 sys.path[:0] = [str(ROOT / "src"), str(SITE)]
 
-TRIP_MB = 62  # of 8 files of 16 MiB, with room for the log and a picture
+PART_MB = 62  # of 8 files of 16 MiB, with room for the log and a picture
 CHECKPOINT_SECONDS = 90
 
 
@@ -123,20 +123,20 @@ def train(recipe: Path, minutes: float, settings: list[str]) -> int:
 
 def pack() -> None:
     """Pack the averaged weights of the run, in half precision, into parts of a few files of 15 MB."""
-    from edgesr.train.parcels import pack as pack_  # -- after sys.path
+    from edgesr.train.split import pack as pack_  # -- after sys.path
 
-    shutil.rmtree(TRIPS, ignore_errors=True)
-    trips = pack_(RUN / "checkpoint", TRIPS, only_ema=True, half=True, trip_mb=TRIP_MB)
-    print(f"{TRIPS}: {len(trips)} parts, the calls to come: part 1 to part {len(trips) - 1}", flush=True)
+    shutil.rmtree(PARTS, ignore_errors=True)
+    parts = pack_(RUN / "checkpoint", PARTS, only_ema=True, half=True, part_mb=PART_MB)
+    print(f"{PARTS}: {len(parts)} parts, the calls to come: part 1 to part {len(parts) - 1}", flush=True)
 
 
 def part(number: int) -> None:
     """Copy one part to OUT."""
-    name = f"trip-{number:02d}"
-    if not (TRIPS / name).is_dir():
-        have = ", ".join(sorted(path.name for path in TRIPS.glob("trip-*"))) or "none"
+    name = f"part-{number:02d}"
+    if not (PARTS / name).is_dir():
+        have = ", ".join(sorted(path.name for path in PARTS.glob("part-*"))) or "none"
         raise SystemExit(f"slice: no {name} was packed; there are: {have}")
-    shutil.copytree(TRIPS / name, OUT / name, dirs_exist_ok=True)
+    shutil.copytree(PARTS / name, OUT / name, dirs_exist_ok=True)
     print(f"{OUT / name}: {sum(file.stat().st_size for file in (OUT / name).iterdir()) / 1e6:.1f} MB", flush=True)
 
 

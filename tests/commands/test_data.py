@@ -47,7 +47,7 @@ def test_pictures_travel_in_shards_that_need_neither_torch_nor_tifffile(photos):
         f"{Path('shards/photos-2-of-2.tar')}: 0.8 MB",
         "2 pictures in 2 shards",
     ]
-    assert packed.stderr == "left out 1 that are no readable pictures: notes.txt\n"
+    assert packed.stderr == "skipped 1 unreadable files: notes.txt\n"
     unpacked = without(packages, "data", "unpack", "shards/photos-2-of-2.tar", "back")
     assert (unpacked.returncode, unpacked.stderr) == (0, "")
     assert unpacked.stdout.splitlines() == ["back: 1 of 2 pictures", "missing shards: 1 of 2"]

@@ -178,7 +178,7 @@ def test_every_pair_is_used_as_often_as_the_others(taught):
 
 def test_targets_of_another_size_are_refused(taught):
     config = DataConfig(folder="-", hr_size=128, targets=(TargetsConfig(f"{taught}/targets"),))
-    with pytest.raises(UsageError, match=r"holds crops of 96 px, and the field 'data\.hr_size' wants 128"):
+    with pytest.raises(UsageError, match=r"holds crops of 96 px, and the field 'data\.hr_size' is 128"):
         Batches(pictures(taught), config, seed=0)
 
 

@@ -77,16 +77,16 @@ def test_from_photographs_to_figures(there, tmp_path):
         if len(steps) > 1 and steps[-1] > 0:
             break
     out = tmp_path / "out"
-    assert {path.name for path in out.iterdir()} >= {"trip-00", "log.txt"}
+    assert {path.name for path in out.iterdir()} >= {"part-00", "log.txt"}
     assert max(path.stat().st_size for path in out.rglob("*")) <= 16 * 2**20
     log = (out / "log.txt").read_text()
     assert log.count("held out") >= 2
     assert "by the clock" in log
-    assert "there are: trip-00" in there("part", 1, code=1)
-    assert "trip-00" in there("part", 0)
+    assert "there are: part-00" in there("part", 1, code=1)
+    assert "part-00" in there("part", 0)
 
     home = tmp_path / "home" / "checkpoint"
-    assert cli.main(["checkpoint", "unpack", str(out / "trip-00"), str(home)]) == 0
+    assert cli.main(["checkpoint", "unpack", str(out / "part-00"), str(home)]) == 0
     tensors, state = checkpoint.load(home)
     assert state["step"] == steps[-1] > 0
     assert state["reduced"] == ["half", "only ema"]

@@ -236,7 +236,7 @@ def test_a_state_of_another_network_is_refused(other):
 
 @pytest.mark.parametrize("field", ["r1_every", "update_every", "width"])
 def test_counts_below_one_are_refused(field):
-    with pytest.raises(UsageError, match=rf"'loss\.adversarial\.{field}' wants 1 or more, not 0"):
+    with pytest.raises(UsageError, match=rf"'loss\.adversarial\.{field}' must be 1 or more, not 0"):
         config(**{field: 0})
 
 

@@ -100,7 +100,7 @@ def test_a_wrong_type_is_refused_with_the_field_and_the_right_one(write, text, f
 def test_a_count_below_one_is_refused(write, field):
     path = write('stage = "autoencoder"\n')
     load_recipe(path, [f"{field}=1"])
-    assert f"'{field}' wants 1 or more" in refusal(path, [f"{field}=0"])
+    assert f"'{field}' must be 1 or more" in refusal(path, [f"{field}=0"])
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_a_count_below_one_is_refused(write, field):
 )
 def test_a_number_that_means_nothing_is_refused_with_what_its_field_wants(write, setting, wanted):
     name = setting.partition("=")[0]
-    assert f"'{name}' wants {wanted}, not " in refusal(write('stage = "autoencoder"\n'), [setting])
+    assert f"'{name}' must be {wanted}, not " in refusal(write('stage = "autoencoder"\n'), [setting])
 
 
 @pytest.mark.parametrize("share", [0, 1])

@@ -28,8 +28,8 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
     """Define the verb's arguments."""
     verb = verbs.add_parser(
         "data",
-        help="look at training data, or carry it between machines",
-        description="Shows what training sees of its pictures, packs pictures into files of limited size, and unpacks them.",
+        help="inspect, pack or degrade training data, or make a teacher's targets",
+        description="Shows crops as training sees them, packs pictures into size-limited files, makes blind suites and a teacher's targets.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -52,12 +52,12 @@ def _add_sheet(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         help="a contact sheet of crops and their degraded versions (needs the extra: pip install 'edgesr[train]')",
         description="Draws HR crops and, beside each, LR versions as training sees them, with what was drawn below.",
     )
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="pictures; its subfolders are left out")
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="pictures; subfolders are ignored")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="SHEET.png", help="picture to write")
     parser.add_argument("--overwrite", action="store_true", help="replace a picture that is already there")
     parser.add_argument("--rows", type=int_range(1, 100), default=4, metavar="N", help="HR crops (default: %(default)s)")
     parser.add_argument("--columns", type=int_range(1, 20), default=3, metavar="N", help="LR of each (default: %(default)s)")
-    parser.add_argument("--seed", type=int_range(0), default=0, metavar="N", help="another shows others (default: %(default)s)")
+    parser.add_argument("--seed", type=int_range(0), default=0, metavar="N", help="seed of the draw (default: %(default)s)")
     parser.add_argument("--recipe", type=Path, metavar="RECIPE.toml", help="take the table [data] of a training recipe")
     parser.add_argument(
         "--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE", help="change fields of the recipe, as for `train`"
@@ -69,9 +69,9 @@ def _add_pack(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> a
     parser = actions.add_parser(
         "pack",
         help="pack a folder of pictures into files of limited size",
-        description="Packs the pictures of FOLDER, as the files they are, into OUT/FOLDER-1-of-N.tar and so on.",
+        description="Packs the picture files of FOLDER, unchanged, into OUT/FOLDER-1-of-N.tar and so on.",
     )
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="pictures; its subfolders are left out")
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="pictures; subfolders are ignored")
     parser.add_argument("out", type=Path, metavar="OUT", help="folder for the shards: a new or an empty one")
     parser.add_argument(
         "--shard-mb",
@@ -86,8 +86,8 @@ def _add_pack(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> a
 def _add_unpack(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
     parser = actions.add_parser(
         "unpack",
-        help="unpack shards, all at once or as they arrive",
-        description="Unpacks shards into a folder after checking every byte, and says which ones are still missing.",
+        help="unpack shards, all at once or one by one",
+        description="Unpacks shards into a folder after checking every byte, and lists the missing ones.",
     )
     parser.add_argument("shards", type=Path, nargs="+", metavar="SHARD", help="files that `edgesr data pack` wrote")
     parser.add_argument("out", type=Path, metavar="OUT", help="folder for the pictures; made if it is missing")
@@ -100,10 +100,10 @@ def _add_degrade(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -
         help="make a blind test suite from photographs (needs the extra: pip install 'edgesr[torch]')",
         description="Writes OUT/HR, the photographs cut to multiples of 4 px, and OUT/LR, degraded blindly and 4 times smaller.",
     )
-    parser.add_argument("folder", type=Path, metavar="HR_DIR", help="photographs; its subfolders are left out")
+    parser.add_argument("folder", type=Path, metavar="HR_DIR", help="photographs; subfolders are ignored")
     parser.add_argument("out", type=Path, metavar="OUT", help="folder for the suite: a new or an empty one")
     parser.add_argument(
-        "--seed", type=int_range(0), default=0, metavar="N", help="another degrades otherwise (default: %(default)s)"
+        "--seed", type=int_range(0), default=0, metavar="N", help="seed of the degradation (default: %(default)s)"
     )
     return parser
 
@@ -159,7 +159,7 @@ def pack(arguments: argparse.Namespace) -> int:
         print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
     print(f"{packed.pictures} pictures in {len(packed.shards)} shards")
     if packed.left_out:
-        say(f"left out {len(packed.left_out)} that are no readable pictures: {', '.join(packed.left_out)}")
+        say(f"skipped {len(packed.left_out)} unreadable files: {', '.join(packed.left_out)}")
     return 0
 
 

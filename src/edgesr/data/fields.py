@@ -29,10 +29,10 @@ def check_bounds(config: Any, where: str = "") -> None:
     """Raise UsageError that names the first number of a nested dataclass that is not finite or out of its bounds."""
     for name, value, metadata in _numbers(config, where):
         if not math.isfinite(value) and metadata.get("infinity") != value:
-            raise UsageError(f"recipe: the field '{name}' wants a finite number, not {value}")
+            raise UsageError(f"recipe: the field '{name}' must be a finite number, not {value}")
         wanted = metadata.get("wanted")
         if wanted and not BOUNDS[wanted](value):
-            raise UsageError(f"recipe: the field '{name}' wants {wanted}, not {value}")
+            raise UsageError(f"recipe: the field '{name}' must be {wanted}, not {value}")
 
 
 def _numbers(config: Any, where: str) -> Iterator[tuple[str, float, Any]]:

@@ -168,8 +168,10 @@ class Targets:
         names = [photo.name for photo in bank.photos]
         if list(wanted) != names:
             strange = sorted(set(wanted) ^ set(names))
-            what = f"'{strange[0]}' is on one side only" if strange else "they lie in another order"
-            raise UsageError(f"{self.folder}: was made from other photographs than those to train on ({what}); teach again")
+            what = f"'{strange[0]}' is missing on one side" if strange else "their order differs"
+            raise UsageError(
+                f"{self.folder}: was made from photographs other than the training set ({what}); make the targets again"
+            )
         for index in {
             0,
             len(names) // 2,
@@ -177,7 +179,7 @@ class Targets:
         }:  # all of them would be read from disk; every crop is compared on its own
             found = hashlib.sha256(bank.image(index).numpy().tobytes()).hexdigest()
             if found != wanted[names[index]]:
-                raise UsageError(f"{self.folder}: the photograph '{names[index]}' has changed since; teach again")
+                raise UsageError(f"{self.folder}: the photograph '{names[index]}' has changed since; make the targets again")
 
     def part(self, part: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """The pairs of a part: hr (N, 3, S, S), lr (N, 3, S/4, S/4) and target (N, 3, S, S), float32 in [0, 1], on the pictures' device.
@@ -197,7 +199,7 @@ class Targets:
         if (difference > THUMB_LEVELS).any():
             raise UsageError(
                 f"{self.folder / _name(part)}: its targets do not match the photographs: a photograph has changed, or this version "
-                "draws crops otherwise; teach again"
+                "draws crops otherwise; make the targets again"
             )
 
 
@@ -277,12 +279,12 @@ def _load_manifest(folder: Path) -> Manifest:
     try:
         table = json.loads(path.read_text(encoding="utf-8"))
         if table.pop("format") != FORMAT:
-            raise UsageError(f"{path}: of another version of this format; teach again")
+            raise UsageError(f"{path}: of another version of this format; make the targets again")
         return Manifest(**table)
     except OSError:
         raise UsageError(f"{folder}: no targets there; make them with `edgesr data teach`") from None
     except (ValueError, TypeError, KeyError, AttributeError):
-        raise UsageError(f"{path}: damaged; teach again") from None
+        raise UsageError(f"{path}: damaged; make the targets again") from None
 
 
 def _source(table: dict[str, Any], folder: Path) -> Source:
@@ -298,7 +300,7 @@ def _source(table: dict[str, Any], folder: Path) -> Source:
             table["seed"],
         )
     except (KeyError, TypeError):
-        raise UsageError(f"{folder / 'targets.json'}: of another version of this program; teach again") from None
+        raise UsageError(f"{folder / 'targets.json'}: of another version of this program; make the targets again") from None
 
 
 def _tuples(table: dict[str, Any]) -> dict[str, Any]:

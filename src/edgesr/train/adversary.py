@@ -96,7 +96,7 @@ def adversarial_losses(kind: Kind, mean: Callable[[Tensor], Tensor] = torch.mean
 
     def generator(real: Tensor | None, fake: Tensor) -> Tensor:
         if real is None:
-            raise ValueError("the relativistic loss of the generator wants the logits of real pictures")
+            raise ValueError("the relativistic loss of the generator needs the logits of real pictures")
         return relativistic(fake, real)
 
     return AdversarialLosses(

@@ -118,7 +118,7 @@ def _load_targets(folder: str, mixture: Mixture, config: DataConfig) -> Targets:
     targets = Targets(Path(folder), mixture)
     if targets.source.hr_size != config.hr_size:
         raise UsageError(
-            f"{folder}: holds crops of {targets.source.hr_size} px, and the field 'data.hr_size' wants {config.hr_size}"
+            f"{folder}: holds crops of {targets.source.hr_size} px, and the field 'data.hr_size' is {config.hr_size}"
         )
     return targets
 

@@ -125,7 +125,7 @@ class Loop:
         """Raise DivergedError, in every process, where the main one's figures of a validation say that the run drifts."""
         problem = self.drift.judge(figures, self.step) if figures and self.stage.makes_pictures else ""
         if self.processes.any(bool(problem), self.device):
-            raise DivergedError(problem or f"step {self.step}: the run drifts, as the main process says")
+            raise DivergedError(problem or f"step {self.step}: the main process reports that the run drifts")
 
     def update(self, batch: Batch) -> dict[str, Any]:
         """One optimizer step; return its figures. Changes no weight when the loss or its gradient is not finite.

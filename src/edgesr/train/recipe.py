@@ -170,7 +170,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         return float(value)
     elif type(value) is hint:
         return value
-    raise UsageError(f"recipe: the field '{where}' wants {wanted}, not {value!r}")
+    raise UsageError(f"recipe: the field '{where}' must be {wanted}, not {value!r}")
 
 
 def _check_values(recipe: Recipe) -> None:

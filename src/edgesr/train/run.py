@@ -53,15 +53,13 @@ def train(
     deadline = math.inf if minutes is None else time.monotonic() + 60 * minutes
     recipe = load_recipe(recipe_path, overrides)
     if recipe.optimizer.schedule == "time" and minutes is None:
-        raise UsageError(
-            "recipe: with optimizer.schedule = 'time' the run ends by the clock: say how long it is with --minutes"
-        )
+        raise UsageError("recipe: with optimizer.schedule = 'time' the run ends by the clock: set its length with --minutes")
     processes = join_processes(device)
     _keep_freed_memory()
     if checkpoint.exists(out / "checkpoint") and not resume:
-        raise UsageError(f"{out}: holds a run already; add --resume to go on with it, or choose another folder")
+        raise UsageError(f"{out}: already holds a run; add --resume to continue it, or choose another folder")
     if resume and not checkpoint.exists(out / "checkpoint"):
-        raise UsageError(f"{out}: no checkpoint there to go on from; start without --resume")
+        raise UsageError(f"{out}: no checkpoint to resume from; start without --resume")
     where = processes.device or device_called(device)
     choose_precision(recipe.precision, where)  # before the photographs are decoded
     stage = stage_class(recipe.stage)(recipe, where)
@@ -93,7 +91,7 @@ def _run(
     if loop.finished and dead:
         raise EdgesrError(
             f"the latent path carries {figures['latent_db']:.2f} dB, less than {recipe.log.least_latent_db:g}: "
-            "this stage has failed (what trained is kept in its checkpoint)"
+            "this stage has failed (its checkpoint is kept)"
         )
     return figures
 
@@ -124,32 +122,30 @@ def _title(loop: Loop) -> str:
 
 def _check_sizes(recipe: Recipe, processes: Processes) -> None:
     if recipe.data.hr_size % (unit := SCALE * get_preset(recipe.preset).multiple):
-        raise UsageError(f"recipe: the field 'data.hr_size' wants a multiple of {unit}, not {recipe.data.hr_size}")
+        raise UsageError(f"recipe: the field 'data.hr_size' must be a multiple of {unit}, not {recipe.data.hr_size}")
     if recipe.loss.equivariance and recipe.data.hr_size < 2 * unit:
         raise UsageError(
-            f"recipe: with 'loss.equivariance' the field 'data.hr_size' wants {2 * unit} or more, not {recipe.data.hr_size}"
+            f"recipe: with 'loss.equivariance' the field 'data.hr_size' must be {2 * unit} or more, not {recipe.data.hr_size}"
         )
     if recipe.data.targets and not stage_class(recipe.stage).makes_pictures:
         raise UsageError(
-            f"recipe: the stage '{recipe.stage}' compares no pictures, so 'data.targets' says nothing to it; leave it out"
+            f"recipe: the stage '{recipe.stage}' compares no pictures, so it does not use 'data.targets'; remove it"
         )
     if recipe.loss.truth and not recipe.data.targets:
-        raise UsageError(
-            "recipe: 'loss.truth' is a share beside a teacher's targets: name them in 'data.targets', or leave it out"
-        )
+        raise UsageError("recipe: 'loss.truth' needs a teacher's targets: name them in 'data.targets', or remove it")
     if recipe.loss.perceptual_window > recipe.data.hr_size:
         raise UsageError(
-            f"recipe: the field 'loss.perceptual_window' wants no more than data.hr_size, {recipe.data.hr_size}, "
+            f"recipe: the field 'loss.perceptual_window' must be at most data.hr_size, {recipe.data.hr_size}, "
             f"not {recipe.loss.perceptual_window}"
         )
     if recipe.data.batch % processes.world:
-        raise UsageError(f"recipe: the field 'data.batch' wants a multiple of the {processes.world} processes")
+        raise UsageError(f"recipe: the field 'data.batch' must be a multiple of the {processes.world} processes")
 
 
 def _pictures(recipe: Recipe) -> tuple[Mixture, ImageBank]:
     """What to train on, and photographs to judge by."""
     if not recipe.data.folder:
-        raise UsageError("recipe: the field 'data.folder' is missing, the folder with photographs: --set data.folder=PHOTOS")
+        raise UsageError("recipe: the field 'data.folder' (the photographs) is missing: --set data.folder=PHOTOS")
     data, cache = recipe.data, Path(recipe.data.cache)
     bank = ImageBank.load(Path(data.folder), cache=cache)
     try:

@@ -357,7 +357,7 @@ def latent_like(nets: Networks, batch: Batch) -> Tensor:
 
 def _teacher(nets: Networks) -> LatentDiffusion:
     if nets.teacher is None:
-        raise UsageError("this stage wants networks with an x2 teacher")
+        raise UsageError("this stage needs networks with an x2 teacher")
     return nets.teacher
 
 
