@@ -29,7 +29,7 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
     verb = verbs.add_parser(
         "data",
         help="inspect, pack or degrade training data, or make a teacher's targets",
-        description="Shows crops as training sees them, packs pictures into size-limited files, makes blind suites and a teacher's targets.",
+        description="Shows crops as training sees them, packs pictures, makes blind suites and a teacher's targets.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
