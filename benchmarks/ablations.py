@@ -26,9 +26,9 @@ from edgesr.errors import DivergedError
 from edgesr.evaluate.epd import EPD
 from edgesr.evaluate.metrics import psnr_y
 from edgesr.evaluate.suites import load_suite
-from edgesr.export.source import load_averaged
 from edgesr.model import EdgeSR
 from edgesr.model.checkpoint import exists
+from edgesr.model.loading import load_averaged
 from edgesr.train import run
 
 ROOT = Path(__file__).parent.parent
@@ -40,7 +40,7 @@ COMMON = (
     "data.hr_size=128",
     "data.batch=16",
     "data.uses=8",
-    "data.rendered.probability=0",
+    "data.folders=[]",
     "loss.adversarial.weight=0",  # half the time of a row for its last steps
     "log.least_latent_db=-inf",  # a dead latent path is a result here
     "log.every=250",

@@ -18,8 +18,8 @@ from edgesr.evaluate.epd import EPD
 from edgesr.evaluate.metrics import psnr_y, sharpness
 from edgesr.evaluate.sqd import SQD
 from edgesr.evaluate.suites import load_suite
-from edgesr.export.source import load_averaged
 from edgesr.model.checkpoint import exists
+from edgesr.model.loading import load_averaged
 from edgesr.train import run
 
 ROOT = Path(__file__).parent.parent

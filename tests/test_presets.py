@@ -33,6 +33,7 @@ def measured(request):
         assert model(lr, eps).shape == (1, 3, 512, 512)
     flops = {str(k): sum(v.values()) / 1e9 for k, v in counter.get_flop_counts().items()}
     parts = ("encoder", "unet", "decoder")
+    assert any(isinstance(module, torch.nn.GroupNorm) for module in model.modules()) is model.preset.group_norm
     return (
         request.param,
         {part: sum(p.numel() for p in getattr(model, part).parameters()) for part in parts},

@@ -36,7 +36,7 @@ def trained(tmp_path_factory):
 
 def test_a_checkpoint_is_what_its_export_is(trained, tmp_path):
     from edgesr.export.onnx import export_onnx
-    from edgesr.export.source import load_averaged
+    from edgesr.model.loading import load_averaged
 
     export_onnx(*load_averaged(trained)[:1], tmp_path / "tiny.onnx", load_averaged(trained)[1])
     picture = photograph(40, 52)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from importlib import resources
 
+from edgesr import onnx_metadata
 from edgesr.errors import UsageError
 
 
@@ -84,6 +85,7 @@ class Preset:
     unet_halo: int  # LR px of these that each further step of the diffusion adds; 0 where they are unbounded
     parameters: Cost  # count
     gflops: Cost  # 2 x multiply-accumulates / 1e9
+    group_norm: bool = False  # whether the network has GroupNorm, whose operators not all runtimes support
     latent_channels: int = 16  # of z, as many as the HR encoder makes: ours 16, Stable Diffusion's 4, SD3's 16
 
     def with_latent_channels(self, channels: int) -> Preset:
@@ -134,6 +136,7 @@ PRESETS = {
             decoder=PyramidDecoderConfig(widths=(128, 64, 32), blocks=(2, 2, 1)),
             halo=None,
             unet_halo=0,
+            group_norm=True,
             parameters=Cost(encoder=1_198_752, unet=148_156_176, decoder=969_100),
             gflops=Cost(encoder=9.8105, unet=104.9344, decoder=14.5464),
         ),
@@ -158,8 +161,17 @@ def difference_path(name: str) -> resources.abc.Traversable:
     return WEIGHTS.joinpath(f"{name}-fidelity.npz")
 
 
+def weights_version(name: str) -> str | None:
+    """Return the version of a preset's released weights, such as "tiny-2026.11"; None where there are none."""
+    path = weights_path(name)
+    try:
+        return onnx_metadata.read(path.read_bytes()).get("version") if path.is_file() else None
+    except ValueError:  # a damaged file is reported where it is used
+        return None
+
+
 def list_models() -> list[dict[str, object]]:
-    """Return one record a preset: name, parameters and GFLOPs per part and in total, whether weights ship, and a fidelity form.
+    """Return one record a preset: name, parameters and GFLOPs per part and in total, whether weights ship, their version, a fidelity form.
 
     GFLOPs are 2 x multiply-accumulates for one 128x128 -> 512x512 evaluation.
     """
@@ -169,6 +181,7 @@ def list_models() -> list[dict[str, object]]:
             "parameters": _record(preset.parameters),
             "gflops": _record(preset.gflops),
             "weights": weights_path(preset.name).is_file(),
+            "version": weights_version(preset.name),
             "fidelity": difference_path(preset.name).is_file(),
         }
         for preset in PRESETS.values()

@@ -16,7 +16,7 @@ from train.photographs import make_folder, write_recipe
 
 from edgesr import cli
 from edgesr.model import checkpoint
-from edgesr.train import parcels
+from edgesr.train import split
 
 STATE = {"preset": "tiny", "stage": "end-to-end", "step": 7, "seconds": 1.5}
 
@@ -47,9 +47,9 @@ def make() -> dict[str, torch.Tensor]:
 
 def test_pack_here_and_unpack_in_a_process_of_its_own(run):
     tensors = make()
-    lines = ["trips/trip-00: 2 files, 10.0 MB", "trips/trip-01: 2 files, 6.8 MB"]
-    assert run("pack", "checkpoint", "trips", "--trip-mb", "10") == (0, lines)
-    done = edgesr_("checkpoint", "unpack", "trips/trip-01", "trips/trip-00", "home/checkpoint")
+    lines = ["parts/part-00: 2 files, 10.0 MB", "parts/part-01: 2 files, 6.8 MB"]
+    assert run("pack", "checkpoint", "parts", "--part-mb", "10") == (0, lines)
+    done = edgesr_("checkpoint", "unpack", "parts/part-01", "parts/part-00", "home/checkpoint")
     assert (done.returncode, done.stdout) == (0, b"")
     assert done.stderr.decode().splitlines() == ["home/checkpoint: tiny end-to-end, step 7"]
     loaded, state = checkpoint.load(Path("home/checkpoint"))
@@ -59,28 +59,28 @@ def test_pack_here_and_unpack_in_a_process_of_its_own(run):
 
 def test_a_release_fits_one_file(run):
     make()
-    assert run("pack", "checkpoint", "trips", "--only", "ema", "--half") == (0, ["trips/trip-00: 2 files, 2.8 MB"])
-    assert json.loads(Path("trips/trip-00/trip.json").read_text())["state"] == {**STATE, "reduced": ["half", "only ema"]}
+    assert run("pack", "checkpoint", "parts", "--only", "ema", "--half") == (0, ["parts/part-00: 2 files, 2.8 MB"])
+    assert json.loads(Path("parts/part-00/part.json").read_text())["state"] == {**STATE, "reduced": ["half", "only ema"]}
 
 
 def test_a_later_step_is_replaced_only_when_asked(run):
     make()
-    run("pack", "checkpoint", "trips")
+    run("pack", "checkpoint", "parts")
     checkpoint.save(Path("checkpoint"), {"net.weight": torch.zeros(1)}, {**STATE, "step": 8})
-    code, (line,) = run("unpack", "trips/trip-00", "checkpoint")
+    code, (line,) = run("unpack", "parts/part-00", "checkpoint")
     assert code == 2
     assert "step 8, later than step 7" in line
-    assert run("unpack", "trips/trip-00", "checkpoint", "--overwrite") == (0, ["checkpoint: tiny end-to-end, step 7"])
+    assert run("unpack", "parts/part-00", "checkpoint", "--overwrite") == (0, ["checkpoint: tiny end-to-end, step 7"])
 
 
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (["pack", "nowhere", "trips"], "nowhere: no checkpoint there"),
+        (["pack", "nowhere", "parts"], "nowhere: no checkpoint there"),
         (["pack", "checkpoint"], "required: OUT"),
-        (["pack", "checkpoint", "trips", "--trip-mb", "106"], "'106' is not a whole number of 1 to 105"),
-        (["pack", "checkpoint", "trips", "--only", "net"], "--only"),
-        (["unpack", "checkpoint", "home"], "checkpoint: holds no trip.json"),
+        (["pack", "checkpoint", "parts", "--part-mb", "106"], "'106' is not a whole number of 1 to 105"),
+        (["pack", "checkpoint", "parts", "--only", "net"], "--only"),
+        (["unpack", "checkpoint", "home"], "checkpoint: holds no part.json"),
         (["unpack", "home"], "required: CHECKPOINT"),
         (["mail"], "'mail'"),
         ([], "required: ACTION"),
@@ -111,18 +111,18 @@ except SystemExit as stop:
 
 def test_without_torch_the_extra_is_named():
     script = "import sys; sys.modules['torch'] = None; from edgesr.cli import main; sys.exit(main())"
-    words = [sys.executable, "-c", script, "checkpoint", "pack", "checkpoint", "trips"]
+    words = [sys.executable, "-c", script, "checkpoint", "pack", "checkpoint", "parts"]
     done = subprocess.run(words, env=ENVIRONMENT, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert done.stderr == "edgesr: carrying checkpoints needs the package 'torch': pip install 'edgesr[torch]'\n"
+    assert done.stderr == "edgesr: splitting checkpoints needs the package 'torch': pip install 'edgesr[torch]'\n"
 
 
-@pytest.mark.parametrize("words", [["--debug", "pack", "checkpoint", "trips"], ["pack", "checkpoint", "trips", "--debug"]])
+@pytest.mark.parametrize("words", [["--debug", "pack", "checkpoint", "parts"], ["pack", "checkpoint", "parts", "--debug"]])
 def test_debug_is_taken_before_and_after_the_action(run, monkeypatch, words):
     def crash(*arguments, **options):
         raise ZeroDivisionError("deep inside")
 
-    monkeypatch.setattr(parcels, "pack", crash)
+    monkeypatch.setattr(split, "pack", crash)
     monkeypatch.setattr(cli, "_show_details", lambda: None)  # sets the logging of the whole process
     with pytest.raises(ZeroDivisionError):
         run(*words)
@@ -145,8 +145,8 @@ def test_a_slice_of_training_there_and_on_from_here_with_hardly_a_package(tmp_pa
     train = ["train", str(recipe), "--device", "cpu", "--set", "log.least_latent_db=-99", "log.validate=99"]
     verbs = [
         [*train, "optimizer.steps=2", "--out", "there"],
-        ["checkpoint", "pack", "there/checkpoint", "trips", "--trip-mb", "9"],
-        ["checkpoint", "unpack", "trips/trip-01", "trips/trip-00", "home/checkpoint"],
+        ["checkpoint", "pack", "there/checkpoint", "parts", "--part-mb", "9"],
+        ["checkpoint", "unpack", "parts/part-01", "parts/part-00", "home/checkpoint"],
         [*train, "optimizer.steps=3", "--out", "home", "--resume"],
     ]
     script = f"""

@@ -18,7 +18,7 @@ def test_models() -> None:
     models = json.loads(edgesr_("models", "--json").stdout)
     assert [model["name"] for model in models] == ["tiny", "small", "paper"]
     for model in models:
-        assert set(model) == {"name", "parameters", "gflops", "weights", "fidelity"}
+        assert set(model) == {"name", "parameters", "gflops", "weights", "version", "fidelity"}
         for figures in (model["parameters"], model["gflops"]):
             assert set(figures) == {"encoder", "unet", "decoder", "total"}
     assert models[0]["weights"] is True
@@ -27,10 +27,12 @@ def test_models() -> None:
     assert [line.split()[0] for line in table[1:]] == ["model", "tiny", "small", "paper"]
     tiny = table[2].split()
     assert tiny[1] == "yes"
-    assert tiny[2] == ("yes" if models[0]["fidelity"] else "no")
-    figures = [models[0]["parameters"][part] / 1e6 for part in table[1].split()[3:7]]
-    figures += [models[0]["gflops"][part] for part in table[1].split()[7:]]
-    assert [float(word) for word in tiny[3:]] == pytest.approx(figures, abs=0.006)
+    assert tiny[2] == models[0]["version"]
+    assert tiny[2].startswith("tiny-")
+    assert tiny[3] == ("yes" if models[0]["fidelity"] else "no")
+    figures = [models[0]["parameters"][part] / 1e6 for part in table[1].split()[4:8]]
+    figures += [models[0]["gflops"][part] for part in table[1].split()[8:]]
+    assert [float(word) for word in tiny[4:]] == pytest.approx(figures, abs=0.006)
 
 
 def test_a_fidelity_form_that_ships_is_listed(
@@ -43,8 +45,9 @@ def test_a_fidelity_form_that_ships_is_listed(
     models = json.loads(capsys.readouterr().out)
     assert [(model["weights"], model["fidelity"]) for model in models] == [(True, True), (True, False), (False, False)]
     edgesr.cli.main(["models"])
-    rows = [line.split()[:3] for line in capsys.readouterr().out.splitlines()[1:]]
-    assert rows == [["model", "weights", "fidelity"], ["tiny", "yes", "yes"], ["small", "yes", "no"], ["paper", "no", "no"]]
+    rows = [line.split()[:4] for line in capsys.readouterr().out.splitlines()[1:]]
+    assert rows[0] == ["model", "weights", "version", "fidelity"]
+    assert rows[1:] == [["tiny", "yes", "-", "yes"], ["small", "yes", "-", "no"], ["paper", "no", "-", "no"]]
 
 
 def test_bench() -> None:

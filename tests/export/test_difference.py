@@ -10,13 +10,13 @@ import pytest
 torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxscript")
+from release import main
 from two_forms import RELEASED, half_precision, make, moved, weights
 
 from edgesr.errors import EdgesrError
-from edgesr.export.__main__ import main
 from edgesr.export.difference import MAX_DIFFERENCE, write_difference
-from edgesr.export.source import load_averaged
 from edgesr.model import build, checkpoint
+from edgesr.model.loading import load_averaged
 from edgesr.presets import get_preset
 from edgesr.upscaling.engines import load_engine
 from edgesr.upscaling.forms import interpolate
@@ -123,7 +123,7 @@ def trained(folder, change):
 
 
 def release(monkeypatch, *words):
-    monkeypatch.setattr(sys, "argv", ["edgesr.export", *map(str, words)])
+    monkeypatch.setattr(sys, "argv", ["release.py", *map(str, words)])
     return main()
 
 

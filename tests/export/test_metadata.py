@@ -14,9 +14,9 @@ pytest.importorskip("onnxscript")
 
 from edgesr import Upscaler
 from edgesr.export.onnx import export_onnx
-from edgesr.export.source import load_averaged, read_back
 from edgesr.model import build, checkpoint
 from edgesr.model.edge import Variant
+from edgesr.model.loading import load_averaged, read_back
 from edgesr.presets import get_preset
 
 VARIANT = Variant(lr_skip=False)
@@ -39,7 +39,7 @@ def test_another_latent_and_decoder_are_rebuilt_from_checkpoint_and_file(trained
     model, metadata = load_averaged(trained)
     assert (model.preset.latent_channels, model.variant) == (4, VARIANT)
     export_onnx(model, tmp_path / "tiny.onnx", metadata)
-    again = read_back((tmp_path / "tiny.onnx").read_bytes(), tmp_path / "tiny.onnx").model
+    again, _ = read_back((tmp_path / "tiny.onnx").read_bytes(), "tiny.onnx")
     assert (again.preset.latent_channels, again.variant) == (4, VARIANT)
     lr, eps = torch.rand(1, 3, 16, 24), torch.randn(1, 4, 8, 12)
     with torch.no_grad():

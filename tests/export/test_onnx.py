@@ -13,7 +13,7 @@ onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxscript")
 
 from edgesr.errors import EdgesrError
-from edgesr.export.graph import OPERATORS
+from edgesr.export.graph import operators
 from edgesr.export.onnx import MAX_DIFFERENCE, export_onnx, to_onnx
 from edgesr.model import build
 from edgesr.presets import get_preset
@@ -81,7 +81,7 @@ def test_only_known_operators_on_four_axes(preset, size):
     if preset == "paper" and size is None:
         pytest.skip("GroupNorm sees the whole tile, so that its tiles have one size")
     graph = onnx.load_model_from_string(to_onnx(build(get_preset(preset)), size)).graph
-    assert {node.op_type for node in graph.node} == OPERATORS[preset]
+    assert {node.op_type for node in graph.node} == operators(get_preset(preset))
     assert {node.domain for node in graph.node} == {""}
     computed = {name for node in graph.node if node.op_type != "Constant" for name in node.output}
     axes = {value.name: len(value.type.tensor_type.shape.dim) for value in graph.value_info if value.name in computed}

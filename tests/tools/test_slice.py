@@ -26,7 +26,7 @@ from edgesr.model import checkpoint
 ROOT = Path(__file__).parents[2]
 RECIPE = ROOT / "recipes" / "slice" / "paper.toml"
 SMALL = [
-    *("preset=tiny", "data.hr_size=96", "data.block=2", "data.uses=2", "data.held_out=2", "data.rendered.probability=0"),
+    *("preset=tiny", "data.hr_size=96", "data.block=2", "data.uses=2", "data.held_out=2"),
     *("precision=float32", "loss.perceptual=0", "optimizer.warmup=2", "log.crops=2", "log.least_latent_db=-inf"),
     f"model.hr_encoder={ROOT / 'checkpoints' / 'tiny'}",
 ]
@@ -53,7 +53,7 @@ def there(tmp_path):
 @pytest.mark.timeout(600)  # five processes: on a busy machine each waits for its start
 def test_from_photographs_to_figures(there, tmp_path):
     shards = pack(make_folder(tmp_path) / "photographs", tmp_path / "shards", 500_000).shards
-    assert "6 of 6 pictures" in there("unpack", *shards)
+    assert "6 of 6 pictures" in there("unpack", *shards, "--paint", 4)
 
     assert "run the action 'smoke' first" in there("train", RECIPE, "--minutes", "0.05", code=1)
     sizes = ["--batches", "2", "4", "--steps", "8", "--no-compile"]
@@ -77,16 +77,16 @@ def test_from_photographs_to_figures(there, tmp_path):
         if len(steps) > 1 and steps[-1] > 0:
             break
     out = tmp_path / "out"
-    assert {path.name for path in out.iterdir()} >= {"trip-00", "log.txt"}
+    assert {path.name for path in out.iterdir()} >= {"part-00", "log.txt"}
     assert max(path.stat().st_size for path in out.rglob("*")) <= 16 * 2**20
     log = (out / "log.txt").read_text()
     assert log.count("held out") >= 2
     assert "by the clock" in log
-    assert "there are: trip-00" in there("part", 1, code=1)
-    assert "trip-00" in there("part", 0)
+    assert "there are: part-00" in there("part", 1, code=1)
+    assert "part-00" in there("part", 0)
 
     home = tmp_path / "home" / "checkpoint"
-    assert cli.main(["checkpoint", "unpack", str(out / "trip-00"), str(home)]) == 0
+    assert cli.main(["checkpoint", "unpack", str(out / "part-00"), str(home)]) == 0
     tensors, state = checkpoint.load(home)
     assert state["step"] == steps[-1] > 0
     assert state["reduced"] == ["half", "only ema"]

@@ -12,8 +12,8 @@ diffusers = pytest.importorskip("diffusers")
 from photographs import make_folder, write_recipe
 
 from edgesr.errors import UsageError
-from edgesr.export.source import load_averaged
 from edgesr.model import checkpoint
+from edgesr.model.loading import load_averaged
 from edgesr.presets import PRESETS
 from edgesr.pretrained.stable_diffusion import start_from_unet
 from edgesr.train import run

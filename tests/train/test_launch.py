@@ -175,7 +175,7 @@ def test_a_number_is_taken_as_it_is(monkeypatch, folder):
     recipe = write_recipe(folder, "autoencoder")
     assert counted(monkeypatch, recipe, 4, 1, "data.batch=8") == [4]
     assert counted(monkeypatch, recipe, 1, 8, "data.batch=8") == [1]
-    with pytest.raises(UsageError, match=r"'data\.batch' wants a multiple of the 3 processes, not 8"):
+    with pytest.raises(UsageError, match=r"'data\.batch' must be a multiple of the 3 processes, not 8"):
         counted(monkeypatch, recipe, 3, 8, "data.batch=8")
 
 
@@ -191,7 +191,7 @@ def test_under_another_launcher_this_process_joins(monkeypatch, folder):
     recipe = write_recipe(folder, "autoencoder")
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert counted(monkeypatch, recipe, None, 8) == [1]
-    with pytest.raises(UsageError, match="leave it out"):
+    with pytest.raises(UsageError, match="omit it"):
         counted(monkeypatch, recipe, 2, 8)
 
 

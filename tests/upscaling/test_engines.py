@@ -40,6 +40,7 @@ def test_an_unknown_engine_is_refused_with_the_known_ones():
 @pytest.mark.parametrize(("name", "install"), [("openvino", "'edgesr[openvino]'"), ("onnxruntime", "onnxruntime")])
 def test_a_missing_engine_says_what_to_install(monkeypatch, name, install):
     monkeypatch.setitem(sys.modules, name, None)  # as if it were not installed
+    monkeypatch.delitem(sys.modules, f"edgesr.upscaling.engines.{name}", raising=False)
     assert f"pip install {install}" in refusal(UsageError, name, WEIGHTS, 1)
 
 

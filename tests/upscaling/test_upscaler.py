@@ -272,7 +272,7 @@ def test_an_image_without_pixels_is_refused(upscaler, size):
 def test_an_array_with_a_value_that_is_no_number_is_refused(upscaler, value):
     pixels = photograph(8, 8).astype(np.float32) / 255
     pixels[3, 4, 1] = value
-    with pytest.raises(UsageError, match="no finite numbers"):
+    with pytest.raises(UsageError, match="not finite"):
         upscaler(pixels)
 
 
@@ -371,10 +371,15 @@ def test_the_papers_plan_is_25_tiles_for_512_px_and_nearly_the_exact_picture():
     )
     done = []
     picture = images.from_pil(Image.fromarray(small))
-    blended = Upscaler(tile="paper").upscale_picture(picture, progress=done.append).pixels
+    blended = Upscaler(tile="blended").upscale_picture(picture, progress=done.append).pixels
     assert len(done) == 25
     exact = Upscaler().upscale_picture(picture).pixels
     off = np.abs(blended.astype(int) - exact)  # tiles know nothing of what lies beyond their rim
     assert 0 < off.max() <= 8
     assert off.mean() < 0.1
-    assert np.array_equal(Upscaler(tile="paper")(small[:128, :128]), Upscaler()(small[:128, :128]))
+    assert np.array_equal(Upscaler(tile="blended")(small[:128, :128]), Upscaler()(small[:128, :128]))
+
+
+def test_paper_is_another_name_of_the_blended_plan():
+    small = np.random.default_rng(0).integers(0, 256, (20, 136, 3), np.uint8)
+    assert np.array_equal(Upscaler(tile="paper")(small), Upscaler(tile="blended")(small))

@@ -14,7 +14,7 @@ from scipy.ndimage import uniform_filter
 from skimage import data
 
 import edgesr
-from edgesr import Upscaler
+from edgesr import Upscaler, onnx_metadata
 from edgesr.evaluate.metrics import psnr_y
 from edgesr.evaluate.suites import load_suite
 
@@ -146,8 +146,11 @@ def test_every_released_file_has_a_card_and_says_what_it_is():
         metadata = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
         assert metadata["preset"] == path.stem
         assert metadata["licence"] == "Apache-2.0"
+        assert metadata["version"].startswith(f"{path.stem}-")
+        assert {"halo", "colour_space", "mixture"} <= metadata.keys()
+        assert onnx_metadata.read(path.read_bytes()) == metadata, "read without the package onnx"
         card = path.with_suffix(".md").read_text(encoding="utf-8")
-        assert all(word in card for word in ("Data.", "Training.", "Measured.", "Limits."))
+        assert all(word in card for word in ("Data.", "Training.", "Measured.", "Limits.", metadata["version"]))
     assert sum(path.stat().st_size for path in WEIGHTS.iterdir()) < 12e6  # they go into the wheel
 
 

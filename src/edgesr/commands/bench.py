@@ -6,7 +6,7 @@ import argparse
 import json
 from typing import Any
 
-from edgesr.commands.console import say, size, whole
+from edgesr.commands.console import int_range, say, size
 
 EXAMPLES = """\
 examples:
@@ -35,13 +35,15 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
     verb.add_argument("--size", type=size, default="128x128", metavar="WxH", help="of the input, px (default: %(default)s)")
     verb.add_argument(
         "--threads",
-        type=whole(1),
+        type=int_range(1),
         nargs="+",
         default=[None],
         metavar="N",
         help="CPU threads, one or more (default: every core)",
     )
-    verb.add_argument("--repeat", type=whole(1), default=5, metavar="N", help="rounds, after a warm-up (default: %(default)s)")
+    verb.add_argument(
+        "--repeat", type=int_range(1), default=5, metavar="N", help="rounds, after a warm-up (default: %(default)s)"
+    )
     verb.add_argument("--against", nargs="+", default=[], metavar="SYSTEM", help="upscalers to measure beside it")
     verb.add_argument("--choose", action="store_true", help="let --engine auto be the fastest of the engines from now on")
     verb.add_argument("--json", action="store_true", help="print a JSON document instead of a table")

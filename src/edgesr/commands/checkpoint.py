@@ -1,18 +1,18 @@
-"""`edgesr checkpoint`: carries a training's checkpoint between machines in trips of a few small files."""
+"""`edgesr checkpoint`: splits a checkpoint into size-limited parts, and joins them."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from edgesr.commands.console import say, whole
+from edgesr.commands.console import int_range, say
 from edgesr.errors import needs_extra
 
 EXAMPLES = """\
 examples:
-  edgesr checkpoint pack runs/small/checkpoint trips                      all of it, to resume from elsewhere
-  edgesr checkpoint pack runs/small/checkpoint trips --only ema --half    what a release needs, an eighth of it
-  edgesr checkpoint unpack home/trip-* runs/small/checkpoint              together again
+  edgesr checkpoint pack runs/small/checkpoint parts                      everything, to resume elsewhere
+  edgesr checkpoint pack runs/small/checkpoint parts --only ema --half    the weights alone, an eighth of the size
+  edgesr checkpoint unpack home/part-* runs/small/checkpoint              join them
 """
 
 
@@ -20,28 +20,30 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
     """Define the verb's arguments."""
     verb = verbs.add_parser(
         "checkpoint",
-        help="carry a checkpoint between machines in small parcels",
-        description="Cuts a checkpoint into trips, folders of at most 8 files of at most 15 MB, and puts them together again.",
+        help="split a checkpoint into size-limited parts, and join them",
+        description="Splits a checkpoint into parts, folders of at most 8 files of at most 15 MB, and joins them again.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     actions = verb.add_subparsers(title="actions", metavar="ACTION", dest="action", required=True)
     pack = actions.add_parser(
-        "pack", help="cut a checkpoint into trips", description="Cuts a checkpoint into OUT/trip-00, OUT/trip-01 and so on."
+        "pack", help="split a checkpoint into parts", description="Splits a checkpoint into OUT/part-00, OUT/part-01 and so on."
     )
     pack.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="folder that `edgesr train` wrote")
-    pack.add_argument("out", type=Path, metavar="OUT", help="folder for the trips; it holds none yet")
+    pack.add_argument("out", type=Path, metavar="OUT", help="folder for the parts; it must hold none")
     pack.add_argument("--only", choices=["ema"], help="the averaged weights alone: for a release, or to start the next stage")
     pack.add_argument(
         "--half", action="store_true", help="store weights as bfloat16: fine for a release, not for resuming bit for bit"
     )
-    pack.add_argument("--trip-mb", type=whole(1, 105), default=60, metavar="MB", help="size of a trip (default: %(default)s)")
+    pack.add_argument(
+        "--part-mb", "--trip-mb", type=int_range(1, 105), default=60, metavar="MB", help="size of a part (default: %(default)s)"
+    )
     unpack = actions.add_parser(
         "unpack",
-        help="put a checkpoint together from its trips",
-        description="Puts a checkpoint together from all its trips, in any order, after checking every byte.",
+        help="join the parts of a checkpoint",
+        description="Joins all parts of a checkpoint, in any order, after checking every byte.",
     )
-    unpack.add_argument("trips", type=Path, nargs="+", metavar="TRIP_DIR", help="folder of one trip, with its trip.json")
+    unpack.add_argument("parts", type=Path, nargs="+", metavar="PART_DIR", help="folder of one part, with its part.json")
     unpack.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="folder to write; an earlier step is replaced")
     unpack.add_argument(
         "--overwrite", action="store_true", help="replace a later step, another run, or a fuller checkpoint too"
@@ -57,20 +59,20 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
 
 def run(arguments: argparse.Namespace) -> int:
     """Pack or unpack; raises UsageError if torch and safetensors are not installed."""
-    with needs_extra("torch", "carrying checkpoints"):
-        from edgesr.train import parcels
+    with needs_extra("torch", "splitting checkpoints"):
+        from edgesr.train import split
     if arguments.action == "pack":
-        trips = parcels.pack(
+        parts = split.pack(
             arguments.checkpoint,
             arguments.out,
             only_ema=arguments.only == "ema",
             half=arguments.half,
-            trip_mb=arguments.trip_mb,
+            part_mb=arguments.part_mb,
         )
-        for trip in trips:
-            sizes = [path.stat().st_size for path in trip.iterdir()]
-            say(f"{trip}: {len(sizes)} files, {sum(sizes) / 1e6:.1f} MB")
+        for part in parts:
+            sizes = [path.stat().st_size for path in part.iterdir()]
+            say(f"{part}: {len(sizes)} files, {sum(sizes) / 1e6:.1f} MB")
         return 0
-    state = parcels.unpack(arguments.trips, arguments.checkpoint, overwrite=arguments.overwrite)
+    state = split.unpack(arguments.parts, arguments.checkpoint, overwrite=arguments.overwrite)
     say(f"{arguments.checkpoint}: {state.get('preset')} {state.get('stage')}, step {state.get('step')}")
     return 0

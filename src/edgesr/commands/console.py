@@ -22,7 +22,7 @@ def complain(message: str) -> None:
     say(f"edgesr: {message}")
 
 
-def whole(low: int, high: int | None = None) -> Callable[[str], int]:
+def int_range(low: int, high: int | None = None) -> Callable[[str], int]:
     """Return an argparse type: a whole number, `low` or more and `high` or less."""
     limits = f"{low} or more" if high is None else f"{low} to {high}"
 

@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgesr.commands.console import complain, say, whole
+from edgesr.commands.console import complain, int_range, say
 from edgesr.commands.teach import add_teach, run_teach
 from edgesr.errors import InputError, UsageError, needs_extra, one_line
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 EXAMPLES = """\
 examples:
   edgesr data sheet photos -o sheet.png                 what training sees of the photographs
-  edgesr data sheet --rendered -o sheet.png --seed 7    of the crops drawn by code
   edgesr data pack photos shards                        shards/photos-1-of-3.tar and so on, 60 MB at most
   edgesr data unpack shards/*.tar photos                the same pictures again
   edgesr data teach photos --teacher realesrgan-x4plus -o targets   what a larger upscaler makes of crops, to train towards
@@ -29,8 +28,8 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
     """Define the verb's arguments."""
     verb = verbs.add_parser(
         "data",
-        help="look at training data, or carry it between machines",
-        description="Shows what training sees of its pictures, packs pictures into files of limited size, and unpacks them.",
+        help="inspect, pack or degrade training data, or make a teacher's targets",
+        description="Shows crops as training sees them, packs pictures, makes blind suites and a teacher's targets.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -53,13 +52,12 @@ def _add_sheet(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         help="a contact sheet of crops and their degraded versions (needs the extra: pip install 'edgesr[train]')",
         description="Draws HR crops and, beside each, LR versions as training sees them, with what was drawn below.",
     )
-    parser.add_argument("folder", type=Path, nargs="?", metavar="FOLDER", help="photographs; not needed with --rendered")
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="pictures; subfolders are ignored")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="SHEET.png", help="picture to write")
     parser.add_argument("--overwrite", action="store_true", help="replace a picture that is already there")
-    parser.add_argument("--rendered", action="store_true", help="crops drawn by code in place of photographs")
-    parser.add_argument("--rows", type=whole(1, 100), default=4, metavar="N", help="HR crops (default: %(default)s)")
-    parser.add_argument("--columns", type=whole(1, 20), default=3, metavar="N", help="LR of each (default: %(default)s)")
-    parser.add_argument("--seed", type=whole(0), default=0, metavar="N", help="another shows others (default: %(default)s)")
+    parser.add_argument("--rows", type=int_range(1, 100), default=4, metavar="N", help="HR crops (default: %(default)s)")
+    parser.add_argument("--columns", type=int_range(1, 20), default=3, metavar="N", help="LR of each (default: %(default)s)")
+    parser.add_argument("--seed", type=int_range(0), default=0, metavar="N", help="seed of the draw (default: %(default)s)")
     parser.add_argument("--recipe", type=Path, metavar="RECIPE.toml", help="take the table [data] of a training recipe")
     parser.add_argument(
         "--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE", help="change fields of the recipe, as for `train`"
@@ -71,12 +69,16 @@ def _add_pack(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> a
     parser = actions.add_parser(
         "pack",
         help="pack a folder of pictures into files of limited size",
-        description="Packs the pictures of FOLDER, as the files they are, into OUT/FOLDER-1-of-N.tar and so on.",
+        description="Packs the picture files of FOLDER, unchanged, into OUT/FOLDER-1-of-N.tar and so on.",
     )
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="pictures; its subfolders are left out")
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="pictures; subfolders are ignored")
     parser.add_argument("out", type=Path, metavar="OUT", help="folder for the shards: a new or an empty one")
     parser.add_argument(
-        "--shard-mb", type=whole(1, 100_000), default=60, metavar="MB", help="greatest size of a shard (default: %(default)s)"
+        "--shard-mb",
+        type=int_range(1, 100_000),
+        default=60,
+        metavar="MB",
+        help="greatest size of a shard (default: %(default)s)",
     )
     return parser
 
@@ -84,8 +86,8 @@ def _add_pack(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> a
 def _add_unpack(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
     parser = actions.add_parser(
         "unpack",
-        help="unpack shards, all at once or as they arrive",
-        description="Unpacks shards into a folder after checking every byte, and says which ones are still missing.",
+        help="unpack shards, all at once or one by one",
+        description="Unpacks shards into a folder after checking every byte, and lists the missing ones.",
     )
     parser.add_argument("shards", type=Path, nargs="+", metavar="SHARD", help="files that `edgesr data pack` wrote")
     parser.add_argument("out", type=Path, metavar="OUT", help="folder for the pictures; made if it is missing")
@@ -98,10 +100,10 @@ def _add_degrade(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -
         help="make a blind test suite from photographs (needs the extra: pip install 'edgesr[torch]')",
         description="Writes OUT/HR, the photographs cut to multiples of 4 px, and OUT/LR, degraded blindly and 4 times smaller.",
     )
-    parser.add_argument("folder", type=Path, metavar="HR_DIR", help="photographs; its subfolders are left out")
+    parser.add_argument("folder", type=Path, metavar="HR_DIR", help="photographs; subfolders are ignored")
     parser.add_argument("out", type=Path, metavar="OUT", help="folder for the suite: a new or an empty one")
     parser.add_argument(
-        "--seed", type=whole(0), default=0, metavar="N", help="another degrades otherwise (default: %(default)s)"
+        "--seed", type=int_range(0), default=0, metavar="N", help="seed of the degradation (default: %(default)s)"
     )
     return parser
 
@@ -120,17 +122,12 @@ def sheet(arguments: argparse.Namespace) -> int:
 
         from edgesr.atomic import write_whole
         from edgesr.data.bank import ImageBank
-        from edgesr.data.rendered import rendered_crops
         from edgesr.data.sheet import contact_sheet
         from edgesr.train.recipe import DataConfig, load_recipe
 
     config = load_recipe(arguments.recipe, arguments.set).data if arguments.recipe else DataConfig()
     generator = torch.Generator().manual_seed(arguments.seed)
-    if arguments.rendered:
-        hr = rendered_crops(arguments.rows, config.hr_size, generator, config.rendered)
-    else:
-        bank = ImageBank.load(arguments.folder, cache=None)
-        hr = bank.crops(arguments.rows, config.hr_size, generator, config.crop)
+    hr = ImageBank.load(arguments.folder, cache=None).crops(arguments.rows, config.hr_size, generator, config.crop)
     picture = io.BytesIO()
     contact_sheet(hr, arguments.columns, generator, config.degradation).save(picture, "PNG", optimize=True)
     try:
@@ -143,8 +140,6 @@ def sheet(arguments: argparse.Namespace) -> int:
 def _check_sheet(arguments: argparse.Namespace) -> None:
     """Raise UsageError, before any work, for what cannot be drawn or written."""
     output: Path = arguments.output
-    if not (arguments.folder or arguments.rendered):
-        raise UsageError("name a FOLDER of photographs, or --rendered for crops drawn by code")
     if arguments.set and not arguments.recipe:
         raise UsageError("--set changes fields of a recipe: name it with --recipe")
     if output.suffix.lower() != ".png":
@@ -164,7 +159,7 @@ def pack(arguments: argparse.Namespace) -> int:
         print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
     print(f"{packed.pictures} pictures in {len(packed.shards)} shards")
     if packed.left_out:
-        say(f"left out {len(packed.left_out)} that are no readable pictures: {', '.join(packed.left_out)}")
+        say(f"skipped {len(packed.left_out)} unreadable files: {', '.join(packed.left_out)}")
     return 0
 
 

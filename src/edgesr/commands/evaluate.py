@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from edgesr.commands.console import complain, say, whole
+from edgesr.commands.console import complain, int_range, say
 from edgesr.errors import UsageError
 
 EXAMPLES = """\
@@ -56,15 +56,19 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
     verb.add_argument("--html", type=Path, metavar="FILE", help="write an HTML report: tables, plots, pictures")
     verb.add_argument(
         "--html-images",
-        type=whole(0),
+        type=int_range(0),
         default=12,
         metavar="N",
         help="pictures of each suite in the report (default: %(default)s)",
     )
-    verb.add_argument("--limit", type=whole(1), metavar="N", help="score only the first N pictures of each suite")
-    verb.add_argument("--threads", type=whole(1), metavar="N", help="CPU threads for each system (default: every core)")
+    verb.add_argument("--limit", type=int_range(1), metavar="N", help="score only the first N pictures of each suite")
+    verb.add_argument("--threads", type=int_range(1), metavar="N", help="CPU threads for each system (default: every core)")
     verb.add_argument(
-        "--timeout", type=whole(1), default=600, metavar="S", help="time limit for a picture, in seconds (default: %(default)s)"
+        "--timeout",
+        type=int_range(1),
+        default=600,
+        metavar="S",
+        help="time limit for a picture, in seconds (default: %(default)s)",
     )
     verb.add_argument(
         "--weights",
@@ -85,7 +89,7 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
     )
     blind.add_argument("--votes", type=Path, metavar="FILE", help="file for the votes (default: ab-SUITE-A-B.jsonl)")
     blind.add_argument(
-        "--port", type=whole(0, 65535), default=0, metavar="N", help="port of the local page (default: any free port)"
+        "--port", type=int_range(0, 65535), default=0, metavar="N", help="port of the local page (default: any free port)"
     )
     return verb
 

@@ -67,7 +67,9 @@ def run(arguments: argparse.Namespace) -> int:
         random=arguments.random,
         overwrite=arguments.overwrite,
     )
-    print(f"{arguments.output}: {arguments.format} {arguments.precision}, {sum(done.files.values()) / 1e6:.1f} MB, {done.told}")
+    print(
+        f"{arguments.output}: {arguments.format} {arguments.precision}, {sum(done.files.values()) / 1e6:.1f} MB, {done.summary}"
+    )
     return 0
 
 

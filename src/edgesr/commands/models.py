@@ -1,4 +1,4 @@
-"""`edgesr models`: the presets, what each costs, and whether its weights are here."""
+"""`edgesr models`: the presets, what each costs, and which weights are installed."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
         "models",
         help="list the models and what each costs",
         description="Lists the models: parameters and FLOPs (2 x multiply-accumulates, one 128x128 -> 512x512 evaluation) of each "
-        "part and in total, whether the weights come with this installation, and whether `edgesr upscale --fidelity` can choose "
-        "between two forms of them.",
+        "part and in total, whether weights are installed, their version, and whether `edgesr upscale --fidelity` can choose between "
+        "two forms of them.",
     )
     verb.add_argument("--json", action="store_true", help="print a JSON list instead of a table; parameters are counts")
     return verb
@@ -31,11 +31,11 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps(models, indent=2))
         return 0
     parts = "".join(f"{part:>9}" for part in _PARTS)
-    print(f"{'':<26}{'parameters, millions':>36}   {'GFLOPs, 128x128 -> 512x512':>36}")
-    print(f"{'model':<7}{'weights':<9}{'fidelity':<10}{parts}   {parts}")
+    print(f"{'':<40}{'parameters, millions':>36}   {'GFLOPs, 128x128 -> 512x512':>36}")
+    print(f"{'model':<7}{'weights':<9}{'version':<14}{'fidelity':<10}{parts}   {parts}")
     for model in models:
         millions = "".join(f"{model['parameters'][part] / 1e6:>9.2f}" for part in _PARTS)
         gflops = "".join(f"{model['gflops'][part]:>9.2f}" for part in _PARTS)
         weights, fidelity = ("yes" if model[key] else "no" for key in ("weights", "fidelity"))
-        print(f"{model['name']:<7}{weights:<9}{fidelity:<10}{millions}   {gflops}")
+        print(f"{model['name']:<7}{weights:<9}{model['version'] or '-':<14}{fidelity:<10}{millions}   {gflops}")
     return 0

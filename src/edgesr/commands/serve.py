@@ -8,7 +8,7 @@ import socket
 from ipaddress import ip_address
 from pathlib import Path
 
-from edgesr.commands.console import say, whole
+from edgesr.commands.console import int_range, say
 from edgesr.errors import EdgesrError, UsageError, needs_extra, one_line
 
 EXAMPLES = """\
@@ -39,9 +39,9 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
         help="a name that clients reach this server by, such as that of a proxy; may be given several times "
         "(addresses, localhost and --host are answered in any case)",
     )
-    verb.add_argument("--port", type=whole(0, 65535), default=7860, metavar="N", help="0: any (default: %(default)s)")
+    verb.add_argument("--port", type=int_range(0, 65535), default=7860, metavar="N", help="0: any (default: %(default)s)")
     verb.add_argument("--model", default="tiny", help="of the API (default: %(default)s)")
-    verb.add_argument("--threads", type=whole(1), metavar="N", help="CPU threads for each picture (default: every core)")
+    verb.add_argument("--threads", type=int_range(1), metavar="N", help="CPU threads for each picture (default: every core)")
     secret = verb.add_mutually_exclusive_group()
     secret.add_argument(
         "--token",
@@ -52,17 +52,17 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
     secret.add_argument("--token-file", metavar="FILE", help="a file that holds the token")
     limits = verb.add_argument_group("limits of the API")
     limits.add_argument(
-        "--jobs", type=whole(1), default=1, metavar="N", help="pictures at the same time (default: %(default)s)"
+        "--jobs", type=int_range(1), default=1, metavar="N", help="pictures at the same time (default: %(default)s)"
     )
     limits.add_argument(
-        "--queue", type=whole(1), default=16, metavar="N", help="pictures that wait or run (default: %(default)s)"
+        "--queue", type=int_range(1), default=16, metavar="N", help="pictures that wait or run (default: %(default)s)"
     )
-    limits.add_argument("--max-megabytes", type=whole(1), default=32, metavar="N", help="of a file (default: %(default)s)")
+    limits.add_argument("--max-megabytes", type=int_range(1), default=32, metavar="N", help="of a file (default: %(default)s)")
     limits.add_argument(
-        "--max-pixels", type=whole(1), default=2**24, metavar="N", help="of a picture as it comes (default: %(default)s)"
+        "--max-pixels", type=int_range(1), default=2**24, metavar="N", help="of a picture as it comes (default: %(default)s)"
     )
     limits.add_argument(
-        "--timeout", type=whole(1), default=120, metavar="S", help="seconds until a result is there (default: %(default)s)"
+        "--timeout", type=int_range(1), default=120, metavar="S", help="seconds until a result is there (default: %(default)s)"
     )
     return verb
 

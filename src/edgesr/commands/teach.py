@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from edgesr.commands.console import say, whole
+from edgesr.commands.console import int_range, say
 from edgesr.errors import UsageError, needs_extra
 
 
@@ -13,13 +13,13 @@ def add_teach(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> a
     """Define the action's arguments."""
     parser = actions.add_parser(
         "teach",
-        help="let a larger upscaler make targets to train towards (needs the extra: pip install 'edgesr[train]')",
+        help="make training targets with a larger upscaler (needs the extra: pip install 'edgesr[train]')",
         description=(
-            "Draws crops of the photographs in FOLDER, degrades them as RECIPE says, and keeps what a teacher makes of each in OUT, for "
-            "the field `data.targets` of a recipe. An interrupted run goes on where it was."
+            "Draws crops of the photographs in FOLDER, degrades them as RECIPE says, and stores a teacher's result for each in OUT, for "
+            "the field `data.targets` of a recipe. An interrupted run continues where it stopped."
         ),
     )
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="photographs; its subfolders are left out")
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="photographs; subfolders are ignored")
     parser.add_argument(
         "--teacher",
         required=True,
@@ -28,15 +28,19 @@ def add_teach(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> a
         "loads ('edgesr[teachers]')",
     )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder for the targets")
-    parser.add_argument("--weights", type=Path, metavar="DIR", help="folder with the files of teachers that no package holds")
-    parser.add_argument("--pairs", type=whole(1, 10_000_000), default=8192, metavar="N", help="crops (default: %(default)s)")
-    parser.add_argument("--seed", type=whole(0), default=0, metavar="N", help="another draws others (default: %(default)s)")
+    parser.add_argument(
+        "--weights", type=Path, metavar="DIR", help="folder with the teacher's files, where no package has them"
+    )
+    parser.add_argument(
+        "--pairs", type=int_range(1, 10_000_000), default=8192, metavar="N", help="crops (default: %(default)s)"
+    )
+    parser.add_argument("--seed", type=int_range(0), default=0, metavar="N", help="seed of the draw (default: %(default)s)")
     parser.add_argument("--recipe", type=Path, metavar="RECIPE.toml", help="take the table [data] of a training recipe")
     parser.add_argument(
         "--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE", help="change fields of the recipe, as for `train`"
     )
     parser.add_argument(
-        "--processes", type=whole(1, 1024), metavar="N", help="processes of one thread each (default: one a core)"
+        "--processes", type=int_range(1, 1024), metavar="N", help="processes of one thread each (default: one per core)"
     )
     parser.add_argument("--device", default="cpu", help="where the teacher runs: cpu (default) or cuda")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="(default: %(default)s)")
@@ -49,7 +53,7 @@ def run_teach(arguments: argparse.Namespace) -> int:
         import torch
         from tqdm import tqdm
 
-        from edgesr.data.targets import Source
+        from edgesr.data.targets import Source, without_path
         from edgesr.data.teach import Lesson, teach
         from edgesr.train.recipe import DataConfig, load_recipe
         from edgesr.upscaling.engines import available_cores
@@ -70,7 +74,8 @@ def run_teach(arguments: argparse.Namespace) -> int:
         photographs=arguments.folder,
         cache=Path(data.cache),
         held_out=data.held_out,
-        source=Source(data.hr_size, data.crop, data.degradation, data.rendered, arguments.seed),
+        folders=data.folders,
+        source=Source(data.hr_size, data.crop, data.degradation, tuple(map(without_path, data.folders)), arguments.seed),
         pairs=arguments.pairs,
         out=arguments.output,
         bfloat16=arguments.precision == "bfloat16",

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING
 
-from edgesr.commands.console import complain, printable, say, whole
+from edgesr.commands.console import complain, int_range, printable, say
 from edgesr.commands.stopping import ended_by_signals
 from edgesr.errors import UsageError
 
@@ -56,8 +56,8 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
     result.add_argument(
         "--scale", type=float, metavar="S", help="output px per input px, 1 to 8, such as 2 or 2.5 (default: 4)"
     )
-    result.add_argument("--width", type=whole(1), metavar="W", help="width of the result, px; with --height: at most")
-    result.add_argument("--height", type=whole(1), metavar="H", help="height of the result, px; with --width: at most")
+    result.add_argument("--width", type=int_range(1), metavar="W", help="width of the result, px; with --height: at most")
+    result.add_argument("--height", type=int_range(1), metavar="H", help="height of the result, px; with --width: at most")
     result.add_argument("--model", default="tiny", help="see `edgesr models` (default: %(default)s)")
     result.add_argument(
         "--weights",
@@ -66,7 +66,7 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
     )
     result.add_argument(
         "--steps",
-        type=whole(1),
+        type=int_range(1),
         default=1,
         metavar="N",
         help="of the diffusion; more than 1 for a checkpoint folder as --weights alone (default: %(default)s)",
@@ -90,12 +90,12 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
     files.add_argument(
         "--format", metavar="F", help="format of the results, such as png, jpg, webp or tiff (default: the input's)"
     )
-    files.add_argument("--quality", type=whole(1, 100), metavar="Q", help="of lossy formats, 1 to 100")
+    files.add_argument("--quality", type=int_range(1, 100), metavar="Q", help="of lossy formats, 1 to 100")
     files.add_argument("--recursive", action="store_true", help="also the subfolders of folders; the results keep their tree")
     present = files.add_mutually_exclusive_group()
     present.add_argument("--skip-existing", action="store_true", help="leave out pictures whose result is already there")
     present.add_argument("--overwrite", action="store_true", help="replace results that are already there")
-    files.add_argument("--max-pixels", type=whole(1), metavar="N", help="refuse inputs of more pixels (default: 134217728)")
+    files.add_argument("--max-pixels", type=int_range(1), metavar="N", help="refuse inputs of more pixels (default: 134217728)")
     files.add_argument(
         "--accept-damaged", action="store_true", help="upscale damaged or cut pictures as far as they go, with a note"
     )
@@ -113,9 +113,9 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
         "--tile",
         default="auto",
         metavar="PX",
-        help="side of the tiles, input px; smaller takes less memory; or 'paper': 128 px that overlap by 32 (default: auto)",
+        help="side of the tiles, input px; smaller takes less memory; or 'blended': 128 px that overlap by 32 (default: auto)",
     )
-    machine.add_argument("--threads", type=whole(1), metavar="N", help="CPU threads (default: the engine's choice)")
+    machine.add_argument("--threads", type=int_range(1), metavar="N", help="CPU threads (default: the engine's choice)")
 
     messages = verb.add_argument_group("messages")
     messages.add_argument("--json", action="store_true", help="print one JSON document on standard output at the end")

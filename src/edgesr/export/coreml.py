@@ -15,7 +15,7 @@ from edgesr.export.job import Format, Job
 OPERATORS = {
     "add", "cast", "clip", "concat", "const", "conv", "exp", "mul", "pixel_shuffle", "relu", "sigmoid", "slice_by_index", "sub",
 }  # fmt: skip
-NORMALISED = {"real_div", "reduce_mean", "reshape", "silu", "sqrt", "upsample_nearest_neighbor"}  # `paper` alone
+NORMALISED = {"real_div", "reduce_mean", "reshape", "silu", "sqrt", "upsample_nearest_neighbor"}  # with GroupNorm
 
 SNIPPET = """\
 import CoreML
@@ -61,7 +61,7 @@ def inspect(job: Job, folder: Path) -> str:
     axes = {
         value.type.tensorType.rank for operation in block.operations for value in operation.outputs if operation.type != "const"
     }
-    unknown = operators - OPERATORS - (NORMALISED if job.name == "paper" else set())
+    unknown = operators - OPERATORS - (NORMALISED if job.model.preset.group_norm else set())
     if got != want or unknown or axes != {4}:
         raise EdgesrError(
             f"coreml: the package is not what was meant (shapes {got}, new operators {sorted(unknown)}, axes {sorted(axes)})"

@@ -19,7 +19,7 @@ MAX_DIFFERENCE = 1e-3  # of [0, 1] output values between the fidelity form and w
 Weights = NDArray[np.float32]
 
 
-def write_difference(base: Path, fidelity: Path, target: Path) -> float:
+def write_difference(base: Path, fidelity: Path, target: Path, metadata: dict[str, str] | None = None) -> float:
     """Write to `target` (.npz) what leads from the ONNX file `base` to `fidelity`, two exports of one network.
 
     Returns the largest absolute difference, of output values in [0, 1] on a random tile, between `fidelity` and what the runtime
@@ -35,7 +35,7 @@ def write_difference(base: Path, fidelity: Path, target: Path) -> float:
     difference = _difference(base, data, ours, theirs)
     with new_file(target) as stream:
         temporary = Path(stream.name)
-        write(temporary, difference)
+        write(temporary, difference, metadata)
         made = interpolate(base, temporary, 1.0)
         if not _holds(onnx.load_model_from_string(made), ours, theirs):
             raise EdgesrError(f"{target}: half precision cannot hold the difference of the two forms' weights; nothing written")
@@ -81,7 +81,7 @@ def _skeleton(proto: onnx.ModelProto) -> bytes:
 def _offsets(path: Path, data: bytes, proto: onnx.ModelProto) -> list[int]:
     """Where in `data` the bytes of each weight tensor begin: exactly the bytes that change when all weights do."""
     if proto.SerializeToString() != data:
-        raise EdgesrError(f"{path}: is not laid out as `python -m edgesr.export` writes it; export it again")
+        raise EdgesrError(f"{path}: is not laid out as tools/release.py writes it; release it again")
     low, high = (np.frombuffer(_filled(proto, byte).SerializeToString(), np.uint8) for byte in (b"\0", b"\xff"))
     edges = np.flatnonzero(np.diff(low != high, prepend=False, append=False))  # a tensor's header keeps it from the next one
     return edges[::2].tolist()

@@ -37,7 +37,7 @@ def write(job: Job, folder: Path) -> None:
     edge = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
     left = {str(node.target) for node in edge.exported_program().graph.nodes if node.op == "call_function"}
     left = {name for name in left if "call_delegate" not in name and "getitem" not in name}
-    if left and job.name != "paper":
+    if left and not job.model.preset.group_norm:
         raise EdgesrError(f"executorch: XNNPACK does not take {', '.join(sorted(left))}")
     (folder / f"{job.name}.pte").write_bytes(edge.to_executorch().buffer)
 

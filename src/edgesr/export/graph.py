@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from edgesr.model import EdgeSR
+from edgesr.presets import Preset
 
 # What the ONNX graphs are made of, and why each runtime takes it. A test lists the operators of every preset's graph against this.
 # Sources: onnxruntime's op_builder_factory.cc of its QNN provider, coreml_supported_mlprogram_ops.md, webgpu-operators.md;
@@ -16,12 +17,16 @@ CONVOLUTIONAL = {
     "Add", "Clip", "Concat", "Conv", "Exp", "Mul", "Relu", "Sigmoid", "Slice", "Sub",
     "DepthToSpace",  # Core ML: of fixed shapes alone, hence the tile variant; XNNPACK: as view and permute
 }  # fmt: skip
-# `paper` alone: Stable Diffusion's GroupNorm in its parts, on four axes (Div and Sqrt
-# are in every list, Rsqrt in none), and its nearest-neighbour upsampling by 2.
+# With Stable Diffusion's UNet: GroupNorm in its parts, on four axes (Div and Sqrt
+# are in every list, Rsqrt in none), and nearest-neighbour upsampling by 2.
 NORMALISED = CONVOLUTIONAL | {"Div", "ReduceMean", "Reshape", "Resize", "Sqrt"}
-OPERATORS = {"tiny": CONVOLUTIONAL, "small": CONVOLUTIONAL, "paper": NORMALISED}
 # Left out on purpose: Neg and Pad (Core ML's provider has neither), Split (XNNPACK has slices only), InstanceNormalization and
 # GroupNormalization (converters put them on three or five axes), Attention, Resize for the bicubic path (the slowest node there is).
+
+
+def operators(preset: Preset) -> set[str]:
+    """Return the ONNX operators that the graph of a preset is made of."""
+    return NORMALISED if preset.group_norm else CONVOLUTIONAL
 
 
 class GroupNorm(nn.Module):

@@ -1,4 +1,4 @@
-"""What every format is told, and what it tells of itself (ours)."""
+"""One export as a job, and one format as a record of what it can do."""
 
 from __future__ import annotations
 
@@ -40,6 +40,6 @@ class Format(NamedTuple):
     snippet: str  # with FILE in place of the file's name, and NOISE, WIDTH... in place of sizes
 
 
-def strange(format: str, error: Exception) -> EdgesrError:
-    """One line for whatever a converter raised."""
+def converter_error(format: str, error: Exception) -> EdgesrError:
+    """Return the error, of one line, for whatever a converter raised."""
     return EdgesrError(f"{format}: the converter failed ({one_line(error, 300)}); run again with --debug, and report it")

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from edgesr import __version__
 from edgesr.errors import EdgesrError, UsageError
 from edgesr.export import folder, parity, source
-from edgesr.export.job import Format, Job, strange
+from edgesr.export.job import Format, Job, converter_error
 from edgesr.export.quiet import quiet
 from edgesr.export.readme import readme
 
@@ -32,7 +32,7 @@ class Exported(NamedTuple):
 
     files: dict[str, int]  # name: bytes
     parity: parity.Parity | None  # None where no runtime is here
-    told: str  # the parity, or what was checked in its place
+    summary: str  # the parity, or what was checked in its place
 
 
 def load_format(name: str) -> Format:
@@ -80,11 +80,11 @@ def export(
         photos = photographs(calibrate, preset, tile)
     job = Job(found.name, found.model.eval().requires_grad_(False), precision, size, found.metadata, lr, eps, photos)
     with folder.complete(out, overwrite=overwrite) as partial:
-        compared, told = _written(job, kind, format, partial)
+        compared, summary = _written(job, kind, format, partial)
         files = {str(path.relative_to(partial)): path.stat().st_size for path in sorted(partial.rglob("*")) if path.is_file()}
-        (partial / "README.md").write_text(readme(job, kind, sorted({Path(name).parts[0] for name in files}), told))
+        (partial / "README.md").write_text(readme(job, kind, sorted({Path(name).parts[0] for name in files}), summary))
         (partial / folder.MARK).write_text(json.dumps(_record(job, format, partial, files, compared), indent=1) + "\n")
-    return Exported(files, compared, told)
+    return Exported(files, compared, summary)
 
 
 def _check(kind: Format, format: str, precision: str, size: tuple[int, int] | None, calibrate: Path | None) -> None:
@@ -111,7 +111,7 @@ def _written(job: Job, kind: Format, format: str, partial: Path) -> tuple[parity
         raise
     except Exception as error:
         logging.getLogger("edgesr").debug("the converter of %s failed", format, exc_info=True)
-        raise strange(format, error) from error
+        raise converter_error(format, error) from error
     compared = parity.compare(got, parity.reference(job.model, job.lr, job.eps))
     parity.check(compared, job.precision, f"{job.name} as {format}")
     return compared, str(compared)

@@ -9,8 +9,8 @@ from edgesr.export.job import Format, Job
 from edgesr.presets import SCALE
 
 
-def readme(job: Job, kind: Format, files: list[str], told: str) -> str:
-    """Return the text for the files of `job`; `told` is the outcome of the parity check."""
+def readme(job: Job, kind: Format, files: list[str], summary: str) -> str:
+    """Return the text for the files of `job`; `summary` is the outcome of the parity check."""
     (_, _, height, width), (_, channels, rows, columns) = job.lr.shape, job.eps.shape
     lr, eps, hr = kind.names
     if job.size:
@@ -39,7 +39,7 @@ def readme(job: Job, kind: Format, files: list[str], told: str) -> str:
 # `{job.name}` as {kind.title}, {job.precision}
 
 Makes a picture four times as large. Written by `edgesr export` {__version__}: {", ".join(f"`{name}`" for name in files)}.
-Against the torch network on a photograph's tile: {told}.
+Against the torch network on a photograph's tile: {summary}.
 
 | | name | shape | type | values |
 |---|---|---|---|---|

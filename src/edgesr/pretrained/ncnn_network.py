@@ -143,7 +143,9 @@ class _Weights:
 
 def _build(layer: Layer, weights: _Weights) -> nn.Module:
     if layer.kind not in BUILDERS:
-        raise UsageError(f"its layer {layer.name} is a {layer.kind}, which is not known here; known are {', '.join(BUILDERS)}")
+        raise UsageError(
+            f"its layer {layer.name} is a {layer.kind}, which is not supported; supported are {', '.join(BUILDERS)}"
+        )
     return BUILDERS[layer.kind](layer, weights)
 
 
@@ -162,9 +164,7 @@ def _convolution(layer: Layer, weights: _Weights) -> nn.Module:
     in_width, rest = divmod(count, width * kernel * height)
     plain = layer.integer(2, 1) == 1 and layer.integer(3, 1) == 1 and layer.integer(8) == 0 and set(layer.arrays) <= {10}
     if rest or not plain or layer.integer(4) != kernel // 2 or layer.integer(14, layer.integer(4)) != layer.integer(4):
-        raise UsageError(
-            f"its convolution {layer.name} is strided, dilated, quantised or padded in a way that is not known here"
-        )
+        raise UsageError(f"its convolution {layer.name} is strided, dilated, quantised or padded in an unsupported way")
     convolution = nn.Conv2d(in_width, width, (height, kernel), padding=(height // 2, kernel // 2), bias=bool(layer.integer(5)))
     convolution.weight.data = weights.flagged(count).reshape(width, in_width, height, kernel)
     if convolution.bias is not None:
@@ -175,7 +175,7 @@ def _convolution(layer: Layer, weights: _Weights) -> nn.Module:
     if activation in (1, 2):
         slope = layer.arrays.get(10, (0.0,))[0] if activation == 2 else 0.0
         return nn.Sequential(convolution, nn.LeakyReLU(slope, inplace=True))
-    raise UsageError(f"its convolution {layer.name} has an activation that is not known here")
+    raise UsageError(f"its convolution {layer.name} has an unsupported activation")
 
 
 def _prelu(layer: Layer, weights: _Weights) -> nn.Module:
@@ -187,28 +187,28 @@ def _prelu(layer: Layer, weights: _Weights) -> nn.Module:
 def _interpolation(layer: Layer, _: _Weights) -> nn.Module:
     mode, factors = INTERPOLATIONS.get(layer.integer(0)), (layer.numbers.get(1, 1.0), layer.numbers.get(2, 1.0))
     if mode is None or layer.integer(3) or layer.integer(4):
-        raise UsageError(f"its layer {layer.name} resizes in a way that is not known here")
+        raise UsageError(f"its layer {layer.name} resizes in an unsupported way")
     align = {} if mode == "nearest" else {"align_corners": bool(layer.integer(6))}
     return _Function(lambda x: F.interpolate(x, scale_factor=factors, mode=mode, **align))
 
 
 def _concatenation(layer: Layer, _: _Weights) -> nn.Module:
     if layer.integer(0):
-        raise UsageError(f"its layer {layer.name} joins other axes than channels, which is not known here")
+        raise UsageError(f"its layer {layer.name} joins axes other than channels, which is not supported")
     return _Function(lambda *inputs: torch.cat(inputs, dim=1))
 
 
 def _weighted_sum(layer: Layer, _: _Weights) -> nn.Module:
     factors = layer.arrays.get(1, (1.0,) * len(layer.inputs))
     if layer.integer(0) != 1 or len(layer.inputs) != 2 or len(factors) != 2:
-        raise UsageError(f"its layer {layer.name} is not a sum of two, which alone is known here")
+        raise UsageError(f"its layer {layer.name} is not a sum of two, the only supported kind")
     a, b = factors
     return _Function(lambda x, y: torch.add(y if b == 1 else b * y, x, alpha=a))
 
 
 def _addition(layer: Layer, _: _Weights) -> nn.Module:
     if layer.integer(0) or layer.integer(1) or len(layer.inputs) != 2:
-        raise UsageError(f"its layer {layer.name} is not a sum of two, which alone is known here")
+        raise UsageError(f"its layer {layer.name} is not a sum of two, the only supported kind")
     return _Function(torch.add)
 
 

@@ -71,7 +71,7 @@ def launch(training: Training, processes: int | None = None) -> None:
 def _count(training: Training, wanted: int | None) -> int:
     """How many processes to start."""
     if launched() > 1 and wanted is not None:
-        raise UsageError(f"--processes {wanted}: a launcher has started {launched()} already; leave it out")
+        raise UsageError(f"--processes {wanted}: a launcher has already started {launched()}; omit it")
     if launched() > 1 or wanted == 1:
         return 1
     if device_called(training.device).type != "cpu":
@@ -82,7 +82,7 @@ def _count(training: Training, wanted: int | None) -> int:
     if wanted is None:
         return largest_share(batch, len(cores())) if importlib.util.find_spec("accelerate") else 1
     if batch % wanted:
-        raise UsageError(f"recipe: the field 'data.batch' wants a multiple of the {wanted} processes, not {batch}")
+        raise UsageError(f"recipe: the field 'data.batch' must be a multiple of the {wanted} processes, not {batch}")
     return wanted
 
 

@@ -42,7 +42,7 @@ def choose_precision(wanted: Precision, device: torch.device) -> Chosen:
         wanted == "bfloat16" and device.type == "cpu" and not unit and not cpu_abilities().get("bf16")
     ):  # of ARM: not known to be fast
         raise UsageError(
-            "recipe: precision = 'bfloat16' wants a CPU with AVX512_BF16 or AMX, and this one has neither: set it to 'auto' or 'float32'"
+            "recipe: precision = 'bfloat16' needs a CPU with AVX512_BF16 or AMX; this one has neither: set it to 'auto' or 'float32'"
         )
     return Chosen(wanted, "as the recipe says")
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from edgesr.errors import UsageError
 from edgesr.presets import Preset
-from edgesr.upscaling.engines import Contents
+from edgesr.upscaling.engines.base import Contents
 
 
 class Fit(NamedTuple):

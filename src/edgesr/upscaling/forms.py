@@ -6,6 +6,7 @@ That the second form is kept as half-precision differences to the weights in the
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,10 +26,11 @@ class Difference(NamedTuple):
     values: NDArray[np.float16]  # (sum of those counts,): other form minus file, of all runs one after the other
 
 
-def write(path: Path, difference: Difference) -> None:
-    """Write `difference` as .npz; not compressed: that would gain little, and take longer to load."""
+def write(path: Path, difference: Difference, metadata: dict[str, str] | None = None) -> None:
+    """Write `difference` as .npz, with metadata in JSON; not compressed: that would gain little, and take longer to load."""
+    sha256, about = np.array(difference.sha256), np.array(json.dumps(metadata or {}))
     with path.open("wb") as stream:
-        np.savez(stream, sha256=np.array(difference.sha256), blocks=difference.blocks, values=difference.values)
+        np.savez(stream, sha256=sha256, blocks=difference.blocks, values=difference.values, metadata=about)
 
 
 def interpolate(model: Path, difference: Path, fidelity: float) -> bytes:

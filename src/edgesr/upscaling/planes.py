@@ -1,4 +1,4 @@
-"""Operations on pixel planes around the network: colour under transparency, grey from RGB, and the last resize."""
+"""Operations on pixel planes around the network: value ranges, colour under transparency, grey from RGB, the last resize."""
 
 from __future__ import annotations
 
@@ -16,6 +16,25 @@ from edgesr.images.bands import Bands
 _ROWS = 64  # rows resized at a time: always the same ones, so that the result does not depend on how the picture comes
 _REACH = 3  # of Lanczos, px of the smaller picture
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601
+
+
+def to_network(pixels: NDArray[Any]) -> NDArray[np.float32]:
+    """(h, w, 1 or 3) -> (1, 3, h, w) float32 in [0, 1]."""
+    planes = np.ascontiguousarray(pixels.transpose(2, 0, 1), dtype=np.float32) / np.float32(_white(pixels.dtype))
+    return np.clip(np.broadcast_to(planes, (3, *planes.shape[1:])), 0, 1)[None]
+
+
+def from_network(values: NDArray[np.float32], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Values in [0, 1] -> the same shape in `dtype`, rounded to the nearest level."""
+    if np.issubdtype(dtype, np.floating):
+        return values.astype(dtype)
+    levels = values * np.float32(_white(dtype))
+    levels += np.float32(0.5)
+    return levels.astype(dtype)
+
+
+def _white(dtype: np.dtype[Any]) -> float:
+    return float(np.iinfo(dtype).max) if np.issubdtype(dtype, np.integer) else 1.0
 
 
 def to_grey(planes: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -150,7 +169,7 @@ def _resized(bands: Bands, width: int, height: int) -> Iterator[NDArray[Any]]:
 def _lanczos(pixels: NDArray[Any], size: tuple[int, int], top: float, bottom: float) -> NDArray[Any]:
     """Resize the rows from `top` to `bottom` of (H, W, C); those around them count as far as the filter reaches."""
     out = np.empty((size[1], size[0], pixels.shape[2]), pixels.dtype)
-    white = np.iinfo(pixels.dtype).max if np.issubdtype(pixels.dtype, np.integer) else 1.0
+    white = _white(pixels.dtype)
     for channel in range(pixels.shape[2]):  # one at a time: Pillow has no 16-bit RGB, and would weigh colours by alpha
         plane = np.ascontiguousarray(pixels[:, :, channel])
         image = Image.fromarray(plane if pixels.dtype == np.uint8 else plane.astype(np.float32))

@@ -1,6 +1,6 @@
-"""Compile an export for a phone's NPU and measure it there, on a real phone that Qualcomm AI Hub keeps.
+"""Compile an export for a phone's NPU and measure it on a real phone, hosted by Qualcomm AI Hub.
 
-`python examples/qualcomm_ai_hub.py EXPORT_DIR [--device "Samsung Galaxy S24"] [--out compiled]`, where `edgesr export tiny
+`python tools/qualcomm_ai_hub.py EXPORT_DIR [--device "Samsung Galaxy S24"] [--out compiled]`, where `edgesr export tiny
 --format onnx -o EXPORT_DIR` made the folder. Needs `pip install 'edgesr[hub]'` and an account: `qai-hub configure --api_token TOKEN`.
 """
 
@@ -32,11 +32,11 @@ def main() -> int:
         (model,) = arguments.export.glob("*.onnx")
     except (OSError, ValueError):
         return fail(
-            f"{arguments.export}: holds no ONNX export; make one by `edgesr export tiny --format onnx -o {arguments.export}`"
+            f"{arguments.export}: holds no ONNX export; make one with `edgesr export tiny --format onnx -o {arguments.export}`"
         )
     if not record.get("size"):
-        return fail(f"{arguments.export}: takes any size, and an NPU wants one; export it with --size 128x128")
-    # int8 says itself what is quantised; fp32 and fp16 are computed in half precision, which is what the NPU has.
+        return fail(f"{arguments.export}: takes tiles of any size, but an NPU needs a fixed one; export it with --size 128x128")
+    # An int8 file states what is quantised; the NPU computes fp32 and fp16 in half precision.
     try:
         device = qai_hub.Device(arguments.device)
         compiled = qai_hub.submit_compile_job(str(model), device=device, options=f"--target_runtime {arguments.runtime}")
@@ -45,8 +45,8 @@ def main() -> int:
             return fail(f"the compilation failed: {compiled.url}")
         profile = qai_hub.submit_profile_job(target, device=device).download_profile()
         file = target.download(str(arguments.out))
-    except Exception as error:  # the client's errors, and those of the network below it, share no base class
-        reason = " ".join(re.sub("[┌┐└┘─|│]", " ", str(error)).split())[:200]  # some come in a frame
+    except Exception as error:  # the client's errors share no base class
+        reason = " ".join(re.sub("[┌┐└┘─|│]", " ", str(error)).split())[:200]  # some are drawn in a frame
         return fail(f"Qualcomm AI Hub: {reason} (without an account: sign up there, then qai-hub configure --api_token TOKEN)")
     summary = profile["execution_summary"]
     units: dict[str, int] = {}

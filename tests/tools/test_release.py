@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import sys
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
+pytest.importorskip("onnxscript")
 
+from release import main
+
+from edgesr import onnx_metadata
 from edgesr.errors import UsageError
-from edgesr.export.__main__ import main
-from edgesr.export.source import load_averaged
 from edgesr.model import checkpoint
+from edgesr.model.loading import load_averaged
 from edgesr.presets import get_preset
 from edgesr.train.networks import Networks
 
@@ -35,7 +41,7 @@ def test_the_averaged_weights_are_what_is_released(trained):
 
 def test_averaged_weights_alone_start_another_training(trained, tmp_path, monkeypatch):
     folder, average = trained
-    monkeypatch.setattr(sys, "argv", ["edgesr.export", str(folder), str(tmp_path / "averaged")])
+    monkeypatch.setattr(sys, "argv", ["release.py", str(folder), str(tmp_path / "averaged")])
     assert main() == 0
     tensors, state = checkpoint.load(tmp_path / "averaged")
     assert state["step"] == 7
@@ -48,9 +54,49 @@ def test_averaged_weights_alone_start_another_training(trained, tmp_path, monkey
 def test_no_checkpoint_is_one_line(tmp_path, monkeypatch, capsys):
     with pytest.raises(UsageError, match="no checkpoint there"):
         load_averaged(tmp_path / "nothing")
-    monkeypatch.setattr(sys, "argv", ["edgesr.export", str(tmp_path / "nothing"), "tiny.onnx"])
+    monkeypatch.setattr(sys, "argv", ["release.py", str(tmp_path / "nothing"), "tiny.onnx"])
     assert main() == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_released_file_says_its_version_and_mixture(trained, tmp_path, monkeypatch, capsys):
+    folder, _ = trained
+    (tmp_path / "weights").mkdir()
+    target = tmp_path / "weights" / "tiny.onnx"
+    (tmp_path / "weights" / "SHA256SUMS").write_text("0  tiny.onnx\n")
+    command = ["release.py", str(folder), str(target)]
+    monkeypatch.setattr(sys, "argv", command)
+    assert main() == 2
+    assert "needs --version, such as tiny-2026.11" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "argv", [*command, "--version", "small-2026.12"])
+    assert main() == 2
+    assert "begin with the model's name" in capsys.readouterr().err
+    assert not target.exists()
+
+    monkeypatch.setattr(sys, "argv", [*command, "--version", "tiny-2026.12", "--mixture", "a and b"])
+    assert main() == 0
+    said = onnx_metadata.read(target.read_bytes())
+    assert (said["version"], said["mixture"], said["halo"], said["colour_space"]) == ("tiny-2026.12", "a and b", "56", "sRGB")
+    digest = hashlib.sha256(target.read_bytes()).hexdigest()
+    assert (tmp_path / "weights" / "SHA256SUMS").read_text() == f"{digest}  tiny.onnx\n"
+
+    difference = target.with_name("tiny-fidelity.npz")
+    command = ["release.py", str(folder), str(difference), "--beside", str(target), "--version", "tiny-2026.12"]
+    monkeypatch.setattr(sys, "argv", [*command, "--mix", f"{folder}=0.5"])
+    assert main() == 0
+    with np.load(difference) as arrays:
+        assert json.loads(str(arrays["metadata"]))["mixture"] == "0.5 of run and 0.5 of run"
+    monkeypatch.setattr(sys, "argv", ["release.py", str(folder), str(target), "--version", "tiny-2026.13"])
+    assert main() == 0
+    assert "belongs to the file before" in capsys.readouterr().err
+
+
+def test_a_checkpoint_keeps_its_version(trained, tmp_path, monkeypatch):
+    folder, _ = trained
+    monkeypatch.setattr(sys, "argv", ["release.py", str(folder), str(tmp_path / "averaged"), "--version", "tiny-2026.12"])
+    assert main() == 0
+    _, metadata = load_averaged(tmp_path / "averaged")
+    assert (metadata["version"], metadata["mixture"]) == ("tiny-2026.12", "none")
 
 
 def test_a_mixture_lies_between_two_checkpoints(trained, tmp_path, monkeypatch, capsys):
@@ -61,7 +107,7 @@ def test_a_mixture_lies_between_two_checkpoints(trained, tmp_path, monkeypatch, 
         {f"ema.{k}": v for k, v in other.items()},
         {"preset": "tiny", "stage": "end-to-end", "step": 9, "seconds": 1.0},
     )
-    command = ["edgesr.export", str(folder), str(tmp_path / "mixed"), "--mix"]
+    command = ["release.py", str(folder), str(tmp_path / "mixed"), "--mix"]
     monkeypatch.setattr(sys, "argv", [*command, f"{tmp_path / 'other'}=0.25"])
     assert main() == 0
     tensors, _ = checkpoint.load(tmp_path / "mixed")

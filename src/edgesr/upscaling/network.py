@@ -1,0 +1,110 @@
+"""Load the network of a model into an engine: the released weights, or a file of the user's own, tried before the first picture."""
+
+from __future__ import annotations
+
+import os
+from importlib import resources
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from edgesr.errors import EdgesrError, UsageError, one_line
+from edgesr.presets import LATENT_STRIDE, PRESETS, SCALE, Preset, difference_path, get_preset, weights_path
+from edgesr.upscaling import checksums, forms
+from edgesr.upscaling.checks import MIN_TILE
+from edgesr.upscaling.engines import load_engine
+from edgesr.upscaling.engines.base import Engine
+from edgesr.upscaling.fit import fit
+
+BLENDED_TILE, BLENDED_OVERLAP = 128, 32  # LR px, the paper's: 25 tiles for 512x512
+
+
+class Network(NamedTuple):
+    """A network that is ready to run."""
+
+    preset: Preset  # with the latent channels of the weights
+    engine: Engine
+    least_side: int  # LR px of a window: 1, or the side of the one tile size that the weights take
+
+
+def load(
+    model: str, fidelity: float, *, engine: str, threads: int | None, weights: str | Path | None, steps: int, blended: bool
+) -> Network:
+    """Load the released weights of `model`, or `weights`; `blended` says whether tiles will be blended. Raises as `Upscaler`."""
+    preset = get_preset(model)
+    if weights is None:
+        source = _released(model)
+        with resources.as_file(source) as path:
+            checksums.check(path)
+            loaded = load_engine(engine, _form(model, path, fidelity), threads, steps)
+        return _fitted(preset, loaded, source.name, blended=blended)
+    loaded = load_engine(engine, _own(weights, fidelity), threads, steps)
+    network = _fitted(preset, loaded, weights, blended=blended)
+    _try(network, weights, BLENDED_TILE if blended or preset.halo is None else MIN_TILE)
+    return network
+
+
+def _released(model: str) -> resources.abc.Traversable:
+    source = weights_path(model)
+    if not source.is_file():
+        have = ", ".join(name for name in PRESETS if weights_path(name).is_file())
+        raise UsageError(f"the model '{model}' has no released weights yet; models that have: {have}")
+    return source
+
+
+def _own(weights: str | Path, fidelity: float) -> Path:
+    if fidelity:
+        raise UsageError(f"fidelity {fidelity:g}: a file of weights has one form; leave fidelity out")
+    if not isinstance(weights, str | os.PathLike):
+        raise UsageError(f"weights: give the path of an ONNX file, not a {type(weights).__name__}")
+    if not (path := Path(weights)).exists():
+        raise UsageError(f"{weights}: no such file of weights")
+    return path
+
+
+def _form(model: str, path: Path, fidelity: float) -> Path | bytes:
+    """The ONNX file at `path` as it is, or its bytes with the weights moved towards the fidelity form."""
+    if fidelity == 0:
+        return path
+    difference = difference_path(model)
+    if not difference.is_file():
+        raise UsageError(f"fidelity {fidelity:g}: the model '{model}' has one form only; leave fidelity out")
+    with resources.as_file(difference) as beside:
+        checksums.check(beside)
+        return forms.interpolate(path, beside, fidelity)
+
+
+def _fitted(preset: Preset, engine: Engine, name: str | Path, *, blended: bool) -> Network:
+    """The network, if its weights fit the preset and the plan of tiles."""
+    channels, tile = fit(preset, engine.contents, name)
+    preset = preset.with_latent_channels(channels)
+    if tile is None:
+        return Network(preset, engine, 1)
+    if tile != (BLENDED_TILE, BLENDED_TILE):
+        size = f"{BLENDED_TILE}x{BLENDED_TILE}" if preset.halo is None else "dynamic"
+        raise UsageError(f"{name}: takes tiles of {tile[0]}x{tile[1]} px alone; export it with --size {size}")
+    if preset.halo is not None and not blended:
+        raise UsageError(
+            f"{name}: takes tiles of {tile[0]}x{tile[1]} px alone; use --tile blended, or export it with --size dynamic"
+        )
+    return Network(preset, engine, BLENDED_TILE)
+
+
+def _try(network: Network, weights: str | Path, side: int) -> None:
+    """Raise EdgesrError if weights of the user's own do not give a picture of the right size for a tile of `side` LR px."""
+    preset, latent = network.preset, side // LATENT_STRIDE
+    wrong = f"{weights}: is no network of the model '{preset.name}'"
+    try:
+        hr = network.engine(
+            np.zeros((1, 3, side, side), np.float32), np.zeros((1, preset.latent_channels, latent, latent), np.float32)
+        )
+    except MemoryError:
+        raise
+    except Exception as error:  # the engines' exceptions share no base class
+        raise EdgesrError(f"{wrong}: {one_line(error)}") from None
+    if np.shape(hr) != (1, 3, SCALE * side, SCALE * side):
+        shape = "x".join(str(length) for length in np.shape(hr))
+        raise EdgesrError(f"{wrong}: it gives {shape} for 1x3x{side}x{side}")
+    if not np.isfinite(hr).all():
+        raise EdgesrError(f"{weights}: gives values that are no numbers: the weights are damaged, or its training diverged")
