@@ -114,7 +114,7 @@ def test_without_torch_the_extra_is_named():
     words = [sys.executable, "-c", script, "checkpoint", "pack", "checkpoint", "trips"]
     done = subprocess.run(words, env=ENVIRONMENT, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert done.stderr == "edgesr: carrying checkpoints needs the package 'torch': pip install 'edgesr[torch]'\n"
+    assert done.stderr == "edgesr: splitting checkpoints needs the package 'torch': pip install 'edgesr[torch]'\n"
 
 
 @pytest.mark.parametrize("words", [["--debug", "pack", "checkpoint", "trips"], ["pack", "checkpoint", "trips", "--debug"]])

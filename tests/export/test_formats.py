@@ -60,7 +60,7 @@ def test_each_file_computes_what_torch_does(format, precision, tmp_path, photos)
     done = package.export("tiny", format, tmp_path / "out", precision=precision, size=SIZE, **options)
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     if done.parity is None:
-        assert "structure as meant (30 convolutions" in done.told
+        assert "structure as meant (30 convolutions" in done.summary
     else:
         assert done.parity.psnr >= {"fp32": 100, "fp16": 60, "int8": 35}[precision]
         assert done.parity.psnr < 60 or precision != "int8", "nothing was quantised"

@@ -1,4 +1,4 @@
-"""`edgesr checkpoint`: carries a training's checkpoint between machines in trips of a few small files."""
+"""`edgesr checkpoint`: split a checkpoint into size-limited parts, and join them again on another machine."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from edgesr.errors import needs_extra
 
 EXAMPLES = """\
 examples:
-  edgesr checkpoint pack runs/small/checkpoint trips                      all of it, to resume from elsewhere
-  edgesr checkpoint pack runs/small/checkpoint trips --only ema --half    what a release needs, an eighth of it
-  edgesr checkpoint unpack home/trip-* runs/small/checkpoint              together again
+  edgesr checkpoint pack runs/small/checkpoint trips                      everything, to resume on another machine
+  edgesr checkpoint pack runs/small/checkpoint trips --only ema --half    averaged weights only, an eighth of the size
+  edgesr checkpoint unpack home/trip-* runs/small/checkpoint              joins the parts
 """
 
 
@@ -20,37 +20,39 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
     """Define the verb's arguments."""
     verb = verbs.add_parser(
         "checkpoint",
-        help="carry a checkpoint between machines in small parcels",
-        description="Cuts a checkpoint into trips, folders of at most 8 files of at most 15 MB, and puts them together again.",
+        help="split a checkpoint into small parts, and join them again",
+        description='Splits a checkpoint into parts ("trips"), folders of at most 8 files of at most 15 MB, and joins them again.',
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     actions = verb.add_subparsers(title="actions", metavar="ACTION", dest="action", required=True)
     pack = actions.add_parser(
-        "pack", help="cut a checkpoint into trips", description="Cuts a checkpoint into OUT/trip-00, OUT/trip-01 and so on."
+        "pack", help="split a checkpoint into trips", description="Splits a checkpoint into OUT/trip-00, OUT/trip-01 and so on."
     )
     pack.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="folder that `edgesr train` wrote")
-    pack.add_argument("out", type=Path, metavar="OUT", help="folder for the trips; it holds none yet")
-    pack.add_argument("--only", choices=["ema"], help="the averaged weights alone: for a release, or to start the next stage")
+    pack.add_argument("out", type=Path, metavar="OUT", help="output folder, without earlier trips")
+    pack.add_argument("--only", choices=["ema"], help="only the averaged weights: for a release, or to start the next stage")
     pack.add_argument(
-        "--half", action="store_true", help="store weights as bfloat16: fine for a release, not for resuming bit for bit"
+        "--half", action="store_true", help="store weights as bfloat16: enough for a release, not for an exact resume"
     )
     pack.add_argument(
-        "--trip-mb", type=int_range(1, 105), default=60, metavar="MB", help="size of a trip (default: %(default)s)"
+        "--trip-mb", type=int_range(1, 105), default=60, metavar="MB", help="maximum size of a trip (default: %(default)s)"
     )
     unpack = actions.add_parser(
         "unpack",
-        help="put a checkpoint together from its trips",
-        description="Puts a checkpoint together from all its trips, in any order, after checking every byte.",
+        help="join the trips of a checkpoint",
+        description="Joins all trips of a checkpoint, given in any order, after verifying their checksums.",
     )
     unpack.add_argument("trips", type=Path, nargs="+", metavar="TRIP_DIR", help="folder of one trip, with its trip.json")
-    unpack.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="folder to write; an earlier step is replaced")
     unpack.add_argument(
-        "--overwrite", action="store_true", help="replace a later step, another run, or a fuller checkpoint too"
+        "checkpoint", type=Path, metavar="CHECKPOINT", help="output folder; an earlier step of the same run is replaced"
+    )
+    unpack.add_argument(
+        "--overwrite", action="store_true", help="also replace a later step, another run, or a more complete checkpoint"
     )
     for action in (pack, unpack):
         action.allow_abbrev = False
-        # Where it was given before ACTION, it must not be set back.
+        # SUPPRESS: the default must not reset a --debug that was given before ACTION.
         action.add_argument(
             "--debug", action="store_true", default=argparse.SUPPRESS, help="show tracebacks of unexpected errors"
         )
@@ -59,7 +61,7 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
 
 def run(arguments: argparse.Namespace) -> int:
     """Pack or unpack; raises UsageError if torch and safetensors are not installed."""
-    with needs_extra("torch", "carrying checkpoints"):
+    with needs_extra("torch", "splitting checkpoints"):
         from edgesr.train import parcels
     if arguments.action == "pack":
         trips = parcels.pack(
