@@ -30,8 +30,8 @@ COLUMNS = {
     "EPD": ("BSD50-blind", "epd", 3),
     "Set14-blind PSNR-Y": ("Set14-blind", "psnr_y", 2),
     "Set14-blind EPD": ("Set14-blind", "epd", 3),
-    "latent path, dB": ("latent dB", None, 2),
-    "mean s": ("mean s", None, 2),
+    "latent path, dB": ("latent_db", None, 2),
+    "mean s": ("mean_s", None, 2),
     "CPU minutes": ("cpu minutes", None, 0),
 }
 COMPARED = {

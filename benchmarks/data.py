@@ -16,6 +16,7 @@ import torch
 
 from edgesr.data.bank import ImageBank
 from edgesr.data.files import read_rgb
+from edgesr.data.mixture import Mixture
 from edgesr.data.seeds import step_generator
 from edgesr.evaluate.bench import cpu_name
 from edgesr.presets import get_preset
@@ -58,7 +59,7 @@ def block_and_step(path: Path, bank: ImageBank, steps: int, overrides: list[str]
     stage = stage_class(recipe.stage)(recipe, CPU)
     nets = Networks(get_preset(recipe.preset), recipe.seed, recipe.model, with_teacher=stage.has_teacher)
     loop = Loop(recipe, stage, nets.to(CPU, memory_format=torch.channels_last))
-    batches = Batches(bank, recipe.data, recipe.seed, finer=stage.has_teacher)
+    batches = Batches(Mixture(bank, recipe.data.crop), recipe.data, recipe.seed, lr_x2=stage.has_teacher)
     block = seconds(lambda: batches(0)) / recipe.data.block
     loop.update(batches(0))  # chooses kernels, makes the optimizer's moments
     taking = [seconds(lambda i=i: batches(i)) for i in range(1, steps + 1)]

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 KEEP, OUT = Path(os.environ.get("KEEP", "/var/tmp/keep")), Path(os.environ.get("OUT", "out"))
-SITE, PHOTOS, PLAN, TRIPS, RUN = (KEEP / name for name in ("site", "photos", "plan.json", "trips", "run"))
+SITE, PHOTOS, PAINTED, PLAN, TRIPS, RUN = (KEEP / name for name in ("site", "photos", "painted", "plan.json", "trips", "run"))
 os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(KEEP / "inductor"))  # so that a later call finds what one has compiled
 sys.path[:0] = [str(ROOT / "src"), str(SITE)]
 
@@ -58,9 +58,9 @@ class Trial:
         return self.crops_per_second * max(0.0, 60 * minutes - self.start_seconds)
 
 
-def unpack(shards: list[Path], wheels: Path | None) -> None:
-    """Put the pictures of shards, and the packages of a folder of wheels, on the kept disk."""
-    from edgesr.data import shards as tars
+def unpack(shards: list[Path], wheels: Path | None, painted: int) -> None:
+    """Put the pictures of shards, and the packages of a folder of wheels, on the kept disk, and paint pictures beside them."""
+    from edgesr.data import shards as tars  # -- after sys.path
 
     manifest = None
     for shard in shards:
@@ -70,11 +70,13 @@ def unpack(shards: list[Path], wheels: Path | None) -> None:
     if wheels is not None and (files := sorted(map(str, wheels.glob("*.whl")))):
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--upgrade", "--target", str(SITE)]
         subprocess.run([*pip, *files], check=True)
+    if painted:
+        subprocess.run([sys.executable, str(ROOT / "tools" / "paint.py"), str(PAINTED), "--pictures", str(painted)], check=True)
 
 
 def smoke(recipe: Path, minutes: float, settings: list[str], *, batches: list[int], compiled_too: bool, limit: Limit) -> None:
     """Measure each batch, then the best of them compiled; print all, keep and print the plan for a training of `minutes`."""
-    from edgesr.data.bank import ImageBank
+    from edgesr.data.bank import ImageBank  # -- after sys.path
 
     began = time.monotonic()
     photographs = len(ImageBank.load(PHOTOS, cache=KEEP / "bank"))  # decoded now, on no trial's time
@@ -99,13 +101,13 @@ def smoke(recipe: Path, minutes: float, settings: list[str], *, batches: list[in
 
 def train(recipe: Path, minutes: float, settings: list[str]) -> int:
     """Train by the plan until the minutes are up, go on if the run was begun before, and pack what came of it, even of a failure."""
-    from edgesr.errors import EdgesrError
+    from edgesr.errors import EdgesrError  # -- after sys.path
     from edgesr.model import checkpoint
     from edgesr.train.run import train as run
 
     code, folder = 0, RUN / "checkpoint"
     try:
-        run(recipe, RUN, minutes=minutes, resume=checkpoint.exists(folder), overrides=[*_planned(minutes), *settings])
+        run(recipe, RUN, minutes=minutes, resume=checkpoint.exists(folder), overrides=[*_planned(recipe, minutes), *settings])
     except EdgesrError as error:
         print(f"slice: {error}", file=sys.stderr, flush=True)
         code = 1
@@ -121,7 +123,7 @@ def train(recipe: Path, minutes: float, settings: list[str]) -> int:
 
 def pack() -> None:
     """Pack the averaged weights of the run, in half precision, into parts of a few files of 15 MB."""
-    from edgesr.train.parcels import pack as pack_
+    from edgesr.train.parcels import pack as pack_  # -- after sys.path
 
     shutil.rmtree(TRIPS, ignore_errors=True)
     trips = pack_(RUN / "checkpoint", TRIPS, only_ema=True, half=True, trip_mb=TRIP_MB)
@@ -140,7 +142,7 @@ def part(number: int) -> None:
 
 def _trial(recipe: Path, batch: int, compiled: bool, limit: Limit, settings: list[str]) -> Trial | None:
     """Train for some steps and read what the log says; None, with the reason printed, where it fails or takes too long."""
-    from edgesr.train.run import train as run
+    from edgesr.train.run import train as run  # -- after sys.path
 
     steps, name = limit.steps, f"{batch}-{'compiled' if compiled else 'plain'}"
     out = KEEP / "smoke" / name
@@ -149,25 +151,25 @@ def _trial(recipe: Path, batch: int, compiled: bool, limit: Limit, settings: lis
     rare = ["optimizer.schedule=steps", f"log.validate={2 * steps}", f"log.checkpoint={2 * steps}", "log.least_latent_db=-inf"]
     began = time.monotonic()
     try:
-        run(recipe, out, minutes=limit.minutes, overrides=[*_places(), *settings, *own, *rare])
+        run(recipe, out, minutes=limit.minutes, overrides=[*_places(recipe), *settings, *own, *rare])
     except Exception as error:  # out of memory, no compiler, a loss that is no number: the next trial may do
         print(f"slice: trial {name}: {' '.join(str(error).split())[:300]}", file=sys.stderr)
         return None
     finally:
         _free()
         shutil.rmtree(out / "checkpoint", ignore_errors=True)
-    lines = [line for line in _scalars(out) if "samples a second" in line]
+    lines = [line for line in _scalars(out) if "samples_per_second" in line]
     if len(lines) < 4:
         print(f"slice: trial {name}: fewer than {steps} steps in {limit.minutes:g} minutes", file=sys.stderr)
         return None
     settled = lines[2:]  # kernels are chosen and networks compiled in the first half
-    rate = len(settled) / sum(1 / line["samples a second"] for line in settled)
+    rate = len(settled) / sum(1 / line["samples_per_second"] for line in settled)
     return Trial(
         batch=batch,
         compile=compiled,
         crops_per_second=rate,
-        share_of_peak=settled[-1]["share of the peak"],
-        memory_gb=settled[-1].get("memory GB", 0.0),
+        share_of_peak=settled[-1]["peak_share"],
+        memory_gb=settled[-1].get("memory_gb", 0.0),
         loss=settled[-1]["loss"],
         start_seconds=max(0.0, settled[-1]["seconds"] - steps * batch / rate),
         end_seconds=time.monotonic() - began - settled[-1]["seconds"],
@@ -182,7 +184,7 @@ def _line(trial: Trial) -> str:
     )
 
 
-def _planned(minutes: float) -> list[str]:
+def _planned(recipe: Path, minutes: float) -> list[str]:
     """The recipe's fields as the smoke run chose them: figures in the middle and at the end, a checkpoint every 90 s."""
     if not PLAN.is_file():
         raise SystemExit(f"slice: {PLAN} is missing; run the action 'smoke' first")
@@ -190,7 +192,7 @@ def _planned(minutes: float) -> list[str]:
     per_second = plan["crops_per_second"] / plan["batch"]
     steps = max(2, int(60 * minutes * per_second))
     return [
-        *_places(),
+        *_places(recipe),
         "optimizer.schedule=time",
         f"data.batch={plan['batch']}",
         f"compile={str(plan['compile']).lower()}",
@@ -200,8 +202,14 @@ def _planned(minutes: float) -> list[str]:
     ]
 
 
-def _places() -> list[str]:
-    return [f"data.folder={PHOTOS}", f"data.cache={KEEP / 'bank'}"]
+def _places(recipe: Path) -> list[str]:
+    from edgesr.train.recipe import load_recipe  # -- after sys.path
+
+    folders = [
+        f'{{path = "{PAINTED}", share = {folder.share}, downscale = {str(folder.downscale).lower()}}}'
+        for folder in load_recipe(recipe).data.folders
+    ]
+    return [f"data.folder={PHOTOS}", f"data.cache={KEEP / 'bank'}", f"data.folders=[{', '.join(folders)}]"]
 
 
 def _scalars(out: Path) -> list[dict[str, Any]]:
@@ -226,6 +234,7 @@ def main() -> int:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     action = actions.add_parser("unpack", help="photographs and packages go to the kept disk")
     action.add_argument("shards", type=Path, nargs="+", metavar="SHARD.tar")
+    action.add_argument("--paint", type=int, default=2000, metavar="N", help="pictures of text and drawings (default: 2000)")
     action.add_argument("--wheels", type=Path, metavar="DIR", help="folder of wheels to install beside them")
     for name, text in (("smoke", "measure and plan"), ("train", "train by the plan, pack, first part to OUT")):
         action = actions.add_parser(name, help=text)
@@ -244,7 +253,7 @@ def main() -> int:
     given = parser.parse_args()
     KEEP.mkdir(parents=True, exist_ok=True)
     if given.action == "unpack":
-        unpack(given.shards, given.wheels)
+        unpack(given.shards, given.wheels, given.paint)
     elif given.action == "part":
         part(given.number)
     elif given.action == "smoke":

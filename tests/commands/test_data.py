@@ -84,10 +84,10 @@ def test_a_sheet_of_photographs(photos):
     assert sorted(path.name for path in Path().iterdir()) == ["a.png", "photos"]
 
 
-def test_a_sheet_follows_the_recipe():
-    """Rendered crops need no folder; of gently degraded ones half are Pillow's bicubic reductions, the others noisy."""
-    Path("r.toml").write_text('stage = "end-to-end"\n[data]\nhr_size = 96\n[data.rendered]\ntext = 0.0\nline_art = 0.0\n')
-    words = ("data", "sheet", "--rendered", "--rows", "1", "--columns", "8", "--recipe", "r.toml")
+def test_a_sheet_follows_the_recipe(photos):
+    """Of gently degraded crops half are Pillow's bicubic reductions, the others noisy."""
+    Path("r.toml").write_text('stage = "end-to-end"\n[data]\nhr_size = 96\n')
+    words = ("data", "sheet", "photos", "--rows", "1", "--columns", "8", "--recipe", "r.toml")
     edgesr_(*words, "--set", "data.degradation.light_probability=1.0", "-o", "a.png")
     with Image.open("a.png") as picture:
         lefts = range(GAP, picture.width, 96 + GAP)
@@ -105,12 +105,12 @@ def test_a_sheet_follows_the_recipe():
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["sheet", "-o", "a.png"], "name a FOLDER of photographs, or --rendered"),
+        (["sheet", "-o", "a.png"], "FOLDER"),
         (["sheet", "nowhere", "-o", "a.png"], "nowhere: no such folder"),
-        (["sheet", "--rendered", "-o", "a.jpg"], "a.jpg: a sheet is a PNG file"),
-        (["sheet", "--rendered", "-o", "no/a.png"], "the folder no does not exist"),
-        (["sheet", "--rendered", "-o", "a.png", "--set", "data.hr_size=96"], "name it with --recipe"),
-        (["sheet", "--rendered", "-o", "a.png", "--recipe", "gone.toml"], "gone.toml: cannot read the recipe"),
+        (["sheet", ".", "-o", "a.jpg"], "a.jpg: a sheet is a PNG file"),
+        (["sheet", ".", "-o", "no/a.png"], "the folder no does not exist"),
+        (["sheet", ".", "-o", "a.png", "--set", "data.hr_size=96"], "name it with --recipe"),
+        (["sheet", ".", "-o", "a.png", "--recipe", "gone.toml"], "gone.toml: cannot read the recipe"),
         (["pack", "nowhere", "out"], "nowhere: no such folder"),
         (["pack", ".", "out", "--shard-mb", "0"], "0"),
         (["unpack", "one"], "OUT"),
@@ -122,6 +122,6 @@ def test_mistakes_are_named_in_one_line(words, message):
 
 
 def test_sheets_without_torch_name_the_extra():
-    done = without(["torch"], "data", "sheet", "--rendered", "-o", "a.png")
+    done = without(["torch"], "data", "sheet", ".", "-o", "a.png")
     assert done.returncode == 2
     assert done.stderr == "edgesr: drawing contact sheets needs the package 'torch': pip install 'edgesr[train]'\n"

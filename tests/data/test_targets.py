@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from command_line import edgesr_
 
 from edgesr.data.bank import ImageBank
+from edgesr.data.mixture import FolderConfig, Mixture
 from edgesr.data.targets import Targets, composed, unless_worse
 from edgesr.errors import UsageError
 from edgesr.train.batches import Batches
@@ -52,12 +53,12 @@ def teach(folder: Path, *more: str, out: str = "targets"):
     return edgesr_("data", "teach", f"{folder}/photographs", "-o", f"{folder}/{out}", "--processes", "1", *given, *more)
 
 
-def bank(folder: Path) -> ImageBank:
-    return ImageBank.load(folder / "photographs", cache=folder / "bank").split(1)[0]
+def pictures(folder: Path) -> Mixture:
+    return Mixture(ImageBank.load(folder / "photographs", cache=folder / "bank").split(1)[0])
 
 
 def test_a_pair_is_a_crop_its_lr_and_what_the_teacher_makes_of_it(taught):
-    targets = Targets(taught / "targets", bank(taught))
+    targets = Targets(taught / "targets", pictures(taught))
     assert len(targets) == PAIRS
     hr, lr, target = targets.part(1)
     assert hr.shape == target.shape == (PAIRS - 64, 3, 96, 96)
@@ -69,7 +70,7 @@ def test_a_pair_is_a_crop_its_lr_and_what_the_teacher_makes_of_it(taught):
 
 def test_held_out_photographs_are_not_taught(taught):
     manifest = json.loads((taught / "targets" / "targets.json").read_text())
-    assert sorted(manifest["photographs"]) == ["0.png", "1.png", "2.png"]
+    assert sorted(manifest["pictures"][0]) == ["0.png", "1.png", "2.png"]
 
 
 def test_what_is_coarse_comes_from_the_truth_and_what_is_fine_from_the_teacher():
@@ -137,19 +138,19 @@ def test_what_does_not_match_is_refused(taught, tmp_path):
     shutil.copytree(taught, folder)
     Image.fromarray(photograph(9)).save(folder / "photographs" / "2.png")
     with pytest.raises(UsageError, match=r"the photograph '2\.png' has changed since"):
-        Targets(folder / "targets", bank(folder))
+        Targets(folder / "targets", pictures(folder))
     (folder / "photographs" / "2.png").rename(folder / "photographs" / "20.png")
     with pytest.raises(UsageError, match="was made from other photographs"):
-        Targets(folder / "targets", bank(folder))
+        Targets(folder / "targets", pictures(folder))
     with pytest.raises(UsageError, match="no targets there"):
-        Targets(folder / "nowhere", bank(taught))
+        Targets(folder / "nowhere", pictures(taught))
     (folder / "targets" / "part-00000.npz").unlink()
     with pytest.raises(UsageError, match="1 of 2 parts are missing"):
-        Targets(folder / "targets", bank(taught))
+        Targets(folder / "targets", pictures(taught))
 
 
 def test_crops_that_this_version_draws_otherwise_are_refused(taught):
-    targets = Targets(taught / "targets", bank(taught))
+    targets = Targets(taught / "targets", pictures(taught))
     targets.source = dataclasses.replace(targets.source, seed=targets.source.seed + 1)
     with pytest.raises(UsageError, match="do not match the photographs"):
         targets.part(0)
@@ -157,11 +158,11 @@ def test_crops_that_this_version_draws_otherwise_are_refused(taught):
 
 def test_a_batch_takes_its_share_of_targets_and_the_truth_elsewhere(taught):
     config = DataConfig(folder="-", hr_size=96, batch=4, uses=1, block=25, targets=(TargetsConfig(f"{taught}/targets", 0.5),))
-    batches = Batches(bank(taught), config, seed=0)
+    batches = Batches(pictures(taught), config, seed=0)
     batch = [batches(step) for step in range(25)]
     truth = [torch.equal(hr, target) for b in batch for hr, target in zip(b.hr, b.target, strict=True)]
     assert 50 <= sum(truth) < 100, "of the taught half, some are worse than bicubic"
-    again = Batches(bank(taught), config, seed=0)
+    again = Batches(pictures(taught), config, seed=0)
     assert all(torch.equal(x, y) for x, y in zip(again(24), batch[24], strict=True)), "a function of seed and step"
     for b in batch[:3]:
         low = [F.avg_pool2d(part, 16) for part in (b.hr, b.target)]
@@ -170,7 +171,7 @@ def test_a_batch_takes_its_share_of_targets_and_the_truth_elsewhere(taught):
 
 def test_every_pair_is_used_as_often_as_the_others(taught):
     config = DataConfig(folder="-", hr_size=96, batch=7, uses=1, block=10, targets=(TargetsConfig(f"{taught}/targets"),))
-    batches = Batches(bank(taught), config, seed=0)
+    batches = Batches(pictures(taught), config, seed=0)
     seen = torch.cat([batches(step).lr.mean(dim=(1, 2, 3)) for step in range(10)])
     assert len(seen.unique()) > 0.9 * PAIRS
 
@@ -178,4 +179,24 @@ def test_every_pair_is_used_as_often_as_the_others(taught):
 def test_targets_of_another_size_are_refused(taught):
     config = DataConfig(folder="-", hr_size=128, targets=(TargetsConfig(f"{taught}/targets"),))
     with pytest.raises(UsageError, match=r"holds crops of 96 px, and the field 'data\.hr_size' wants 128"):
-        Batches(bank(taught), config, seed=0)
+        Batches(pictures(taught), config, seed=0)
+
+
+def test_targets_of_several_folders_are_drawn_from_them_again(taught, tmp_path):
+    """By the shares that they were made with, whatever a recipe says now; with other folders they are refused."""
+    (tmp_path / "lines").mkdir()
+    Image.fromarray(np.kron(np.indices((18, 18)).sum(0) % 2 * 255, np.ones((8, 8))).astype(np.uint8)).save(
+        tmp_path / "lines" / "a.png"
+    )
+    line = f'data.folders=[{{path="{tmp_path}/lines", share=0.5, downscale=false}}]'
+    done = teach(taught, "--set", line, out="mixed")
+    assert done.returncode == 0, done.stderr
+    lines = ImageBank.load(tmp_path / "lines", cache=None)
+    photographs = pictures(taught).photographs
+    hr = Targets(taught / "mixed", Mixture(photographs, others=[(lines, FolderConfig(share=0.01))])).part(0)[0]
+    black_and_white = [bool(((crop == 0) | (crop == 1)).all()) for crop in hr]
+    assert 0.25 < sum(black_and_white) / len(hr) < 0.75
+    with pytest.raises(UsageError, match=r"made with 1 'data\.folders' beside the photographs"):
+        Targets(taught / "mixed", Mixture(photographs))
+    with pytest.raises(UsageError, match="other photographs"):
+        Targets(taught / "mixed", Mixture(photographs, others=[(photographs, FolderConfig())]))

@@ -26,7 +26,7 @@ from edgesr.model import checkpoint
 ROOT = Path(__file__).parents[2]
 RECIPE = ROOT / "recipes" / "slice" / "paper.toml"
 SMALL = [
-    *("preset=tiny", "data.hr_size=96", "data.block=2", "data.uses=2", "data.held_out=2", "data.rendered.probability=0"),
+    *("preset=tiny", "data.hr_size=96", "data.block=2", "data.uses=2", "data.held_out=2"),
     *("precision=float32", "loss.perceptual=0", "optimizer.warmup=2", "log.crops=2", "log.least_latent_db=-inf"),
     f"model.hr_encoder={ROOT / 'checkpoints' / 'tiny'}",
 ]
@@ -53,7 +53,7 @@ def there(tmp_path):
 @pytest.mark.timeout(600)  # five processes: on a busy machine each waits for its start
 def test_from_photographs_to_figures(there, tmp_path):
     shards = pack(make_folder(tmp_path) / "photographs", tmp_path / "shards", 500_000).shards
-    assert "6 of 6 pictures" in there("unpack", *shards)
+    assert "6 of 6 pictures" in there("unpack", *shards, "--paint", 4)
 
     assert "run the action 'smoke' first" in there("train", RECIPE, "--minutes", "0.05", code=1)
     sizes = ["--batches", "2", "4", "--steps", "8", "--no-compile"]

@@ -125,13 +125,13 @@ def test_gradient_penalty_of_a_convolution_is_the_squared_norm_of_its_kernel():
 def test_gradient_penalty_teaches_the_discriminator_to_be_flat(sharp, blurred):
     heavy = config(kind="r1", r1_gamma=1000.0, r1_every=1)
     adversary = Adversary(heavy, seed=0, device=CPU)
-    figures = [adversary.update(shown(blurred, sharp), step)["D gradient"] for step in range(15)]
+    figures = [adversary.update(shown(blurred, sharp), step)["d_gradient"] for step in range(15)]
     assert figures[-1] < 0.2 * figures[0]
 
 
 def test_gradient_penalty_comes_every_so_many_steps(sharp, blurred):
     adversary = Adversary(config(kind="r1", r1_every=3), seed=0, device=CPU)
-    assert ["D gradient" in adversary.update(shown(blurred[:1], sharp[:1]), step) for step in range(5)] == [
+    assert ["d_gradient" in adversary.update(shown(blurred[:1], sharp[:1]), step) for step in range(5)] == [
         True,
         False,
         False,
@@ -147,11 +147,11 @@ def test_it_learns_to_tell_blurred_from_sharp_crops(kind, autocast, network, sha
     adversary = Adversary(config(kind=kind, network=network), seed=0, device=CPU)
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
         figures = [adversary.update(shown(blurred, sharp, (step % 4, 1)), step) for step in range(30)]
-    assert figures[-1]["D"] < 0.95 * figures[0]["D"]
+    assert figures[-1]["d_loss"] < 0.95 * figures[0]["d_loss"]
     with torch.no_grad():
         real, fake = (adversary.logits(x, shown(x, sharp)).mean(dim=(1, 2, 3)) for x in (sharp, blurred))
     assert (real > fake + 0.02).all()
-    assert figures[-1]["D accuracy"] > 0.55 > figures[0]["D accuracy"]
+    assert figures[-1]["d_accuracy"] > 0.55 > figures[0]["d_accuracy"]
 
 
 @pytest.mark.parametrize("kind", ["hinge", "r1", "relativistic"])
@@ -203,7 +203,7 @@ def test_the_discriminator_is_updated_every_so_many_steps_and_stays_put_between(
         moved = [name for name, tensor in before.items() if not torch.equal(tensor, adversary.state_dict()[name])]
         assert bool(moved) is bool(figures)
         updated += [step] if figures else []
-        penalised += [step] if "D gradient" in figures else []
+        penalised += [step] if "d_gradient" in figures else []
     assert updated == [0, 3, 6, 9]
     assert penalised == [0, 6]
 

@@ -15,15 +15,17 @@ from photographs import make_folder, write_recipe
 
 from edgesr.data import degradation
 from edgesr.data.bank import ImageBank
-from edgesr.data.rendered import RenderedConfig
+from edgesr.data.mixture import FolderConfig, Mixture
 from edgesr.errors import DivergedError
 from edgesr.model import checkpoint
 from edgesr.presets import get_preset
 from edgesr.train import adversary, batches, loop, run, stages
 from edgesr.train.adversary import AdversarialConfig
-from edgesr.train.batches import Batch, Batches, Draws, _turned, _turned_together
+from edgesr.train.batches import Batches, _turned, _turned_together
+from edgesr.train.losses import LossConfig
 from edgesr.train.networks import Networks
-from edgesr.train.recipe import DataConfig, LossConfig, OptimizerConfig, Recipe
+from edgesr.train.recipe import DataConfig, OptimizerConfig, Recipe
+from edgesr.train.step import Batch, StepRandom
 
 META = torch.device("meta")
 
@@ -78,10 +80,11 @@ def test_a_step_asks_the_device_for_nothing_and_mixes_no_devices(meta, stage, ne
         float(figures["loss"])
 
 
-def test_batches_are_made_where_the_bank_lies(meta, tmp_path):
-    bank = ImageBank.load(make_folder(tmp_path) / "photographs", cache=None).to("meta")
-    config = DataConfig(hr_size=96, batch=4, uses=2, block=4, rendered=RenderedConfig(probability=0.5))
-    for part in Batches(bank, config, 0, finer=True)(0):
+def test_batches_are_made_where_the_pictures_lie(meta, tmp_path):
+    bank = ImageBank.load(make_folder(tmp_path) / "photographs", cache=None)
+    mixture = Mixture(bank, others=[(bank, FolderConfig(share=0.5))]).to("meta")
+    config = DataConfig(hr_size=96, batch=4, uses=2, block=4)
+    for part in Batches(mixture, config, 0, lr_x2=True)(0):
         assert part.device == META
 
 
@@ -94,7 +97,7 @@ def test_turning_all_of_a_turn_at_once_is_turning_one_after_the_other():
 
 
 def test_the_noise_of_a_seed_is_on_the_processor_what_it_always_was():
-    drawn = Draws(torch.Generator().manual_seed(3), 4).normal(torch.empty(4, 2, 5, 5))
+    drawn = StepRandom(torch.Generator().manual_seed(3), 4).normal(torch.empty(4, 2, 5, 5))
     assert torch.equal(drawn, torch.randn(4, 2, 5, 5, generator=torch.Generator().manual_seed(3)))
 
 
@@ -158,14 +161,14 @@ def test_a_run_by_the_clock_ends_its_decay_when_its_minutes_are_up(tmp_path):
     recipe, out = write_recipe(folder, "autoencoder"), tmp_path / "out"
     settings = ["optimizer.schedule=time", "optimizer.steps=1", "optimizer.decay=1", "optimizer.warmup=1", "log.validate=10000"]
     run.train(recipe, out, minutes=0.15, overrides=settings)
-    rates = [line["learning rate"] for line in scalars(out) if "learning rate" in line]
+    rates = [line["learning_rate"] for line in scalars(out) if "learning_rate" in line]
     assert len(rates) > 3, "too slow a machine for this test"
     assert all(a > b for a, b in itertools.pairwise(rates))
     assert rates[-1] < 0.25 * rates[0]
     _, state = checkpoint.load(out / "checkpoint")
     assert state["step"] > 1
     run.train(recipe, out, minutes=0.05, resume=True, overrides=settings)
-    again = [line["learning rate"] for line in scalars(out) if "learning rate" in line][len(rates) :]
+    again = [line["learning_rate"] for line in scalars(out) if "learning_rate" in line][len(rates) :]
     assert all(rate < rates[0] for rate in again), "resumed, it has its share of the time behind it"
 
 

@@ -14,26 +14,27 @@ import torch.nn.functional as F
 from photographs import make_folder
 
 from edgesr.data.bank import ImageBank
-from edgesr.data.rendered import RenderedConfig
-from edgesr.train.batches import Batches, Draws
+from edgesr.data.mixture import Mixture
+from edgesr.train.batches import Batches
 from edgesr.train.processes import Processes
-from edgesr.train.recipe import DataConfig, LossConfig
+from edgesr.train.recipe import DataConfig
+from edgesr.train.step import StepRandom
 
 CONFIG = DataConfig(hr_size=96, batch=3, uses=4, block=8)  # 6 pairs a block
 
 
 @pytest.fixture(scope="module")
-def bank(tmp_path_factory):
+def mixture(tmp_path_factory):
     folder = make_folder(tmp_path_factory.mktemp("photographs"))
-    return ImageBank.load(Path(folder) / "photographs", cache=None)
+    return Mixture(ImageBank.load(Path(folder) / "photographs", cache=None), CONFIG.crop)
 
 
 def equal(a, b):
     return all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
 
 
-def test_shapes_and_ranges(bank):
-    hr, lr = Batches(bank, CONFIG, seed=0)(0)[:2]
+def test_shapes_and_ranges(mixture):
+    hr, lr = Batches(mixture, CONFIG, seed=0)(0)[:2]
     assert hr.shape == (3, 3, 96, 96)
     assert lr.shape == (3, 3, 24, 24)
     for image in (hr, lr):
@@ -41,31 +42,31 @@ def test_shapes_and_ranges(bank):
         assert 0 <= image.min() < image.max() <= 1
 
 
-def test_a_batch_depends_on_seed_and_step_alone(bank):
-    straight = Batches(bank, CONFIG, seed=5)
+def test_a_batch_depends_on_seed_and_step_alone(mixture):
+    straight = Batches(mixture, CONFIG, seed=5)
     want = {step: straight(step) for step in range(12)}
     torch.manual_seed(1)
-    jumping = Batches(bank, CONFIG, seed=5)
+    jumping = Batches(mixture, CONFIG, seed=5)
     for step in (9, 2, 11, 2, 0, 8, 7):
         assert equal(jumping(step), want[step]), step
-    assert equal(Batches(bank, CONFIG, seed=5)(9), want[9])
+    assert equal(Batches(mixture, CONFIG, seed=5)(9), want[9])
 
 
-def test_spoiling_a_batch_does_not_spoil_the_next(bank):
-    batches, fresh = Batches(bank, CONFIG, seed=0), Batches(bank, CONFIG, seed=0)
+def test_spoiling_a_batch_does_not_spoil_the_next(mixture):
+    batches, fresh = Batches(mixture, CONFIG, seed=0), Batches(mixture, CONFIG, seed=0)
     for image in batches(0):
         image.zero_()
     assert all(equal(batches(step), fresh(step)) for step in range(8))
 
 
-def test_another_seed_step_or_block_is_other_data(bank):
-    batches = Batches(bank, CONFIG, seed=0)
-    pictures = [batches(step).hr for step in range(16)] + [Batches(bank, CONFIG, seed=1)(step).hr for step in range(8)]
+def test_another_seed_step_or_block_is_other_data(mixture):
+    batches = Batches(mixture, CONFIG, seed=0)
+    pictures = [batches(step).hr for step in range(16)] + [Batches(mixture, CONFIG, seed=1)(step).hr for step in range(8)]
     assert not any(torch.equal(a, b) for i, a in enumerate(pictures) for b in pictures[:i])
 
 
-def test_every_pair_is_used_as_often_as_the_recipe_says_in_several_turns(bank):
-    batches = Batches(bank, CONFIG, seed=3)
+def test_every_pair_is_used_as_often_as_the_recipe_says_in_several_turns(mixture):
+    batches = Batches(mixture, CONFIG, seed=3)
     blocks = []
     for block in range(2):
         turned = [hr for step in range(block * 8, block * 8 + 8) for hr in batches(step).hr]
@@ -77,9 +78,9 @@ def test_every_pair_is_used_as_often_as_the_recipe_says_in_several_turns(bank):
     assert not blocks[0] & blocks[1]
 
 
-def test_hr_and_lr_stay_aligned_under_every_turn(bank):
+def test_hr_and_lr_stay_aligned_under_every_turn(mixture):
     """The LR resembles its own HR, downscaled, better than the HR in any other of the eight orientations."""
-    batches = Batches(bank, CONFIG, seed=0)
+    batches = Batches(mixture, CONFIG, seed=0)
     own = []
     for step in range(16):
         hr_crops, lr_crops = batches(step)[:2]
@@ -92,56 +93,48 @@ def test_hr_and_lr_stay_aligned_under_every_turn(bank):
     assert sum(own) / len(own) > 0.7  # not 1: the LR is degraded
 
 
-def test_the_teachers_lr_is_the_less_degraded_one_of_the_same_crop(bank):
+def test_the_teachers_lr_is_the_less_degraded_one_of_the_same_crop(mixture):
     """Alike in what was drawn, and nearer to the HR: for every crop of a block, both enlarged to the HR's size."""
-    with_teacher, without = Batches(bank, CONFIG, seed=0, finer=True), Batches(bank, CONFIG, seed=0)
+    with_teacher, without = Batches(mixture, CONFIG, seed=0, lr_x2=True), Batches(mixture, CONFIG, seed=0)
     gains = []
     for step in range(8):
         batch = with_teacher(step)
-        assert batch.finer.shape == (3, 3, 48, 48)
+        assert batch.lr_x2.shape == (3, 3, 48, 48)
         assert equal(batch[:2], without(step)[:2]), "wanting the teacher's LR changes the student's"
         errors = [
             (F.interpolate(lr, size=(96, 96), mode="bicubic") - batch.hr).square().mean(dim=(1, 2, 3))
-            for lr in (batch.lr, batch.finer)
+            for lr in (batch.lr, batch.lr_x2)
         ]
         gains += (errors[0] / errors[1]).log10().mul(10).tolist()
-        reduced = F.interpolate(batch.finer, size=(24, 24), mode="area")
+        reduced = F.interpolate(batch.lr_x2, size=(24, 24), mode="area")
         for own, lr in zip(reduced, batch.lr, strict=True):
             others = [float(torch.corrcoef(torch.stack((o.flatten(), lr.flatten())))[0, 1]) for o in (own, *batch.lr)]
             assert others[0] > 0.6
     assert sum(gains) / len(gains) > 1, "in dB"
 
 
-def test_a_thread_that_works_ahead_changes_no_batch(bank):
-    ahead, plain = Batches(bank, CONFIG, seed=0, ahead=True), Batches(bank, CONFIG, seed=0)
+def test_a_thread_that_works_ahead_changes_no_batch(mixture):
+    ahead, plain = Batches(mixture, CONFIG, seed=0, ahead=True), Batches(mixture, CONFIG, seed=0)
     assert all(equal(ahead(step), plain(step)) for step in (0, 1, 8, 9, 30, 3, 16))
 
 
-def test_a_share_of_the_crops_is_rendered(bank):
-    config = dataclasses.replace(CONFIG, rendered=RenderedConfig(probability=0.5))
-    rendered, plain = Batches(bank, config, seed=0), Batches(bank, CONFIG, seed=0)
-    photographs = {hr.sum().item() for block in range(4) for hr in plain._make(block)[0].hr}
-    shares = [hr.sum().item() not in photographs for block in range(4) for hr in rendered._make(block)[0].hr]
-    assert 0.2 < sum(shares) / len(shares) < 0.8
-
-
 @pytest.mark.parametrize("world", [2, 3])
-def test_processes_together_see_the_one_batch(bank, world):
+def test_processes_together_see_the_one_batch(mixture, world):
     """Rows of data, noise and times: each process' own, all of them together the batch of one process alone."""
     config = dataclasses.replace(CONFIG, batch=6)
-    whole = Batches(bank, config, seed=0)(3)
-    draws = Draws(torch.Generator().manual_seed(0), 6)
-    noise, times = draws.normal(torch.empty(6, 2)), draws.times(LossConfig(terminal_start=0.5), 0.0)
+    whole = Batches(mixture, config, seed=0)(3)
+    draws = StepRandom(torch.Generator().manual_seed(0), 6)
+    noise, times = draws.normal(torch.empty(6, 2)), draws.times(0.5)
     assert (times.t[: times.terminal] == 1).all()
     assert (times.t[times.terminal :] < 1).all()
     weights = []
     for rank in range(world):
         processes = Processes()
         processes.rank, processes.world = rank, world
-        assert equal(Batches(bank, config, seed=0, processes=processes)(3), (part[rank::world] for part in whole))
-        own = Draws(torch.Generator().manual_seed(0), 6, processes)
+        assert equal(Batches(mixture, config, seed=0, processes=processes)(3), (part[rank::world] for part in whole))
+        own = StepRandom(torch.Generator().manual_seed(0), 6, processes)
         assert torch.equal(own.normal(torch.empty(6 // world, 2)), noise[rank::world])
-        t, terminal, weight = own.times(LossConfig(terminal_start=0.5), 0.0)
+        t, terminal, weight = own.times(0.5)
         assert torch.equal(t, times.t[rank::world])
         assert (t[:terminal] == 1).all()
         weights.append(weight)
@@ -151,14 +144,14 @@ def test_processes_together_see_the_one_batch(bank, world):
 
 def test_features_are_looked_at_from_everywhere():
     """Every shift below the features' stride comes, whatever the step's other draws, and is the step's own."""
-    shifts = [Draws(torch.Generator().manual_seed(step), 4).shift(8) for step in range(400)]
+    shifts = [StepRandom(torch.Generator().manual_seed(step), 4).shift(8) for step in range(400)]
     assert {down for down, _ in shifts} == {right for _, right in shifts} == set(range(8))
-    assert shifts == [Draws(torch.Generator().manual_seed(step), 4).shift(8) for step in range(400)]
+    assert shifts == [StepRandom(torch.Generator().manual_seed(step), 4).shift(8) for step in range(400)]
 
 
 def test_windows_come_from_everywhere_and_stay_inside():
-    windows = [Draws(torch.Generator().manual_seed(step), 4).window(60, 64, 62) for step in range(400)]
+    windows = [StepRandom(torch.Generator().manual_seed(step), 4).window(60, 64, 62) for step in range(400)]
     assert {down for down, _ in windows} == set(range(5))
     assert {right for _, right in windows} == set(range(3))
-    assert windows == [Draws(torch.Generator().manual_seed(step), 4).window(60, 64, 62) for step in range(400)]
-    assert Draws(torch.Generator(), 4).window(64, 64, 64) == (0, 0)
+    assert windows == [StepRandom(torch.Generator().manual_seed(step), 4).window(60, 64, 62) for step in range(400)]
+    assert StepRandom(torch.Generator(), 4).window(64, 64, 64) == (0, 0)

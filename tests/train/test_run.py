@@ -36,7 +36,7 @@ MORE = {
 }
 
 
-FINE = {"latent dB": 0.0, "colour shift": 0.0, "lattice": 0.0}  # figures of a validation
+FINE = {"latent_db": 0.0, "colour_shift": 0.0, "lattice": 0.0}  # figures of a validation
 
 
 @pytest.fixture(scope="module")
@@ -156,9 +156,9 @@ def test_minutes_that_mean_nothing_are_refused(folder, tmp_path, minutes):
 def test_the_log_names_step_losses_speed_and_what_is_left(finished):
     lines = (finished["end-to-end"][1] / "log.txt").read_text().splitlines()
     line = next(line for line in lines if " step 5 " in line)
-    for word in ("loss", "pixel", "mean s", "gradient", "s/step", "min left"):
+    for word in ("loss", "pixel", "mean_s", "gradient", "s/step", "min left"):
         assert word in line
-    assert any("step 4 " in line and "held out" in line and "latent dB" in line for line in lines)
+    assert any("step 4 " in line and "held out" in line and "latent_db" in line for line in lines)
 
 
 def test_pictures_that_cannot_be_read_are_named_in_the_log_as_well(tmp_path, capsys):
@@ -177,7 +177,7 @@ def test_the_time_of_a_validation_is_no_steps(folder, tmp_path, monkeypatch):
     run.train(write_recipe(folder, "autoencoder"), tmp_path, overrides=settings)
     taken = time.monotonic() - began - 2 * 2
     lines = [json.loads(line) for line in (tmp_path / "scalars.jsonl").read_text().splitlines()]
-    spent = sum(2 / line["samples a second"] for line in lines)  # a batch of two
+    spent = sum(2 / line["samples_per_second"] for line in lines)  # a batch of two
     assert len(lines) == 4
     assert 0 < spent < taken
 
@@ -319,7 +319,7 @@ def test_the_generator_s_term_grows_with_the_ramp(folder, tmp_path):
     without, with_it = losses
     assert with_it[0]["loss"] == without[0]["loss"]
     assert all(a["loss"] != b["loss"] for a, b in zip(without[1:6], with_it[1:6], strict=True))
-    assert 0 <= with_it[0]["D accuracy"] <= 1
+    assert 0 <= with_it[0]["d_accuracy"] <= 1
 
 
 def test_a_run_that_drifts_stops_and_keeps_the_checkpoint_before(folder, tmp_path, monkeypatch):
@@ -331,7 +331,7 @@ def test_a_run_that_drifts_stops_and_keeps_the_checkpoint_before(folder, tmp_pat
         run.train(recipe, tmp_path, overrides=[*settings, "log.greatest_colour_shift=10"])
     assert "\n" not in str(caught.value)
     assert checkpoint.load(tmp_path / "checkpoint")[1]["step"] == 3
-    assert (tmp_path / "log.txt").read_text().count("colour shift") == 2
+    assert (tmp_path / "log.txt").read_text().count("colour_shift") == 2
     with pytest.raises(DivergedError, match="step 4"):  # what it had reached is not forgotten
         run.train(recipe, tmp_path, resume=True, overrides=[*settings, "log.greatest_colour_shift=10"])
     run.train(recipe, tmp_path, resume=True, overrides=[*settings, "log.greatest_colour_shift=inf"])

@@ -13,11 +13,12 @@ from edgesr.model import checkpoint, diffusion
 from edgesr.model.edge import LatentDiffusion
 from edgesr.presets import get_preset
 from edgesr.train import run
-from edgesr.train.batches import Batch, Draws
+from edgesr.train.losses import LossConfig
 from edgesr.train.networks import ModelConfig, Networks
 from edgesr.train.processes import Processes
-from edgesr.train.recipe import LossConfig, Recipe
+from edgesr.train.recipe import Recipe
 from edgesr.train.stages import stage_class
+from edgesr.train.step import Batch, StepRandom
 
 TINY = get_preset("tiny")
 
@@ -29,7 +30,7 @@ def batch():
 
 
 def draws():
-    return Draws(torch.Generator().manual_seed(1), 4)
+    return StepRandom(torch.Generator().manual_seed(1), 4)
 
 
 def stage_of(name, **loss):
@@ -78,7 +79,7 @@ def test_the_students_target_is_the_teachers_z0(batch):
         for encoder in (nets.edge.encoder, nets.teacher.encoder):  # blind encoders: mu and s are those of the biases
             encoder.head.weight.zero_()
             encoder.head.bias.fill_(0.3)
-    stage = stage_of("student-x4", terminal_start=0.5, spread=0.0)
+    stage = stage_of("student-x4", terminal_start=0.5, log_s_reg=0.0)
     before = stage.loss(nets, batch, 0.0, draws()).total
     stage.prepare(nets)
     after = stage.loss(nets, batch, 0.0, draws()).total
@@ -87,7 +88,7 @@ def test_the_students_target_is_the_teachers_z0(batch):
 
 
 def test_the_truth_as_target_wants_no_teacher(batch):
-    stage = stage_of("student-x4", target="truth", spread=0.0, latent=1.0, terminal_start=1.0)
+    stage = stage_of("student-x4", target="truth", log_s_reg=0.0, latent=1.0, terminal_start=1.0)
     assert not stage.has_teacher
     nets = networks(with_teacher=False)
     error = stage.loss(nets, batch, 1.0, draws()).total.detach()
@@ -99,17 +100,17 @@ def test_the_truth_as_target_wants_no_teacher(batch):
 def draws_after_times(nets, batch):
     """The eps of a step whose times were drawn first."""
     again = draws()
-    again.times(LossConfig(), 0.0)
+    again.times(LossConfig().terminal_start)
     return again.normal(nets.hr_encoder(batch.hr))
 
 
 def test_the_weighting_z0_is_the_error_of_z0(batch):
     nets = networks()
-    stage = stage_of("teacher-x2", weighting="z0", spread=0.0, latent=1.0, terminal_start=0.25, terminal_end=0.25)
+    stage = stage_of("teacher-x2", weighting="z0", log_s_reg=0.0, latent=1.0, terminal_start=0.25, terminal_end=0.25)
     got = float(stage.loss(nets, batch, 0.0, draws()).total.detach())
     again, z_h = draws(), nets.hr_encoder(batch.hr)
-    t = again.times(stage.config, 0.0).t
-    given = nets.teacher.condition(batch.finer, again.normal(z_h))
+    t = again.times(0.25).t
+    given = nets.teacher.condition(batch.lr_x2, again.normal(z_h))
     z_t = diffusion.diffuse(z_h, given.noise, t)
     z0 = diffusion.z0_from_v(z_t, nets.teacher.denoise(z_t, t, given), t)
     assert got == pytest.approx(float((z0 - z_h).square().mean().detach()), rel=1e-4)
@@ -129,7 +130,7 @@ def test_two_processes_of_which_one_has_no_row_at_the_end_are_one(batch):
     gradients = []
     for processes in (Processes(), OneOfTwo(0), OneOfTwo(1)):
         nets = networks(with_teacher=False)
-        drawn = Draws(torch.Generator().manual_seed(1), 4, processes)
+        drawn = StepRandom(torch.Generator().manual_seed(1), 4, processes)
         loss = stage.loss(nets, Batch(*(processes.rows(part) for part in batch)), 0.0, drawn)
         assert loss.total.isfinite()
         loss.total.backward()
@@ -141,7 +142,10 @@ def test_two_processes_of_which_one_has_no_row_at_the_end_are_one(batch):
 
 def test_timesteps_move_towards_the_end_as_training_goes_on():
     config = LossConfig(terminal_start=0.25, terminal_end=1.0)
-    shares = [float((Draws(torch.Generator().manual_seed(0), 64).times(config, p).t == 1).float().mean()) for p in (0, 0.5, 1)]
+    drawn = [
+        StepRandom(torch.Generator().manual_seed(0), 64).times(config.terminal_share(progress)).t for progress in (0, 0.5, 1)
+    ]
+    shares = [float((t == 1).float().mean()) for t in drawn]
     assert shares == [pytest.approx(share, abs=0.02) for share in (0.25, 0.625, 1.0)]
 
 
@@ -205,7 +209,7 @@ def test_equivariance_sees_what_does_not_move_with_the_picture(batch):
     stage = stage_of("end-to-end", equivariance=1.0, terminal_start=1.0)
 
     def figures():
-        seeds = [Draws(torch.Generator().manual_seed(seed), 4) for seed in range(4)]
+        seeds = [StepRandom(torch.Generator().manual_seed(seed), 4) for seed in range(4)]
         return [float(stage.loss(nets, batch, 0.0, each).scalars["equivariance"]) for each in seeds]
 
     assert max(figures()) < 1e-5
@@ -235,8 +239,8 @@ def test_equivariance_costs_and_draws_nothing_where_its_weight_is_zero(batch):
         ("student-x4", "perceptual", 0.4),
         ("decoder", "terminal_start", 0.5),
         ("decoder", "equivariance", 1.0),
-        ("autoencoder", "spread", 1e-3),
-        ("end-to-end", "guess", 0.2),
+        ("autoencoder", "log_s_reg", 1e-3),
+        ("end-to-end", "mu_prior", 0.2),
         ("end-to-end", "target", "truth"),
     ],
 )

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 EXAMPLES = """\
 examples:
   edgesr data sheet photos -o sheet.png                 what training sees of the photographs
-  edgesr data sheet --rendered -o sheet.png --seed 7    of the crops drawn by code
   edgesr data pack photos shards                        shards/photos-1-of-3.tar and so on, 60 MB at most
   edgesr data unpack shards/*.tar photos                the same pictures again
   edgesr data teach photos --teacher realesrgan-x4plus -o targets   what a larger upscaler makes of crops, to train towards
@@ -53,10 +52,9 @@ def _add_sheet(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         help="a contact sheet of crops and their degraded versions (needs the extra: pip install 'edgesr[train]')",
         description="Draws HR crops and, beside each, LR versions as training sees them, with what was drawn below.",
     )
-    parser.add_argument("folder", type=Path, nargs="?", metavar="FOLDER", help="photographs; not needed with --rendered")
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="pictures; its subfolders are left out")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="SHEET.png", help="picture to write")
     parser.add_argument("--overwrite", action="store_true", help="replace a picture that is already there")
-    parser.add_argument("--rendered", action="store_true", help="crops drawn by code in place of photographs")
     parser.add_argument("--rows", type=int_range(1, 100), default=4, metavar="N", help="HR crops (default: %(default)s)")
     parser.add_argument("--columns", type=int_range(1, 20), default=3, metavar="N", help="LR of each (default: %(default)s)")
     parser.add_argument("--seed", type=int_range(0), default=0, metavar="N", help="another shows others (default: %(default)s)")
@@ -124,17 +122,12 @@ def sheet(arguments: argparse.Namespace) -> int:
 
         from edgesr.atomic import write_whole
         from edgesr.data.bank import ImageBank
-        from edgesr.data.rendered import rendered_crops
         from edgesr.data.sheet import contact_sheet
         from edgesr.train.recipe import DataConfig, load_recipe
 
     config = load_recipe(arguments.recipe, arguments.set).data if arguments.recipe else DataConfig()
     generator = torch.Generator().manual_seed(arguments.seed)
-    if arguments.rendered:
-        hr = rendered_crops(arguments.rows, config.hr_size, generator, config.rendered)
-    else:
-        bank = ImageBank.load(arguments.folder, cache=None)
-        hr = bank.crops(arguments.rows, config.hr_size, generator, config.crop)
+    hr = ImageBank.load(arguments.folder, cache=None).crops(arguments.rows, config.hr_size, generator, config.crop)
     picture = io.BytesIO()
     contact_sheet(hr, arguments.columns, generator, config.degradation).save(picture, "PNG", optimize=True)
     try:
@@ -147,8 +140,6 @@ def sheet(arguments: argparse.Namespace) -> int:
 def _check_sheet(arguments: argparse.Namespace) -> None:
     """Raise UsageError, before any work, for what cannot be drawn or written."""
     output: Path = arguments.output
-    if not (arguments.folder or arguments.rendered):
-        raise UsageError("name a FOLDER of photographs, or --rendered for crops drawn by code")
     if arguments.set and not arguments.recipe:
         raise UsageError("--set changes fields of a recipe: name it with --recipe")
     if output.suffix.lower() != ".png":

@@ -51,7 +51,7 @@ def run_teach(arguments: argparse.Namespace) -> int:
         import torch
         from tqdm import tqdm
 
-        from edgesr.data.targets import Source
+        from edgesr.data.targets import Source, without_path
         from edgesr.data.teach import Lesson, teach
         from edgesr.train.recipe import DataConfig, load_recipe
         from edgesr.upscaling.engines import available_cores
@@ -72,7 +72,8 @@ def run_teach(arguments: argparse.Namespace) -> int:
         photographs=arguments.folder,
         cache=Path(data.cache),
         held_out=data.held_out,
-        source=Source(data.hr_size, data.crop, data.degradation, data.rendered, arguments.seed),
+        folders=data.folders,
+        source=Source(data.hr_size, data.crop, data.degradation, tuple(map(without_path, data.folders)), arguments.seed),
         pairs=arguments.pairs,
         out=arguments.output,
         bfloat16=arguments.precision == "bfloat16",

@@ -23,6 +23,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from edgesr.data.fields import bounded
 from edgesr.data.files import BROKEN, picture_paths, read_rgb
 from edgesr.errors import EdgesrError, UsageError, one_line
 
@@ -47,7 +48,7 @@ class Photo:
 class CropConfig:
     """How crops are drawn (ours): photographs are softer than their pixel grid, and downscaling sharpens them."""
 
-    downscale_probability: float = 0.3  # share of the crops that are taken larger and downscaled
+    downscale_probability: float = bounded(0.3, "0 to 1")  # share of the crops that are taken larger and downscaled
     downscale_min: float = 1.5  # least ratio of the larger crop's side to the wanted side
     downscale_max: float = 2.0  # greatest ratio
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from edgesr.data import kernels
+from edgesr.data.fields import bounded
 
 RESIZE_MODES = ("area", "bilinear", "bicubic")
 
@@ -19,20 +20,22 @@ Range = tuple[float, float]
 class RoundConfig:
     """Ranges of one round, with the first round's defaults: those of Real-ESRGAN's published training options."""
 
-    blur_probability: float = 1.0  # share of the samples that are blurred
+    blur_probability: float = bounded(1.0, "0 to 1")  # share of the samples that are blurred
     kernel_size: tuple[int, int] = (7, 21)  # px, odd, both ends drawn
     # isotropic, anisotropic, generalised isotropic, generalised anisotropic, plateau isotropic, plateau anisotropic
     kernel_weights: tuple[float, ...] = (0.45, 0.25, 0.12, 0.03, 0.12, 0.03)
-    sinc_probability: float = 0.1  # share of the blurred samples that get a sinc kernel in place of the six above
+    # Share of the blurred samples that get a sinc kernel in place of the six above.
+    sinc_probability: float = bounded(0.1, "0 to 1")
     sigma: Range = (0.2, 3.0)  # px, standard deviation of the Gaussian family along each axis
     generalised_beta: Range = (0.5, 4.0)  # shape exponent; half of the draws below 1, half above
     plateau_beta: Range = (1.0, 2.0)  # shape exponent of the plateau
     resize_weights: tuple[float, float, float] = (0.2, 0.7, 0.1)  # up, down, keep
     resize_range: Range = (0.15, 1.5)  # factor; first round: of the HR side, second round: of the LR side
-    gaussian_probability: float = 0.5  # share of the samples with Gaussian noise; the others get Poisson noise
+    # Share of the samples with Gaussian noise; the others get Poisson noise.
+    gaussian_probability: float = bounded(0.5, "0 to 1")
     gaussian_sigma: Range = (1.0, 30.0)  # grey levels of 255
     poisson_scale: Range = (0.05, 3.0)  # factor on the shot noise of a white pixel of 256 photons
-    grey_probability: float = 0.4  # share of the samples whose noise is the same in all three channels
+    grey_probability: float = bounded(0.4, "0 to 1")  # share of the samples whose noise is the same in all three channels
     jpeg_quality: tuple[int, int] = (30, 95)  # libjpeg's quality, both ends drawn
 
 
@@ -55,15 +58,16 @@ class LastRoundConfig:
     own pixels, or carry the noise of single pixels and specks of colour.
     """
 
-    probability: float = 0.0  # share of the samples that go through it
-    blur_probability: float = 0.4  # of those, the share that is blurred
+    probability: float = bounded(0.0, "0 to 1")  # share of the samples that go through it
+    blur_probability: float = bounded(0.4, "0 to 1")  # of those, the share that is blurred
     sigma: Range = (0.4, 2.0)  # LR px, standard deviation of an isotropic Gaussian
-    noise_probability: float = 0.5  # of those, the share with Gaussian noise a pixel
+    noise_probability: float = bounded(0.5, "0 to 1")  # of those, the share with Gaussian noise a pixel
     noise_sigma: Range = (1.0, 16.0)  # grey levels of 255
-    colour_probability: float = 0.5  # of the noisy ones, the share whose noise is in the colours alone, in specks of two pixels
-    impulse_probability: float = 0.1  # of those, the share in which single pixels are black or white
+    # Of the noisy ones, the share whose noise is in the colours alone, in specks of two pixels.
+    colour_probability: float = bounded(0.5, "0 to 1")
+    impulse_probability: float = bounded(0.1, "0 to 1")  # of those, the share in which single pixels are black or white
     impulse_share: Range = (0.001, 0.02)  # of the pixels of such a sample
-    jpeg_probability: float = 0.6  # of those, the share that is compressed at the end
+    jpeg_probability: float = bounded(0.6, "0 to 1")  # of those, the share that is compressed at the end
     jpeg_quality: tuple[int, int] = (40, 95)
 
 
@@ -73,12 +77,14 @@ class DegradationConfig:
 
     first: RoundConfig = FIRST_ROUND
     second: RoundConfig = SECOND_ROUND
-    final_sinc_probability: float = 0.8  # share of the samples with a sinc filter at the end
+    final_sinc_probability: float = bounded(0.8, "0 to 1")  # share of the samples with a sinc filter at the end
     final_sinc_size: tuple[int, int] = (7, 21)  # px, odd
     final_sinc_cutoff: Range = (math.pi / 3, math.pi)  # radians a px
-    light_probability: float = 0.0  # share of the groups that are hardly degraded: clean small pictures exist as well (ours)
+    # Share of the groups that are hardly degraded: clean small pictures exist as well (ours).
+    light_probability: float = bounded(0.0, "0 to 1")
     last: LastRoundConfig = LastRoundConfig()
-    group: int = 4  # samples that share resizes and the order of the last steps (ours: a tensor has one size)
+    # Samples that share resizes and the order of the last steps (ours: a tensor has one size).
+    group: int = bounded(4, "1 or more")
 
 
 @dataclass(frozen=True)

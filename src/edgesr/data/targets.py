@@ -23,13 +23,13 @@ from PIL import Image
 from edgesr.atomic import write_whole
 from edgesr.data.bank import CropConfig, ImageBank
 from edgesr.data.degradation import degrade
+from edgesr.data.mixture import FolderConfig, Mixture
 from edgesr.data.plan import DegradationConfig, LastRoundConfig, RoundConfig
-from edgesr.data.rendered import RenderedConfig, rendered_crops
 from edgesr.data.seeds import step_generator
 from edgesr.errors import EdgesrError, UsageError, one_line
 from edgesr.presets import SCALE
 
-FORMAT = "edgesr targets 1"  # raise the number when a reader of the old one would fail
+FORMAT = "edgesr targets 2"  # raise the number when a reader of the old one would fail
 PART = 64  # pairs a file
 QUALITY = 95  # of the JPEG, 4:4:4: 42 dB and more to the teacher's result, which lies at 25 to 30 dB from the truth
 THUMB = 8  # px a side of the reduced HR crop that tells whether the photographs are still the same
@@ -46,7 +46,7 @@ class Source:
     hr_size: int  # HR px a side
     crop: CropConfig
     degradation: DegradationConfig
-    rendered: RenderedConfig
+    folders: tuple[FolderConfig, ...]  # beside the photographs; without their paths
     seed: int
 
 
@@ -59,7 +59,7 @@ class Manifest:
     sha256: str  # of the teacher's weights
     pairs: int
     source: dict[str, Any]  # of Source
-    photographs: dict[str, str]  # name -> SHA-256 of its pixels
+    pictures: list[dict[str, str]]  # a folder: name -> SHA-256 of the pixels; the photographs are the first
 
     @property
     def parts(self) -> int:
@@ -67,19 +67,22 @@ class Manifest:
         return -(-self.pairs // PART)
 
 
-def photograph_hashes(bank: ImageBank) -> dict[str, str]:
-    """SHA-256 of the pixels of every photograph of a bank, by name."""
-    return {photo.name: hashlib.sha256(bank.image(i).numpy().tobytes()).hexdigest() for i, photo in enumerate(bank.photos)}
+def without_path(folder: FolderConfig) -> FolderConfig:
+    """What of a folder decides which crops are drawn."""
+    return dataclasses.replace(folder, path="")
 
 
-def hr_crops(bank: ImageBank, source: Source, part: int, count: int) -> torch.Tensor:
+def picture_hashes(mixture: Mixture) -> list[dict[str, str]]:
+    """SHA-256 of the pixels of every picture of every folder, by name."""
+    return [
+        {photo.name: hashlib.sha256(bank.image(i).numpy().tobytes()).hexdigest() for i, photo in enumerate(bank.photos)}
+        for bank in mixture.banks()
+    ]
+
+
+def hr_crops(mixture: Mixture, source: Source, part: int, count: int) -> torch.Tensor:
     """The first `count` HR crops of a part, (count, 3, S, S) float32 in [0, 1]."""
-    generator = step_generator(source.seed, "targets", part)
-    hr = bank.crops(PART, source.hr_size, generator, source.crop)[:count]
-    rendered = torch.rand(PART, generator=generator)[:count] < source.rendered.probability
-    if drawn := int(rendered.sum()):
-        hr[rendered] = rendered_crops(drawn, source.hr_size, generator, source.rendered)
-    return hr
+    return mixture.crops(PART, source.hr_size, step_generator(source.seed, "targets", part))[:count]
 
 
 def lr_crops(hr: torch.Tensor, source: Source, part: int) -> torch.Tensor:
@@ -137,25 +140,32 @@ def write_part(folder: Path, part: int, hr: torch.Tensor, lr: torch.Tensor, resu
 
 
 class Targets:
-    """The pairs of a folder, with their HR crops from the photographs of `bank`."""
+    """The pairs of a folder, with their HR crops from the pictures of `mixture`, whose shares may be others now."""
 
-    def __init__(self, folder: Path, bank: ImageBank) -> None:
-        """Raise UsageError when the folder is missing, incomplete, damaged, or was made from other photographs."""
-        self.folder, self.bank = folder, bank
+    def __init__(self, folder: Path, mixture: Mixture) -> None:
+        """Raise UsageError when the folder is missing, incomplete, damaged, or was made from other pictures."""
+        self.folder = folder
         self.manifest = _load_manifest(folder)
         self.source = _source(self.manifest.source, folder)
+        if len(self.source.folders) != len(mixture.others):
+            raise UsageError(
+                f"{folder}: was made with {len(self.source.folders)} 'data.folders' beside the photographs; name the same"
+            )
+        others = [(bank, config) for (bank, _), config in zip(mixture.others, self.source.folders, strict=True)]
+        self.mixture = Mixture(mixture.photographs, self.source.crop, others)
         missing = [p for p in range(self.manifest.parts) if not (folder / _name(p)).is_file()]
         if missing:
             raise UsageError(
                 f"{folder}: {len(missing)} of {self.manifest.parts} parts are missing; run `edgesr data teach` again, or lower --pairs"
             )
-        self._check_photographs()
+        for bank, wanted in zip(self.mixture.banks(), self.manifest.pictures, strict=True):
+            self._check_pictures(bank, wanted)
 
     def __len__(self) -> int:
         return self.manifest.pairs
 
-    def _check_photographs(self) -> None:
-        wanted, names = self.manifest.photographs, [photo.name for photo in self.bank.photos]
+    def _check_pictures(self, bank: ImageBank, wanted: dict[str, str]) -> None:
+        names = [photo.name for photo in bank.photos]
         if list(wanted) != names:
             strange = sorted(set(wanted) ^ set(names))
             what = f"'{strange[0]}' is on one side only" if strange else "they lie in another order"
@@ -165,17 +175,17 @@ class Targets:
             len(names) // 2,
             len(names) - 1,
         }:  # all of them would be read from disk; every crop is compared on its own
-            found = hashlib.sha256(self.bank.image(index).numpy().tobytes()).hexdigest()
+            found = hashlib.sha256(bank.image(index).numpy().tobytes()).hexdigest()
             if found != wanted[names[index]]:
                 raise UsageError(f"{self.folder}: the photograph '{names[index]}' has changed since; teach again")
 
     def part(self, part: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """The pairs of a part: hr (N, 3, S, S), lr (N, 3, S/4, S/4) and target (N, 3, S, S), float32 in [0, 1], on the bank's device.
+        """The pairs of a part: hr (N, 3, S, S), lr (N, 3, S/4, S/4) and target (N, 3, S, S), float32 in [0, 1], on the pictures' device.
 
         Raises UsageError when its file is damaged or does not match the photographs.
         """
         arrays = _read_part(self.folder / _name(part))
-        hr = hr_crops(self.bank, self.source, part, len(arrays["lr"]))
+        hr = hr_crops(self.mixture, self.source, part, len(arrays["lr"]))
         self._check_crops(hr, arrays["thumbs"], part)
         codes = np.split(arrays["jpeg"], arrays["ends"][:-1])
         result = torch.stack([_decoded(code.tobytes()) for code in codes]).to(hr.device)
@@ -284,7 +294,7 @@ def _source(table: dict[str, Any], folder: Path) -> Source:
             table["hr_size"],
             CropConfig(**table["crop"]),
             DegradationConfig(**degradation),
-            RenderedConfig(**_tuples(table["rendered"])),
+            tuple(FolderConfig(**folder) for folder in table["folders"]),
             table["seed"],
         )
     except (KeyError, TypeError):

@@ -11,7 +11,8 @@ from pathlib import Path
 import torch
 
 from edgesr.data.bank import ImageBank
-from edgesr.data.targets import PART, Manifest, Source, begin, hr_crops, lr_crops, photograph_hashes, write_part
+from edgesr.data.mixture import FolderConfig, Mixture
+from edgesr.data.targets import PART, Manifest, Source, begin, hr_crops, lr_crops, picture_hashes, write_part
 from edgesr.pretrained.teachers import Teacher, load_teacher, taught
 
 CHUNK = 4  # crops that a teacher sees at once: more take memory, and no less time on a CPU
@@ -26,6 +27,7 @@ class Lesson:
     photographs: Path
     cache: Path
     held_out: int
+    folders: tuple[FolderConfig, ...]  # beside the photographs
     source: Source
     pairs: int
     out: Path
@@ -39,14 +41,13 @@ def teach(lesson: Lesson, processes: int) -> tuple[int, Iterator[int]]:
     Raises what `load_teacher`, `ImageBank.load` and `targets.begin` raise.
     """
     teacher = load_teacher(lesson.teacher, lesson.weights)
-    bank = ImageBank.load(lesson.photographs, cache=lesson.cache).split(lesson.held_out)[0]
-    manifest = Manifest(
-        teacher.name, teacher.licence, teacher.sha256, lesson.pairs, asdict(lesson.source), photograph_hashes(bank)
-    )
+    mixture = _mixture(lesson)
+    source, hashes = asdict(lesson.source), picture_hashes(mixture)
+    manifest = Manifest(teacher.name, teacher.licence, teacher.sha256, lesson.pairs, source, hashes)
     missing = begin(lesson.out, manifest)
     left = sum(min(PART, lesson.pairs - part * PART) for part in missing)
     if processes == 1:
-        return left, (_make(lesson, teacher, bank, part) for part in missing)
+        return left, (_make(lesson, teacher, mixture, part) for part in missing)
     return left, _shared_out(lesson, missing, processes)
 
 
@@ -59,24 +60,28 @@ def _shared_out(lesson: Lesson, missing: list[int], processes: int) -> Iterator[
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-_here: list[tuple[Lesson, Teacher, ImageBank]] = []  # of a process of the pool
+_here: list[tuple[Lesson, Teacher, Mixture]] = []  # of a process of the pool
 
 
 def _begin_process(lesson: Lesson) -> None:
     torch.set_num_threads(1)
-    bank = ImageBank.load(lesson.photographs, cache=lesson.cache).split(lesson.held_out)[0]
-    _here.append((lesson, load_teacher(lesson.teacher, lesson.weights), bank))
+    _here.append((lesson, load_teacher(lesson.teacher, lesson.weights), _mixture(lesson)))
 
 
 def _make_here(part: int) -> int:
-    lesson, teacher, bank = _here[0]
-    return _make(lesson, teacher, bank, part)
+    lesson, teacher, mixture = _here[0]
+    return _make(lesson, teacher, mixture, part)
 
 
-def _make(lesson: Lesson, teacher: Teacher, bank: ImageBank, part: int) -> int:
+def _mixture(lesson: Lesson) -> Mixture:
+    photographs = ImageBank.load(lesson.photographs, cache=lesson.cache).split(lesson.held_out)[0]
+    return Mixture.load(photographs, lesson.source.crop, lesson.folders, cache=lesson.cache)
+
+
+def _make(lesson: Lesson, teacher: Teacher, mixture: Mixture, part: int) -> int:
     """Make and write a part; return how many pairs it holds."""
     teacher.network.to(lesson.device)
-    hr = hr_crops(bank, lesson.source, part, min(PART, lesson.pairs - part * PART))
+    hr = hr_crops(mixture, lesson.source, part, min(PART, lesson.pairs - part * PART))
     lr = lr_crops(hr, lesson.source, part)
     result = torch.cat([taught(teacher, chunk.to(lesson.device), bfloat16=lesson.bfloat16).cpu() for chunk in lr.split(CHUNK)])
     write_part(lesson.out, part, hr, lr, result)

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from edgesr.data.fields import bounded
 from edgesr.errors import DivergedError, UsageError
 from edgesr.model.blocks import full_precision
 from edgesr.train.discriminator import Discriminator, HighPassPatch
@@ -26,24 +27,23 @@ NETWORKS: dict[str, type[Discriminator] | type[HighPassPatch]] = {"unet": Discri
 class AdversarialConfig:
     """The adversarial term; with weight 0 there is no discriminator."""
 
-    weight: float = 0.0  # of the generator's term; .05 to .1 where "unet" is used, .003 to .02 where "highpass-patch" is
-    start: float = 0.85  # share of the steps after which it acts: on the last 15 %
-    ramp: float = 0.0  # share of the steps, from `start`, over which the weight rises linearly from 0
+    # Of the generator's term; .05 to .1 where "unet" is used, .003 to .02 where "highpass-patch" is.
+    weight: float = bounded(0.0, "0 or more")
+    start: float = bounded(0.85, "0 to 1")  # share of the steps after which it acts: on the last 15 %
+    ramp: float = bounded(0.0, "0 to 1")  # share of the steps, from `start`, over which the weight rises linearly from 0
     network: Literal["unet", "highpass-patch"] = (
         "unet"  # Real-ESRGAN's; or a PatchGAN that sees neither colours nor means of areas
     )
     real: Literal["target", "truth"] = "target"  # what it takes for real, where a crop has a teacher's target
     kind: Kind = "hinge"  # or "r1": non-saturating logistic with a gradient penalty; or "relativistic": average logistic
-    r1_gamma: float = 0.01  # of the penalty (ours: telling a blur from its original wants squared gradients of 10 and more)
-    r1_every: int = 16  # updates of the discriminator from one penalty to the next, each then that many times heavier
-    learning_rate: float = 1e-4  # of the discriminator's Adam
-    update_every: int = 1  # steps from one update of the discriminator to the next: more slows one that wins
-    width: int = 32  # channels after the first convolution; Real-ESRGAN has 64
-
-    def __post_init__(self) -> None:
-        for name in ("r1_every", "update_every", "width"):
-            if (value := getattr(self, name)) < 1:
-                raise UsageError(f"recipe: the field 'loss.adversarial.{name}' wants 1 or more, not {value}")
+    # Of the penalty (ours: telling a blur from its original wants squared gradients of 10 and more).
+    r1_gamma: float = bounded(0.01, "0 or more")
+    # Updates of the discriminator from one penalty to the next, each then that many times heavier.
+    r1_every: int = bounded(16, "1 or more")
+    learning_rate: float = bounded(1e-4, "more than 0")  # of the discriminator's Adam
+    # Steps from one update of the discriminator to the next: more slows one that wins.
+    update_every: int = bounded(1, "1 or more")
+    width: int = bounded(32, "1 or more")  # channels after the first convolution; Real-ESRGAN has 64
 
     def weight_at(self, progress: float) -> float:
         """Return the weight of the generator's term at this share of the steps."""
@@ -177,13 +177,13 @@ class Adversary:
         self.net.train().requires_grad_(True)
         real, fake = self.logits(torch.cat([shown.real, shown.out.detach()]), shown).chunk(2)
         loss = losses.discriminator(real, fake)
-        figures = {"D": loss.detach(), "D real": real.detach().mean(), "D fake": fake.detach().mean()}
-        figures["D accuracy"] = losses.accuracy(real.detach(), fake.detach())
+        figures = {"d_loss": loss.detach(), "d_real": real.detach().mean(), "d_fake": fake.detach().mean()}
+        figures["d_accuracy"] = losses.accuracy(real.detach(), fake.detach())
         if config.kind == "r1" and step // config.update_every % config.r1_every == 0:
             signs = torch.Generator().manual_seed((self.seed * 1_000_003 + step) % 2**63)
             penalty = r1_penalty(lambda pictures: self.logits(pictures, shown), shown.real, signs)
             loss = loss + config.r1_every * config.r1_gamma / 2 * penalty
-            figures["D gradient"] = penalty.detach()
+            figures["d_gradient"] = penalty.detach()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         processes.mean_gradients(parameters)

@@ -7,12 +7,12 @@ import logging
 import torch
 from torch import Tensor
 
+from edgesr.train.losses import LATTICE_PERIOD, colour_shift
 from edgesr.train.recipe import LogConfig
-from edgesr.train.terms import LATTICE_PERIOD, colour_shift
 
 logger = logging.getLogger("edgesr.train")
 
-COLOUR, LATTICE = "colour shift", "lattice"  # the names of the figures that tell a drift
+COLOUR, LATTICE = "colour_shift", "lattice"  # the names of the figures that tell a drift
 SAID = {  # what is wrong, the field with the limit, and the term against it
     COLOUR: ("the colours of held-out pictures are off", "log.greatest_colour_shift", "loss.colour"),
     LATTICE: ("patterns of the network's grids stand out of held-out pictures", "log.greatest_lattice", "loss.lattice"),
@@ -23,7 +23,7 @@ WINDOW = 128  # HR px a side, whose spectra are averaged: a multiple of the latt
 def drift_figures(out: Tensor, hr: Tensor) -> dict[str, float]:
     """Return what tells a drift of pictures out from hr, both (B, 3, H, W) in [0, 1], 16 px a side or more; in levels of 255.
 
-    "colour shift" is the mean absolute difference of the means of 16 px cells; "lattice" what `grid_lines` finds in out.
+    "colour_shift" is the mean absolute difference of the means of 16 px cells; "lattice" what `grid_lines` finds in out.
     """
     return {COLOUR: 255 * float(colour_shift(out, hr)), LATTICE: 255 * grid_lines(out)}
 

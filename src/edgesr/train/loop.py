@@ -16,7 +16,7 @@ from edgesr.data.seeds import step_generator
 from edgesr.errors import DivergedError, UsageError
 from edgesr.model import checkpoint
 from edgesr.presets import SCALE
-from edgesr.train.batches import Batch, Batches, Draws
+from edgesr.train.batches import Batches
 from edgesr.train.faults import Faults, diverged, is_asynchronous
 from edgesr.train.guards import AccuracyWatch, DriftGuard, drift_figures
 from edgesr.train.identity import check_resumed, identity
@@ -27,7 +27,8 @@ from edgesr.train.precision import choose_precision
 from edgesr.train.processes import Processes
 from edgesr.train.recipe import OptimizerConfig, Recipe
 from edgesr.train.stages import Loss, Stage
-from edgesr.train.throughput import Throughput, peak_flops, step_flops
+from edgesr.train.step import Batch, StepRandom
+from edgesr.train.throughput import Throughput, measured_peak, step_flops
 
 logger = logging.getLogger("edgesr.train")
 
@@ -35,7 +36,7 @@ GRID_ROWS = 8  # held-out crops in a sample grid
 
 
 class Loop:
-    """The moving state of a stage: networks, their average, the optimizer, the adversary, the step and the seconds spent."""
+    """The moving state of a stage: networks, their average, the optimizer, the stage, the step and the seconds spent."""
 
     def __init__(self, recipe: Recipe, stage: Stage, nets: Networks, processes: Processes | None = None) -> None:
         self.recipe, self.stage, self.nets = recipe, stage, nets
@@ -59,7 +60,6 @@ class Loop:
         mine, theirs, means = tensors_of(nets), tensors_of(self.average), self.average.state_dict()
         self._moving = [name for name in means if mine[name] is not theirs[name]]
         self._means = [means[name] for name in self._moving]
-        self.adversary = None if stage.pixels is None else stage.pixels.adversary
         self.accuracy, self.drift = AccuracyWatch(recipe.log), DriftGuard(recipe.log)
         self.step, self._share = 0, 0.0
         self._earlier, self._began = 0.0, time.monotonic()
@@ -75,7 +75,7 @@ class Loop:
 
     def run(self, batches: Batches, validation: Batch, out: Path, deadline: float) -> dict[str, float]:
         """Train until the last step or the `deadline` (of time.monotonic), save, and return the figures of the end."""
-        config, log, main = self.recipe.optimizer, self.recipe.log, self.processes.main
+        log, main = self.recipe.log, self.processes.main
         folder, journal = out / "checkpoint", Journal(out, self.step) if main else None
         meter, throughput = Meter(), None
         while not self._is_over(deadline):
@@ -90,30 +90,7 @@ class Loop:
             if self.step % log.every == 0 or self.step % log.checkpoint == 0:
                 self._check_faults()
             if self.step % log.every == 0 and journal:
-                rate, share = throughput.rates()
-                rate *= self.processes.world
-                left = (config.steps - self.step) * meter.seconds() / meter.steps / 60
-                if config.schedule == "time":
-                    left = (deadline - time.monotonic()) / 60
-                logger.info(
-                    "step %d  %s  %.0f samples/s, %.0f%% of the peak  %.0f min left",
-                    self.step,
-                    meter.line(),
-                    rate,
-                    100 * share,
-                    left,
-                )
-                speed = {
-                    "samples a second": rate,
-                    "share of the peak": share,
-                    "learning rate": self._rate(),
-                    "seconds": self.seconds,
-                }
-                if self.device.type == "cuda":
-                    speed["memory GB"] = torch.cuda.max_memory_allocated(self.device) / 1e9
-                journal.scalars(self.step, meter.means() | speed)
-                meter.restart()
-                throughput.start()
+                self._report(journal, meter, throughput, deadline)
             saves, validates = self.step % log.checkpoint == 0, self.step % log.validate == 0 and not self.finished
             if saves or validates:  # a pause waits for the device
                 with meter.paused(), throughput.paused():
@@ -127,6 +104,22 @@ class Loop:
         figures = self.validate(validation, journal) if journal else {}
         self._judge(figures)
         return figures
+
+    def _report(self, journal: Journal, meter: Meter, throughput: Throughput, deadline: float) -> None:
+        """Write the figures of the steps since the last report, and how fast they ran."""
+        config, (rate, share) = self.recipe.optimizer, throughput.rates()
+        rate *= self.processes.world
+        left = (config.steps - self.step) * meter.seconds() / meter.steps / 60
+        if config.schedule == "time":
+            left = (deadline - time.monotonic()) / 60
+        speed = {"samples_per_second": rate, "peak_share": share, "learning_rate": self._rate(), "seconds": self.seconds}
+        if self.device.type == "cuda":
+            speed["memory_gb"] = torch.cuda.max_memory_allocated(self.device) / 1e9
+        line = f"{meter.line()}  {rate:.0f} samples/s, {share:.0%} of the peak  {left:.0f} min left"
+        logger.info("step %d  %s", self.step, line)
+        journal.scalars(self.step, meter.means() | speed)
+        meter.restart()
+        throughput.start()
 
     def _judge(self, figures: dict[str, float]) -> None:
         """Raise DivergedError, in every process, where the main one's figures of a validation say that the run drifts."""
@@ -163,19 +156,18 @@ class Loop:
         values = self.nets.state_dict()  # anew: a module may replace its buffers
         torch._foreach_lerp_(self._means, [values[name] for name in self._moving], 1 - decay)
         figures = {"loss": terms[0], **dict(zip(loss.scalars, terms[2:], strict=True)), "gradient": terms[1]}
-        if self.adversary is not None and loss.shown is not None:
-            with self.precision.autocast(self.device):
-                figures |= self.adversary.update(loss.shown, self.step, self.processes)
-            if self.processes.main:
-                self.accuracy.add(self.step, figures.get("D accuracy"))
+        with self.precision.autocast(self.device):
+            figures |= self.stage.after_step(loss, self.step, self.processes)
+        if self.processes.main and loss.shown is not None:
+            self.accuracy.add(self.step, figures.get("d_accuracy"))
         return figures
 
     def _throughput(self, batch: Batch) -> Throughput:
         """What measures the steps: a step's FLOPs, counted on a copy, since counting may change the last bits, and the peak."""
         flops = step_flops(lambda: self._loss(batch, copy.deepcopy(self.nets)).total.backward())  # noqa: PLW0108 -- the forward counts too
-        peak, source = peak_flops(self.device, self.precision.dtype)
+        peak = measured_peak(self.device, self.precision.dtype)
         if self.processes.main:
-            logger.info("a step takes %.3g GFLOPs; peak %.3g GFLOP/s (%s)", flops / 1e9, peak / 1e9, source)
+            logger.info("a step takes %.3g GFLOPs; matrix products run at %.3g GFLOP/s", flops / 1e9, peak / 1e9)
         return Throughput(flops / len(batch.hr), peak, self.device)
 
     @property
@@ -190,34 +182,36 @@ class Loop:
 
     def _loss(self, batch: Batch, nets: Networks) -> Loss:
         batch = Batch(*(x.to(self.device, memory_format=torch.channels_last) for x in batch))
-        draws = Draws(step_generator(self.recipe.seed, "loss", self.step), self.recipe.data.batch, self.processes, self.device)
+        random = StepRandom(
+            step_generator(self.recipe.seed, "loss", self.step), self.recipe.data.batch, self.processes, self.device
+        )
         with self.precision.autocast(self.device):
-            return self.stage.loss(nets, batch, self.progress, draws)
+            return self.stage.loss(nets, batch, self.progress, random)
 
     @torch.no_grad()
     def validate(self, batch: Batch, journal: Journal) -> dict[str, float]:
         """PSNR of the averaged networks on held-out crops against bicubic, and whether the latent path lives.
 
-        "latent dB" is what is lost when z0_hat is replaced by zeros; the colour shift and the lattice are in levels of 255. A sample
+        "latent_db" is what is lost when z0_hat is replaced by zeros; the colour shift and the lattice are in levels of 255. A sample
         grid goes to the journal.
         """
         batch = Batch(*(x.to(self.device) for x in batch))
         with self.precision.autocast(self.device):
-            z0, condition = self.stage.latent(self.average, batch, Draws(torch.Generator().manual_seed(0), len(batch.hr)))
+            z0, condition = self.stage.latent(self.average, batch, StepRandom(torch.Generator().manual_seed(0), len(batch.hr)))
             full, without = (self.stage.decode(self.average, batch, z).float() for z in (z0, torch.zeros_like(z0)))
         bicubic = nn.functional.interpolate(batch.lr, scale_factor=SCALE, mode="bicubic", align_corners=False)
         psnr = _psnr(full, batch.hr)
         figures = {
-            "PSNR": psnr,
-            "gain dB": psnr - _psnr(bicubic, batch.hr),
-            "latent dB": psnr - _psnr(without, batch.hr),
+            "psnr": psnr,
+            "gain_db": psnr - _psnr(bicubic, batch.hr),
+            "latent_db": psnr - _psnr(without, batch.hr),
             **drift_figures(full, batch.hr),
-            "mean s": float(condition.log_s.float().exp().mean()),
-            "norm mu": float(condition.mu.float().square().mean().sqrt()),
+            "mean_s": float(condition.log_s.float().exp().mean()),
+            "norm_mu": float(condition.mu.float().square().mean().sqrt()),
         }
         text = "  ".join(f"{k} {v:.3f}" for k, v in figures.items())
         logger.info("step %d  held out: %s  (%.0f min)", self.step, text, self.seconds / 60)
-        journal.scalars(self.step, {f"held out/{name}": value for name, value in figures.items()})
+        journal.scalars(self.step, {f"held_out/{name}": value for name, value in figures.items()})
         columns = {
             "lr": nn.functional.interpolate(batch.lr, scale_factor=SCALE),
             "bicubic": bicubic,
@@ -227,18 +221,13 @@ class Loop:
         journal.grid(self.step, {name: pictures[:GRID_ROWS].clamp(0, 1).cpu() for name, pictures in columns.items()})
         return figures
 
-    def reset_average(self) -> None:
-        """Start the average at the networks' present weights."""
-        self.average.load_state_dict(self.nets.state_dict())
-
     def save(self, folder: Path) -> None:
         """Write everything a resumed run needs."""
         average = self.average.state_dict()
         tensors = {f"net.{k}": v for k, v in self.nets.kept().items()} | {f"ema.{k}": average[k] for k in self._moving}
         for index, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items()}
-        if self.adversary is not None:
-            tensors |= {f"adversary.{k}": v for k, v in self.adversary.state_dict().items()}
+        tensors |= self.stage.state_dict()
         state = {"step": self.step, "seconds": self.seconds, "reached": sorted(self.drift.reached)}
         checkpoint.save(folder, tensors, {**identity(self.recipe, self.nets), **state})
 
@@ -262,8 +251,7 @@ class Loop:
             moments.setdefault(int(index), {})[key] = torch.empty_like(like).copy_(tensor)
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
-        if self.adversary is not None:
-            self.adversary.load_state_dict(checkpoint.part(tensors, "adversary."))
+        self.stage.load_state_dict(tensors)
         self.step = state["step"]
         self.drift.reached = set(state.get("reached", []))
         self._earlier, self._began = state["seconds"], time.monotonic()
@@ -286,8 +274,7 @@ class Loop:
         """Raise DivergedError for a step since the last look whose update was left out; on a CPU `update` has raised it."""
         if self._faults is not None and (fault := self._faults.first()) is not None:
             raise diverged(*fault)
-        if self.adversary is not None:
-            self.adversary.check_faults()
+        self.stage.check_faults()
 
 
 def tensors_of(nets: nn.Module) -> dict[str, Tensor]:

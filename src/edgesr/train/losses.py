@@ -1,64 +1,214 @@
-"""The perceptual distances that training may use, by name; `model.features` has the networks."""
+"""The loss: the terms that compare pictures, with their weights, which every stage that makes pictures shares; and those of latents.
+
+A term is a function of (out, hr) with a field of `LossConfig` and a row of TERMS.
+"""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
 
 import torch
-from torch import Tensor, nn
+import torch.nn.functional as F
+from torch import Tensor
 
-from edgesr.errors import UsageError, one_line
-from edgesr.pretrained.features import efficientnet_lite, vgg16
+from edgesr.data.fields import bounded
+from edgesr.model import diffusion
+from edgesr.train.adversary import AdversarialConfig, Adversary, Shown
+from edgesr.train.perceptual import perceptual_distance
+from edgesr.train.step import Batch, StepRandom
 
-LEVELS = 4  # of EfficientNet-Lite0: deeper features cost time and say little of texture
-INSTEAD = "set loss.perceptual_network = 'efficientnet-lite0', whose weights come with a package"
+LATTICE_PERIOD = 16  # HR px: of the coarsest grid of the UNet; those of the latent (8) and of the LR picture (4) divide it
+LATTICE_CELL = 64  # HR px a side, in which a pattern may come and go with the texture
+LATTICE_FAINT = 1e-5  # amplitude, of [0, 1], below which the term levels off: rounding has no direction
+COLOUR_CELL = 16  # HR px a side: coarser than what features weigh, finer than what the eye takes for one colour
+FEATURES_SHIFT = 8  # rows and columns, less than which a step's features leave out: every place within their coarsest stride
+ADVERSARY_SHIFT = 4  # the same of a discriminator that wants shifts: every place within an LR pixel
+ARTIFACT_WINDOW = 7  # HR px a side
+LEVEL = 1e-3  # mean squared error, 30 dB, where the logarithmic term levels off: flat crops are not worth more
 
 
-def perceptual_distance(network: str) -> nn.Module:
-    """Return the distance called `network`: a module (out, hr) -> scalar for pictures (B, 3, H, W) in [0, 1].
+@dataclass(frozen=True)
+class LossConfig:
+    """Weights of the terms; pixel values in [0, 1], latents of unit variance. A stage refuses fields that it does not read."""
 
-    "efficientnet-lite0": works offline. "vgg16:FILE": torchvision's ImageNet weights from a file; "vgg16": the same from torch's hub
-    cache, fetched if there is a network. "lpips-vgg", "lpips-alex": LPIPS (arXiv 1801.03924) by its authors' package `lpips`.
-    Numbers for training only: judge by another network. Raises UsageError when one cannot be had.
-    """
-    name, _, file = network.partition(":")
-    if name == "efficientnet-lite0":
-        return efficientnet_lite(0, LEVELS)
-    if name == "vgg16":
-        return vgg16(Path(file) if file else _hub_vgg16())
-    if name in ("lpips-vgg", "lpips-alex"):
-        return _Lpips(name.removeprefix("lpips-"))
-    raise UsageError(
-        f"recipe: unknown perceptual network '{network}': choose one of efficientnet-lite0, vgg16, vgg16:FILE, lpips-vgg, lpips-alex"
+    pixel: float = bounded(1.0, "0 or more")  # L1 of D(one-step z0_hat, lr)
+    psnr: float = bounded(0.0, "0 or more")  # minus the PSNR in dB of a crop, of the same; levels off at 30 dB
+    perceptual: float = bounded(0.0, "0 or more")  # distance of features, of the same; 0 leaves the network out
+    perceptual_network: str = "efficientnet-lite0"  # or vgg16, lpips-vgg, lpips-alex, where their weights can be loaded
+    # HR px a side of the random window whose features count; 0: whole crops. 96 takes a third of the time.
+    perceptual_window: int = bounded(0, "0 or more")
+    # Share of the truth in what pictures are compared with, where there is a teacher's target.
+    truth: float = bounded(0.0, "0 to 1")
+    # Faint patterns that repeat with the network's grids, which a perceptual term likes.
+    lattice: float = bounded(0.0, "0 or more")
+    colour: float = bounded(0.0, "0 or more")  # L1 of the means of cells of 16 px: what features do not see drifts
+    artifacts: float = bounded(0.0, "0 or more")  # L1 weighted by how the error varies from pixel to pixel (LDL)
+    # L1 of what does not move with the LR picture: patterns of the latent's and the UNet's grids.
+    equivariance: float = bounded(0.0, "0 or more")
+    adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
+    latent: float = bounded(0.02, "0 or more")  # mean squared error of v, or of z0_hat against the teacher's
+    weighting: Literal["v", "z0"] = "v"  # of the former over t: as it is, or times sigma_t^2, the squared error of z0_hat
+    target: Literal["teacher", "truth"] = "teacher"  # of the stage student-x4: scale distillation, or without (the ablation)
+    log_s_reg: float = bounded(1e-4, "0 or more")  # (s^2 - 1) / 2 - log s: keeps s alive; mu is free (docs/method.md, traps)
+    mu_prior: float = bounded(0.1, "0 or more")  # squared error of mu as a guess of z_h, in the stage autoencoder (ours)
+    latent_noise: float = bounded(0.1, "0 or more")  # standard deviation of noise on z_h in the stage autoencoder (ours)
+    # Share of a batch at t = T at the first step; the rest is uniform in [0, T].
+    terminal_start: float = bounded(0.75, "0 to 1")
+    # The same at the last step: timesteps are biased towards T as training goes on.
+    terminal_end: float = bounded(1.0, "0 to 1")
+
+    def terminal_share(self, progress: float) -> float:
+        """The share of a batch at T; `progress` in [0, 1]."""
+        return self.terminal_start + (self.terminal_end - self.terminal_start) * progress
+
+
+class Terms(NamedTuple):
+    """What the terms of a step give."""
+
+    total: Tensor  # their weighted sum, scalar
+    scalars: dict[str, Tensor]
+    shown: Shown | None  # to the adversary, where it acts
+
+
+class PictureLoss:
+    """Weighted sum of the terms that compare pictures; terms of weight 0 cost nothing. Owns the adversary, where there is one."""
+
+    # The fields of LossConfig that it reads.
+    fields = frozenset(
+        [
+            "pixel",
+            "psnr",
+            "perceptual",
+            "perceptual_network",
+            "perceptual_window",
+            "truth",
+            "lattice",
+            "colour",
+            "artifacts",
+            "adversarial",
+        ]
     )
 
+    def __init__(self, config: LossConfig, seed: int, device: torch.device) -> None:
+        self.config = config
+        self.features = perceptual_distance(config.perceptual_network).to(device) if config.perceptual else None
+        self.adversary = Adversary(config.adversarial, seed, device) if config.adversarial.weight else None
 
-def _hub_vgg16() -> Path:
-    """torchvision's file in torch's hub cache, fetched now if it is not there."""
-    url = "https://download.pytorch.org/models/vgg16-397923af.pth"
-    path = Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name
-    if not path.exists():
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            torch.hub.download_url_to_file(url, str(path), hash_prefix="397923af", progress=False)
-        except Exception as error:  # no network, a full disk, a proxy's page
-            raise UsageError(
-                f"VGG16's weights cannot be fetched ({one_line(error)}); name a file as vgg16:FILE, or {INSTEAD}"
-            ) from None
-    return path
+    def __call__(self, out: Tensor, batch: Batch, progress: float, random: StepRandom) -> Terms:
+        """Return the terms of out (B', 3, H, W) in [0, 1], made from the first B' of the batch.
+
+        They are compared with a teacher's target, with the truth, or with a mean of both.
+        """
+        config, rows = self.config, slice(len(out))
+        wanted = (batch.wanted.lerp(batch.hr, config.truth) if config.truth else batch.wanted)[rows]
+        window = _window(random, config.perceptual_window, out)
+        scalars = {name: term(out, wanted) for name, term in TERMS.items() if getattr(config, name) or name == "pixel"}
+        if self.features is not None:
+            scalars["perceptual"] = self.features(window(out), window(wanted))
+        weights = {name: getattr(config, name) * (-1 if name == "psnr" else 1) for name in scalars}
+        shown = self._shown(out, wanted, batch, progress, random)
+        if shown is not None and self.adversary is not None:
+            scalars["adversarial"] = self.adversary.generator_term(shown, random.processes)
+            weights["adversarial"] = config.adversarial.weight_at(progress)
+        total = torch.stack([weights[name] * value.float() for name, value in scalars.items()]).sum()
+        return Terms(total, scalars, shown)
+
+    def _shown(self, out: Tensor, wanted: Tensor, batch: Batch, progress: float, random: StepRandom) -> Shown | None:
+        """What the adversary is shown; None where it does not act."""
+        config = self.config.adversarial
+        if self.adversary is None or progress < config.start:
+            return None
+        real = wanted if config.real == "target" else batch.hr[: len(out)]
+        shift = random.shift(ADVERSARY_SHIFT) if config.network == "highpass-patch" else (0, 0)
+        return Shown(out, real, batch.lr[: len(out)], shift)
 
 
-class _Lpips(nn.Module):
-    """LPIPS on pictures in [0, 1]."""
+def _window(random: StepRandom, side: int, pictures: Tensor) -> Callable[[Tensor], Tensor]:
+    """What cuts from pictures what a step's features are of; `side` in HR px, 0 for all but some first rows and columns.
 
-    def __init__(self, network: str) -> None:
-        super().__init__()
-        try:
-            import lpips  # an extra, and it wants torchvision
+    Another place every step keeps the features' strides from locking in with the decoder's pixel shuffle: without it a faint
+    lattice grows on flat areas (ours).
+    """
+    if not side:
+        down, right = random.shift(FEATURES_SHIFT)
+        return lambda pictures: pictures[..., down:, right:]
+    down, right = random.window(side, *pictures.shape[-2:])
+    return lambda pictures: pictures[..., down : down + side, right : right + side]
 
-            self.distance = lpips.LPIPS(net=network, verbose=False).eval().requires_grad_(False)
-        except Exception as error:  # not installed, a torchvision that does not fit, no network for the weights
-            raise UsageError(f"LPIPS with {network} cannot be loaded ({one_line(error)}); {INSTEAD}") from None
 
-    def forward(self, out: Tensor, hr: Tensor) -> Tensor:
-        return self.distance(out, hr, normalize=True).mean()
+def absolute_error(out: Tensor, hr: Tensor) -> Tensor:
+    """L1: out and hr are (B, 3, H, W) in [0, 1]."""
+    return (out - hr).abs().mean()
+
+
+def psnr(out: Tensor, hr: Tensor) -> Tensor:
+    """Mean PSNR of the pictures in dB, which levels off at 30: out and hr are (B, 3, H, W) in [0, 1]."""
+    error = (out - hr).square().mean(dim=(1, 2, 3))
+    return -10 * (error + LEVEL).log10().mean()
+
+
+def colour_shift(out: Tensor, hr: Tensor) -> Tensor:
+    """The mean absolute difference of the means of cells of 16 px: out and hr are (B, 3, H, W) in [0, 1], H and W at least 16."""
+    return F.avg_pool2d(out - hr, COLOUR_CELL).abs().mean()
+
+
+def artifacts(out: Tensor, hr: Tensor) -> Tensor:
+    """L1 weighted by how much the error varies around each pixel, and in the whole crop: what an adversary likes to add.
+
+    LDL of Liang et al. 2022 (arXiv 2203.09195, equations 3 to 5) without its comparison with an averaged network; the weights have no
+    gradient. Even areas, and those where the error is even, cost nothing. out and hr are (B, 3, H, W) in [0, 1].
+    """
+    error = (out - hr).abs()
+    residual = error.detach().sum(dim=1, keepdim=True)  # (B, 1, H, W)
+    padded = F.pad(residual, [ARTIFACT_WINDOW // 2] * 4, mode="reflect")
+    mean, square = (F.avg_pool2d(x, ARTIFACT_WINDOW, stride=1) for x in (padded, padded.square()))
+    count = ARTIFACT_WINDOW**2
+    local = (square - mean.square()).clamp_min(0) * (count / (count - 1))
+    return (residual.var(dim=(1, 2, 3), keepdim=True) ** 0.2 * local * error).mean()
+
+
+def lattice(out: Tensor, hr: Tensor) -> Tensor:
+    """What repeats in the error with the network's grids: the sum of its harmonics' amplitudes, mean over cells and channels (ours).
+
+    To a feature network a soft area with a faint weave looks more like a photograph, and whatever halves and doubles its grid makes such
+    weaves at no cost; they are too faint for the L1. Only a period's harmonics count, so a texture is hardly touched; each by its
+    amplitude, so that many strong ones hide no faint one. out and hr are (B, 3, H, W) in [0, 1], H and W at least 16.
+    """
+    batch, channels, height, width = out.shape
+    period, cell = LATTICE_PERIOD, min(LATTICE_CELL, min(height, width) // LATTICE_PERIOD * LATTICE_PERIOD)
+    rows, columns, repeats = height // cell, width // cell, cell // period
+    error = (out - hr)[..., : rows * cell, : columns * cell]
+    folded = error.reshape(batch, channels, rows, repeats, period, columns, repeats, period).mean(dim=(3, 6))
+    power = torch.view_as_real(torch.fft.fft2(folded, dim=(3, 5), norm="forward")).square().sum(dim=-1)
+    amplitudes = (power + LATTICE_FAINT**2).sqrt() - LATTICE_FAINT  # (B, 3, rows, 16, columns, 16)
+    return (amplitudes.sum(dim=(3, 5)) - amplitudes[:, :, :, 0, :, 0]).mean()
+
+
+TERMS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "pixel": absolute_error,
+    "psnr": psnr,
+    "lattice": lattice,
+    "colour": colour_shift,
+    "artifacts": artifacts,
+}
+
+# The fields of LossConfig that an error of latents over times depends on.
+LATENT_FIELDS = frozenset(("latent", "weighting", "log_s_reg", "terminal_start", "terminal_end"))
+
+
+def v_error(config: LossConfig, v: Tensor, noise: Tensor, z_h: Tensor, t: Tensor) -> Tensor:
+    """Mean squared error of v_hat (B, C, h, w) against alpha_t noise - sigma_t z_h; t (B,) in [0, T].
+
+    With the weighting "z0" times sigma_t^2, which makes it that of z0_hat.
+    """
+    error = (v - diffusion.v_target(z_h, noise, t)).square()
+    if config.weighting == "z0":
+        error = diffusion.alpha_sigma(t, error)[1] ** 2 * error
+    return error.mean()
+
+
+def log_s_regulariser(log_s: Tensor) -> Tensor:
+    """(s^2 - 1) / 2 - log s, mean: 0 where s is 1, and the KL divergence of N(0, s^2) from N(0, 1)."""
+    return ((2 * log_s).exp() / 2 - log_s - 0.5).mean()

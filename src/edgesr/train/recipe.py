@@ -5,19 +5,18 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
-import operator
 import sys
 import typing
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from edgesr.data.bank import CropConfig
 from edgesr.data.degradation import DegradationConfig
-from edgesr.data.rendered import RenderedConfig
+from edgesr.data.fields import bounded, check_bounds
+from edgesr.data.mixture import FolderConfig
 from edgesr.errors import UsageError, one_line
-from edgesr.train.adversary import AdversarialConfig
+from edgesr.train.losses import LossConfig
 from edgesr.train.networks import ModelConfig
 from edgesr.train.precision import Precision
 
@@ -28,17 +27,16 @@ else:
 
 Config = TypeVar("Config")
 
+RENAMED = {"loss.spread": "log_s_reg", "loss.guess": "mu_prior"}  # fields of earlier recipes, by their names now
+
 
 @dataclass(frozen=True)
 class TargetsConfig:
     """Targets of a teacher, made by `edgesr data teach`."""
 
     folder: str
-    share: float = 1.0  # of the crops; what all targets leave is drawn anew and has the truth as target
-
-    def __post_init__(self) -> None:
-        if not 0 < self.share <= 1:
-            raise UsageError(f"recipe: the field 'data.targets.share' wants more than 0 and at most 1, not {self.share}")
+    # Of the crops; what all targets leave is drawn anew and has the truth as target.
+    share: float = bounded(1.0, "more than 0 and at most 1")
 
 
 @dataclass(frozen=True)
@@ -46,73 +44,50 @@ class DataConfig:
     """Where crops come from and how many."""
 
     folder: str = ""  # photographs; a training needs them, and what only reads a recipe's ranges does not
+    folders: tuple[FolderConfig, ...] = ()  # of other pictures, each with its share of the crops
     cache: str = "runs/bank"  # where they lie decoded
-    held_out: int = 24  # photographs kept from training, for the figures logged on the way
-    hr_size: int = 192  # HR px a side of a training crop
-    batch: int = 16  # crops a step
-    uses: int = 8  # times a degraded crop is used, each time turned otherwise and among others; degrading is dear on a CPU
-    block: int = 64  # steps whose crops are made together, so that uses of one crop lie apart
+    held_out: int = bounded(24, "1 or more")  # photographs kept from training, for the figures logged on the way
+    hr_size: int = bounded(192, "1 or more")  # HR px a side of a training crop
+    batch: int = bounded(16, "1 or more")  # crops a step
+    # Times a degraded crop is used, each time turned otherwise and among others; degrading is dear on a CPU.
+    uses: int = bounded(8, "1 or more")
+    block: int = bounded(64, "1 or more")  # steps whose crops are made together, so that uses of one crop lie apart
     targets: tuple[TargetsConfig, ...] = ()  # of teachers of texture; their pairs come in place of crops drawn anew
     crop: CropConfig = field(default_factory=CropConfig)
     degradation: DegradationConfig = field(default_factory=DegradationConfig)
-    rendered: RenderedConfig = field(default_factory=RenderedConfig)
 
 
 @dataclass(frozen=True)
 class OptimizerConfig:
     """AdamW; learning rate: linear warm-up, constant, then half a cosine down to zero over the last `decay` of the run."""
 
-    steps: int = 10_000
+    steps: int = bounded(10_000, "1 or more")
     schedule: Literal["steps", "time"] = "steps"  # what ends the run: `steps`, or the clock (`--minutes`) however many they are
-    learning_rate: float = 5e-4
-    warmup: int = 200  # steps
-    decay: float = 0.5  # share of the run; 1 is plain cosine
-    beta2: float = 0.99
-    weight_decay: float = 0.0
-    clip: float = 1.0  # greatest norm of the gradient
-    ema: float = 0.999  # decay of the averaged weights a step
-
-
-@dataclass(frozen=True)
-class LossConfig:
-    """Weights of the terms; pixel values in [0, 1], latents of unit variance. A stage uses those that its docstring names."""
-
-    pixel: float = 1.0  # L1 of D(one-step z0_hat, lr)
-    psnr: float = 0.0  # minus the PSNR in dB of a crop, of the same; levels off at 30 dB
-    perceptual: float = 0.0  # distance of features, of the same; 0 leaves the network out
-    perceptual_network: str = "efficientnet-lite0"  # or vgg16, lpips-vgg, lpips-alex, where their weights can be loaded
-    perceptual_window: int = (
-        0  # HR px a side of the random window whose features count; 0: whole crops. 96 takes a third of the time
-    )
-    truth: float = 0.0  # share of the truth in what the terms above compare with, where a crop has a teacher's target
-    lattice: float = 0.0  # faint patterns that repeat with the network's grids, which a perceptual term likes to grow
-    colour: float = 0.0  # L1 of the means of cells of 16 px: what features do not see, a perceptual term lets drift
-    artifacts: float = 0.0  # L1 weighted by how the error varies from pixel to pixel (LDL): holds an adversary back
-    equivariance: float = 0.0  # L1 of what does not move with the LR picture: patterns of the latent's and the UNet's grids
-    adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
-    latent: float = 0.02  # mean squared error of v, or of z0_hat against the teacher's
-    weighting: Literal["v", "z0"] = "v"  # of the former over t: as it is, or times sigma_t^2, the squared error of z0_hat
-    target: Literal["teacher", "truth"] = "teacher"  # of the stage student-x4: scale distillation, or without (the ablation)
-    spread: float = 1e-4  # (s^2 - 1) / 2 - log s: keeps s alive; mu is left free (docs/method.md, traps)
-    guess: float = 0.1  # squared error of mu as a guess of z_h, in the stage autoencoder (ours)
-    latent_noise: float = 0.1  # standard deviation of the noise on z_h while the autoencoder trains (ours)
-    terminal_start: float = 0.75  # share of a batch at t = T at the first step; the rest has t uniform in [0, T]
-    terminal_end: float = 1.0  # the same at the last step: timesteps are biased towards T as training goes on
+    learning_rate: float = bounded(5e-4, "more than 0")
+    warmup: int = bounded(200, "0 or more")  # steps
+    decay: float = bounded(0.5, "0 to 1")  # share of the run; 1 is plain cosine
+    beta2: float = bounded(0.99, "0 to less than 1")
+    weight_decay: float = bounded(0.0, "0 or more")
+    clip: float = bounded(1.0, "more than 0")  # greatest norm of the gradient
+    ema: float = bounded(0.999, "0 to less than 1")  # decay of the averaged weights a step
 
 
 @dataclass(frozen=True)
 class LogConfig:
     """What is written on the way, in steps."""
 
-    every: int = 50  # a line of losses
-    validate: int = 500  # figures and a sample grid of held-out photographs
-    crops: int = 48  # of held-out photographs, that the figures are the means of
-    checkpoint: int = 250
-    least_latent_db: float = 0.2  # a finished run whose latent path carries less has failed (docs/method.md, traps)
-    greatest_colour_shift: float = 8.0  # levels of 255, of the means of 16 px cells of held-out crops; past it a run stops
-    greatest_lattice: float = 4.0  # levels, root mean square, of what repeats there with the network's grids; the same
-    greatest_accuracy: float = 0.95  # of a discriminator over the next: more logs a warning
-    accuracy_steps: int = 1000
+    every: int = bounded(50, "1 or more")  # a line of losses
+    validate: int = bounded(500, "1 or more")  # figures and a sample grid of held-out photographs
+    crops: int = bounded(48, "1 or more")  # of held-out photographs, that the figures are the means of
+    checkpoint: int = bounded(250, "1 or more")
+    # A finished run whose latent path carries less has failed (docs/method.md, traps).
+    least_latent_db: float = bounded(0.2, "any", infinity=-math.inf)
+    # Levels of 255, of the means of 16 px cells of held-out crops; past it a run stops.
+    greatest_colour_shift: float = bounded(8.0, "more than 0", infinity=math.inf)
+    # Levels, root mean square, of what repeats there with the network's grids; the same.
+    greatest_lattice: float = bounded(4.0, "more than 0", infinity=math.inf)
+    greatest_accuracy: float = bounded(0.95, "0 to 1")  # of a discriminator over the next: more logs a warning
+    accuracy_steps: int = bounded(1000, "1 or more")
 
 
 @dataclass(frozen=True)
@@ -157,6 +132,7 @@ def from_table(kind: type[Config], table: dict[str, Any], where: str = "") -> Co
     """Build the dataclass `kind` from nested tables; raises UsageError naming the field."""
     hints = typing.get_type_hints(kind)
     names = [f.name for f in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    table = {RENAMED.get(f"{where}{key}", key): value for key, value in table.items()}
     for key in table:
         if key not in names:
             near = difflib.get_close_matches(key, names, n=1)
@@ -197,59 +173,10 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     raise UsageError(f"recipe: the field '{where}' wants {wanted}, not {value!r}")
 
 
-_ROUND_SHARES = "blur_probability sinc_probability gaussian_probability grey_probability"
-# What fields want -> whether a value is that, and the names of the fields.
-BOUNDS: dict[str, tuple[Callable[[float], bool], str]] = {
-    "1 or more": (
-        lambda value: value >= 1,
-        "data.held_out data.hr_size data.batch data.uses data.block data.degradation.group optimizer.steps "
-        "log.every log.validate log.crops log.checkpoint log.accuracy_steps",
-    ),
-    "0 or more": (
-        lambda value: value >= 0,
-        "optimizer.warmup optimizer.weight_decay loss.pixel loss.psnr loss.perceptual loss.lattice loss.colour loss.artifacts "
-        "loss.perceptual_window loss.equivariance "
-        "loss.latent loss.spread loss.guess loss.latent_noise loss.adversarial.weight loss.adversarial.r1_gamma",
-    ),
-    "more than 0": (
-        lambda value: value > 0,
-        "optimizer.learning_rate optimizer.clip loss.adversarial.learning_rate log.greatest_colour_shift log.greatest_lattice",
-    ),
-    "0 to 1": (
-        lambda value: 0 <= value <= 1,
-        "loss.truth data.crop.downscale_probability data.rendered.probability data.degradation.light_probability "
-        "data.degradation.final_sinc_probability data.degradation.last.probability "
-        "optimizer.decay loss.terminal_start loss.terminal_end loss.adversarial.start "
-        "loss.adversarial.ramp log.greatest_accuracy "
-        + " ".join(f"data.degradation.{nth}.{share}" for nth in ("first", "second") for share in _ROUND_SHARES.split()),
-    ),
-    "0 to less than 1": (lambda value: 0 <= value < 1, "optimizer.ema optimizer.beta2"),
-}
-# The infinities that mean something: no run fails.
-UNBOUNDED = {"log.least_latent_db": -math.inf, "log.greatest_colour_shift": math.inf, "log.greatest_lattice": math.inf}
-
-
 def _check_values(recipe: Recipe) -> None:
-    for name, value in _numbers(recipe):
-        if not math.isfinite(value) and UNBOUNDED.get(name) != value:
-            raise UsageError(f"recipe: the field '{name}' wants a finite number, not {value}")
+    check_bounds(recipe)
     if sum(targets.share for targets in recipe.data.targets) > 1 + 1e-9:
         raise UsageError("recipe: the shares of 'data.targets' add up to more than 1")
-    for wanted, (fits, names) in BOUNDS.items():
-        for name in names.split():
-            if not fits(value := operator.attrgetter(name)(recipe)):
-                raise UsageError(f"recipe: the field '{name}' wants {wanted}, not {value}")
-
-
-def _numbers(config: Any, where: str = "") -> Iterator[tuple[str, float]]:
-    """Every number of a nested dataclass, with the name of its field."""
-    for part in dataclasses.fields(config):
-        name, value = f"{where}{part.name}", getattr(config, part.name)
-        if dataclasses.is_dataclass(value):
-            yield from _numbers(value, f"{name}.")
-        for number in value if isinstance(value, tuple) else (value,):
-            if isinstance(number, int | float):
-                yield name, number
 
 
 def _override(table: dict[str, Any], text: str) -> None:

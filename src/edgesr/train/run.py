@@ -13,11 +13,12 @@ from pathlib import Path
 import torch
 
 from edgesr.data.bank import ImageBank
+from edgesr.data.mixture import Mixture
 from edgesr.data.seeds import step_generator
 from edgesr.errors import EdgesrError, UsageError, one_line
 from edgesr.model import checkpoint
 from edgesr.presets import SCALE, get_preset
-from edgesr.train.batches import Batch, Batches, degraded
+from edgesr.train.batches import Batches, degraded
 from edgesr.train.identity import check_init
 from edgesr.train.loop import Loop
 from edgesr.train.networks import Networks
@@ -25,6 +26,7 @@ from edgesr.train.precision import choose_precision
 from edgesr.train.processes import Processes, join_processes
 from edgesr.train.recipe import Recipe, load_recipe
 from edgesr.train.stages import Stage, stage_class
+from edgesr.train.step import Batch
 
 logger = logging.getLogger("edgesr.train")
 
@@ -73,18 +75,24 @@ def _run(
 ) -> dict[str, float]:
     """Load the data and the networks, train, and judge what came of it."""
     with processes.main_first():
-        training, held_out = _banks(recipe)
+        training, held_out = _pictures(recipe)
     loop = _begin(recipe, stage, where, processes, out / "checkpoint" if resume else None)
     end = f"of {recipe.optimizer.steps}" if recipe.optimizer.schedule == "steps" else "by the clock"
-    logger.info("%s: %d photographs, step %d %s", _title(loop), len(training), loop.step, end)
+    logger.info("%s: %d photographs, step %d %s", _title(loop), len(training.photographs), loop.step, end)
     on_gpu = where.type == "cuda"
-    bank = training.to(where) if on_gpu else training
-    batches = Batches(bank, recipe.data, recipe.seed, finer=stage.has_teacher, processes=processes, ahead=on_gpu)
-    figures = loop.run(batches, _validation_batch(held_out, recipe, finer=stage.has_teacher), out, deadline)
-    dead = processes.main and not figures["latent dB"] >= recipe.log.least_latent_db  # not a number fails as well
+    batches = Batches(
+        training.to(where) if on_gpu else training,
+        recipe.data,
+        recipe.seed,
+        lr_x2=stage.has_teacher,
+        processes=processes,
+        ahead=on_gpu,
+    )
+    figures = loop.run(batches, _validation_batch(held_out, recipe, lr_x2=stage.has_teacher), out, deadline)
+    dead = processes.main and not figures["latent_db"] >= recipe.log.least_latent_db  # not a number fails as well
     if loop.finished and dead:
         raise EdgesrError(
-            f"the latent path carries {figures['latent dB']:.2f} dB, less than {recipe.log.least_latent_db:g}: "
+            f"the latent path carries {figures['latent_db']:.2f} dB, less than {recipe.log.least_latent_db:g}: "
             "this stage has failed (what trained is kept in its checkpoint)"
         )
     return figures
@@ -138,20 +146,23 @@ def _check_sizes(recipe: Recipe, processes: Processes) -> None:
         raise UsageError(f"recipe: the field 'data.batch' wants a multiple of the {processes.world} processes")
 
 
-def _banks(recipe: Recipe) -> tuple[ImageBank, ImageBank]:
+def _pictures(recipe: Recipe) -> tuple[Mixture, ImageBank]:
+    """What to train on, and photographs to judge by."""
     if not recipe.data.folder:
         raise UsageError("recipe: the field 'data.folder' is missing, the folder with photographs: --set data.folder=PHOTOS")
-    bank = ImageBank.load(Path(recipe.data.folder), cache=Path(recipe.data.cache))
+    data, cache = recipe.data, Path(recipe.data.cache)
+    bank = ImageBank.load(Path(data.folder), cache=cache)
     try:
-        return bank.split(recipe.data.held_out)
+        photographs, held_out = bank.split(data.held_out)
     except UsageError as error:
-        raise UsageError(f"{recipe.data.folder}: {error}") from None
+        raise UsageError(f"{data.folder}: {error}") from None
+    return Mixture.load(photographs, data.crop, data.folders, cache=cache), held_out
 
 
-def _validation_batch(bank: ImageBank, recipe: Recipe, *, finer: bool) -> Batch:
+def _validation_batch(bank: ImageBank, recipe: Recipe, *, lr_x2: bool) -> Batch:
     generator = step_generator(0, "validation", 0)
     hr = bank.crops(recipe.log.crops, recipe.data.hr_size, generator, recipe.data.crop)
-    return degraded(hr, generator, recipe.data.degradation, finer=finer)
+    return degraded(hr, generator, recipe.data.degradation, lr_x2=lr_x2)
 
 
 def device_called(name: str) -> torch.device:

@@ -4,41 +4,26 @@ one method."""
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from edgesr.errors import UsageError
-from edgesr.model import diffusion
+from edgesr.model import checkpoint, diffusion
 from edgesr.model.edge import Condition, EdgeSR, LatentDiffusion
 from edgesr.model.encoder import HREncoder
 from edgesr.presets import SCALE
 from edgesr.train.adversary import Shown
-from edgesr.train.batches import Batch, Draws
+from edgesr.train.losses import LATENT_FIELDS, LossConfig, PictureLoss, log_s_regulariser, v_error
 from edgesr.train.networks import Networks
-from edgesr.train.recipe import LossConfig, Recipe
-from edgesr.train.terms import PixelTerms
+from edgesr.train.processes import Processes
+from edgesr.train.recipe import Recipe
+from edgesr.train.step import Batch, StepRandom
 
 EQUIVARIANCE_BORDER = 8  # LR px
 
 Scalars = dict[str, Tensor]
-# Fields of LossConfig: those of the terms that compare pictures, and those of an error of latents over times.
-PICTURES = frozenset(
-    [
-        "pixel",
-        "psnr",
-        "perceptual",
-        "perceptual_network",
-        "perceptual_window",
-        "truth",
-        "lattice",
-        "colour",
-        "artifacts",
-        "adversarial",
-    ]
-)
-LATENTS = frozenset(["latent", "weighting", "spread", "terminal_start", "terminal_end"])
 
 
 class Loss(NamedTuple):
@@ -53,7 +38,7 @@ class Stage:
     """One stage of training; the classes below say what each does."""
 
     name: str
-    makes_pictures = True  # whether its loss looks at pixels
+    makes_pictures = False  # whether its loss looks at pixels
     reads: frozenset[str]  # the fields of LossConfig that its loss depends on
 
     def __init__(self, recipe: Recipe, device: torch.device) -> None:
@@ -65,7 +50,6 @@ class Stage:
                     f"recipe: the stage '{self.name}' does not read 'loss.{name}': leave it out, or choose another stage"
                 )
         self.recipe, self.config = recipe, recipe.loss
-        self.pixels = PixelTerms(recipe.loss, recipe.seed, device) if self.makes_pictures else None
 
     @property
     def has_teacher(self) -> bool:
@@ -84,22 +68,32 @@ class Stage:
         """Return the modules whose parameters move; the others are frozen."""
         raise NotImplementedError
 
-    def loss(self, nets: Networks, batch: Batch, progress: float, draws: Draws) -> Loss:
+    def loss(self, nets: Networks, batch: Batch, progress: float, random: StepRandom) -> Loss:
         """Return the loss of a batch; progress is the share of the steps done, in [0, 1]."""
         raise NotImplementedError
 
-    def latent(self, nets: Networks, batch: Batch, draws: Draws) -> tuple[Tensor, Condition]:
+    def after_step(self, loss: Loss, step: int, processes: Processes) -> dict[str, Any]:
+        """Train what trains beside the networks, on what they made in this step; return its figures."""
+        return {}
+
+    def check_faults(self) -> None:
+        """Raise DivergedError where that diverged and could not say so at once."""
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The tensors of what trains beside the networks, for a checkpoint."""
+        return {}
+
+    def load_state_dict(self, tensors: dict[str, Tensor]) -> None:
+        """Take them up again from the tensors of a checkpoint."""
+
+    def latent(self, nets: Networks, batch: Batch, random: StepRandom) -> tuple[Tensor, Condition]:
         """Return z0_hat (B, C, h, w) as this stage makes it, and what the LR said; for validation."""
-        condition = nets.edge.condition(batch.lr, draws.normal(latent_like(nets, batch)))
+        condition = nets.edge.condition(batch.lr, random.normal(latent_like(nets, batch)))
         return nets.edge.one_step(condition), condition
 
     def decode(self, nets: Networks, batch: Batch, z0: Tensor) -> Tensor:
         """D(z0, lr) with the LR features of E_L at x4, (B, 3, H, W)."""
         return nets.edge.decoder(z0, nets.edge.encoder(batch.lr)[2], batch.lr)
-
-    def _wanted(self, batch: Batch) -> Tensor:
-        """What pictures are compared with, (B, 3, H, W): a teacher's target, or the truth, or a mean of both."""
-        return batch.wanted.lerp(batch.hr, self.config.truth) if self.config.truth else batch.wanted
 
     def _student(self, nets: Networks) -> list[nn.Module]:
         """The UNet, and E_L unless the recipe holds it still."""
@@ -107,7 +101,37 @@ class Stage:
         return [nets.edge.unet, nets.edge.encoder] if joint else [nets.edge.unet]
 
 
-class Autoencoder(Stage):
+class PictureStage(Stage):
+    """A stage whose loss compares pictures, perhaps with an adversary, which it owns."""
+
+    makes_pictures = True
+
+    def __init__(self, recipe: Recipe, device: torch.device) -> None:
+        super().__init__(recipe, device)
+        self.pictures = PictureLoss(recipe.loss, recipe.seed, device)
+
+    def after_step(self, loss: Loss, step: int, processes: Processes) -> dict[str, Any]:
+        """One step of the discriminator, where it acts."""
+        adversary = self.pictures.adversary
+        return {} if adversary is None or loss.shown is None else adversary.update(loss.shown, step, processes)
+
+    def check_faults(self) -> None:
+        """Raise DivergedError for a step of the discriminator that was left out."""
+        if self.pictures.adversary is not None:
+            self.pictures.adversary.check_faults()
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The adversary's tensors."""
+        adversary = self.pictures.adversary
+        return {} if adversary is None else {f"adversary.{name}": tensor for name, tensor in adversary.state_dict().items()}
+
+    def load_state_dict(self, tensors: dict[str, Tensor]) -> None:
+        """Take the adversary's tensors from those of a checkpoint; it starts anew where there are none."""
+        if self.pictures.adversary is not None:
+            self.pictures.adversary.load_state_dict(checkpoint.part(tensors, "adversary."))
+
+
+class Autoencoder(PictureStage):
     """Stage 0: E_H and D (with the LR features that D receives) against pixels; z_h becomes what the LR lacks.
 
     E_L's mean learns to guess z_h meanwhile (ours): a sensible start, and the whole of a frozen E_L. Where E_H is Stable
@@ -115,30 +139,30 @@ class Autoencoder(Stage):
     """
 
     name = "autoencoder"
-    reads = PICTURES | {"guess", "latent_noise"}
+    reads = PictureLoss.fields | {"mu_prior", "latent_noise"}
 
     def trained(self, nets: Networks) -> list[nn.Module]:
         """E_H if it is ours, D and E_L; the UNet gets no gradient here."""
         own = [nets.hr_encoder] if nets.owns_hr_encoder else []
         return [*own, nets.edge.decoder, nets.edge.encoder]
 
-    def loss(self, nets: Networks, batch: Batch, progress: float, draws: Draws) -> Loss:
+    def loss(self, nets: Networks, batch: Batch, progress: float, random: StepRandom) -> Loss:
         """Pixel terms of D(z_h + noise, lr), and the squared error of mu as a guess of z_h."""
         z_h = nets.hr_encoder(batch.hr)
         if nets.owns_hr_encoder and isinstance(nets.hr_encoder, HREncoder):
-            nets.hr_encoder.track_statistics(draws.gather(z_h.detach().float()), momentum=0.02)
-        z = z_h + self.config.latent_noise * draws.normal(z_h)
+            nets.hr_encoder.track_statistics(random.gather(z_h.detach().float()), momentum=0.02)
+        z = z_h + self.config.latent_noise * random.normal(z_h)
         mu, _, features = nets.edge.encoder(batch.lr)
         out = nets.edge.decoder(z, features, batch.lr).float()
-        guess = (mu.float() - z_h.detach().float()).square().mean()
-        pixels, scalars, shown = _pixel_terms(self.pixels)(out, self._wanted(batch), batch, progress, draws)
-        scalars |= {"std z_h": z_h.detach().std(), "guess": guess}
-        return Loss(pixels + self.config.guess * guess, _detached(scalars), shown)
+        prior = (mu.float() - z_h.detach().float()).square().mean()
+        pixels, scalars, shown = self.pictures(out, batch, progress, random)
+        scalars |= {"std_z_h": z_h.detach().std(), "mu_prior": prior}
+        return Loss(pixels + self.config.mu_prior * prior, _detached(scalars), shown)
 
-    def latent(self, nets: Networks, batch: Batch, draws: Draws) -> tuple[Tensor, Condition]:
+    def latent(self, nets: Networks, batch: Batch, random: StepRandom) -> tuple[Tensor, Condition]:
         """z_h itself."""
         z_h = nets.hr_encoder(batch.hr)
-        return z_h, nets.edge.condition(batch.lr, draws.normal(z_h))
+        return z_h, nets.edge.condition(batch.lr, random.normal(z_h))
 
 
 class TeacherX2(Stage):
@@ -148,8 +172,7 @@ class TeacherX2(Stage):
     """
 
     name = "teacher-x2"
-    reads = LATENTS
-    makes_pictures = False
+    reads = LATENT_FIELDS
 
     @property
     def has_teacher(self) -> bool:
@@ -160,17 +183,17 @@ class TeacherX2(Stage):
         """The teacher; E_H, D and the E_L of x4 are frozen."""
         return [_teacher(nets)]
 
-    def loss(self, nets: Networks, batch: Batch, progress: float, draws: Draws) -> Loss:
+    def loss(self, nets: Networks, batch: Batch, progress: float, random: StepRandom) -> Loss:
         """Weighted squared error of v_hat."""
         z_h = _frozen_latent(nets, batch)
-        t = draws.times(self.config, progress).t
-        step = _diffusion_step(_teacher(nets), batch.finer, z_h, t, draws.normal(z_h))
-        return _latent_loss(self.config, _v_error(self.config, step, z_h, t), step)
+        t = random.times(self.config.terminal_share(progress)).t
+        step = _diffusion_step(_teacher(nets), batch.lr_x2, z_h, t, random.normal(z_h))
+        return _latent_loss(self.config, v_error(self.config, step.v, step.condition.noise, z_h, t), step)
 
-    def latent(self, nets: Networks, batch: Batch, draws: Draws) -> tuple[Tensor, Condition]:
+    def latent(self, nets: Networks, batch: Batch, random: StepRandom) -> tuple[Tensor, Condition]:
         """The teacher's one-step z0_hat."""
         teacher = _teacher(nets)
-        condition = teacher.condition(batch.finer, draws.normal(latent_like(nets, batch)))
+        condition = teacher.condition(batch.lr_x2, random.normal(latent_like(nets, batch)))
         return teacher.one_step(condition), condition
 
 
@@ -181,8 +204,7 @@ class StudentX4(Stage):
     """
 
     name = "student-x4"
-    reads = LATENTS | {"target"}
-    makes_pictures = False
+    reads = LATENT_FIELDS | {"target"}
 
     @property
     def has_teacher(self) -> bool:
@@ -203,67 +225,67 @@ class StudentX4(Stage):
         """The UNet and, unless held still, E_L at x4; the teacher, E_H and D are frozen."""
         return self._student(nets)
 
-    def loss(self, nets: Networks, batch: Batch, progress: float, draws: Draws) -> Loss:
+    def loss(self, nets: Networks, batch: Batch, progress: float, random: StepRandom) -> Loss:
         """Squared error of z0_hat against the teacher's."""
         z_h = _frozen_latent(nets, batch)
-        t = draws.times(self.config, progress).t
-        eps = draws.normal(z_h)
+        t = random.times(self.config.terminal_share(progress)).t
+        eps = random.normal(z_h)
         step = _diffusion_step(nets.edge, batch.lr, z_h, t, eps)
         if self.config.target == "truth":
-            return _latent_loss(self.config, _v_error(self.config, step, z_h, t), step)
+            return _latent_loss(self.config, v_error(self.config, step.v, step.condition.noise, z_h, t), step)
         with torch.no_grad():
-            taught = _diffusion_step(_teacher(nets), batch.finer, z_h, t, eps)
+            taught = _diffusion_step(_teacher(nets), batch.lr_x2, z_h, t, eps)
             target = diffusion.z0_from_v(taught.z_t, taught.v, t)
         error = (diffusion.z0_from_v(step.z_t, step.v, t) - target).square().mean()
         return _latent_loss(self.config, error, step)
 
 
-class Decoder(Stage):
+class Decoder(PictureStage):
     """Stage 3: D alone, on the frozen UNet's one-step output, against pixels, features and, at the end, an adversary."""
 
     name = "decoder"
-    reads = PICTURES
+    reads = PictureLoss.fields
 
     def trained(self, nets: Networks) -> list[nn.Module]:
         """D."""
         return [nets.edge.decoder]
 
-    def loss(self, nets: Networks, batch: Batch, progress: float, draws: Draws) -> Loss:
+    def loss(self, nets: Networks, batch: Batch, progress: float, random: StepRandom) -> Loss:
         """Pixel terms of D(z0_hat, lr)."""
         with torch.no_grad():
-            z0, condition = self.latent(nets, batch, draws)
+            z0, condition = self.latent(nets, batch, random)
         out = nets.edge.decoder(z0, condition.features, batch.lr).float()
-        pixels, scalars, shown = _pixel_terms(self.pixels)(out, self._wanted(batch), batch, progress, draws)
+        pixels, scalars, shown = self.pictures(out, batch, progress, random)
         return Loss(pixels, _detached(scalars | _condition_scalars(condition)), shown)
 
 
-class EndToEnd(Stage):
+class EndToEnd(PictureStage):
     """Stage 4 (ours): E_L, UNet and D together, the one-step result against pixels and features, v against the frozen E_H.
 
     One evaluation of the UNet serves both: part of the batch is at T, and goes on to the decoder.
     """
 
     name = "end-to-end"
-    reads = PICTURES | LATENTS | {"equivariance"}
+    reads = PictureLoss.fields | LATENT_FIELDS | {"equivariance"}
 
     def trained(self, nets: Networks) -> list[nn.Module]:
         """The whole network that ships (less a frozen E_L); E_H stays frozen."""
         return [*self._student(nets), nets.edge.decoder]
 
-    def loss(self, nets: Networks, batch: Batch, progress: float, draws: Draws) -> Loss:
+    def loss(self, nets: Networks, batch: Batch, progress: float, random: StepRandom) -> Loss:
         """Pixel terms and equivariance at T, squared error of v at every t, and the regulariser of s."""
         z_h = _frozen_latent(nets, batch)
-        t, terminal, weight = draws.times(self.config, progress)
-        step = _diffusion_step(nets.edge, batch.lr, z_h, t, draws.normal(z_h))
-        latent = _latent_loss(self.config, _v_error(self.config, step, z_h, t), step)
+        t, terminal, weight = random.times(self.config.terminal_share(progress))
+        step = _diffusion_step(nets.edge, batch.lr, z_h, t, random.normal(z_h))
+        latent = _latent_loss(self.config, v_error(self.config, step.v, step.condition.noise, z_h, t), step)
         # A process without a row at T decodes one for nothing, its weight is 0: a mean of none is no number.
         rows = max(1, terminal)
         z0 = diffusion.z0_from_v(step.z_t, step.v, t)[:rows]  # of one step: the first rows are at T
         out = nets.edge.decoder(z0, step.condition.features[:rows], batch.lr[:rows]).float()
-        pixels, scalars, shown = _pixel_terms(self.pixels)(out, self._wanted(batch), batch, progress, draws)
+        pixels, scalars, shown = self.pictures(out, batch, progress, random)
         if self.config.equivariance:
             some = max(1, rows // 4)  # it evaluates the networks once more
-            eps, move = draws.normal(z_h)[:some], draws.move(nets.edge.preset.multiple)
+            eps, move = random.normal(z_h)[:some], random.move(nets.edge.preset.multiple)
             scalars["equivariance"] = _moved_difference(nets.edge, batch.lr[:some], out[:some], eps, move)
             pixels = pixels + self.config.equivariance * scalars["equivariance"]
         return Loss(latent.total + weight * pixels, _detached(scalars) | latent.scalars, shown)
@@ -310,25 +332,16 @@ def _moved_difference(edge: EdgeSR, lr: Tensor, out: Tensor, eps: Tensor, move: 
     return (again[..., inner, inner] - out[..., rows, columns]).abs().mean()
 
 
-def _v_error(config: LossConfig, step: _Step, z_h: Tensor, t: Tensor) -> Tensor:
-    """Mean squared error of v_hat; with the weighting "z0" times sigma_t^2, which makes it that of z0_hat."""
-    error = (step.v - diffusion.v_target(z_h, step.condition.noise, t)).square()
-    if config.weighting == "z0":
-        error = diffusion.alpha_sigma(t, error)[1] ** 2 * error
-    return error.mean()
-
-
 def _latent_loss(config: LossConfig, error: Tensor, step: _Step) -> Loss:
     """The error of a latent with its weight, and the regulariser of s."""
-    log_s = step.condition.log_s
-    spread = ((2 * log_s).exp() / 2 - log_s - 0.5).mean()
     scalars = {"latent": error} | _condition_scalars(step.condition)
-    return Loss(config.latent * error + config.spread * spread, _detached(scalars))
+    total = config.latent * error + config.log_s_reg * log_s_regulariser(step.condition.log_s)
+    return Loss(total, _detached(scalars))
 
 
 def _condition_scalars(condition: Condition) -> Scalars:
     """What tells a collapse (docs/method.md, traps)."""
-    return {"mean s": condition.log_s.float().exp().mean(), "norm mu": condition.mu.float().square().mean().sqrt()}
+    return {"mean_s": condition.log_s.float().exp().mean(), "norm_mu": condition.mu.float().square().mean().sqrt()}
 
 
 def _frozen_latent(nets: Networks, batch: Batch) -> Tensor:
@@ -346,12 +359,6 @@ def _teacher(nets: Networks) -> LatentDiffusion:
     if nets.teacher is None:
         raise UsageError("this stage wants networks with an x2 teacher")
     return nets.teacher
-
-
-def _pixel_terms(terms: PixelTerms | None) -> PixelTerms:
-    if terms is None:
-        raise UsageError("this stage has no pixel terms")
-    return terms
 
 
 def _detached(scalars: Scalars) -> Scalars:

@@ -1,4 +1,4 @@
-"""What rendered pictures say: words of several languages, numbers, codes and strings of random letters (ours).
+"""What painted pictures say: words of several languages, numbers, codes and strings of random letters.
 
 Random strings keep a network from learning words in place of letters.
 """

@@ -1,13 +1,13 @@
-"""Rendered text: paragraphs, posters, tables, scattered strings, signs (ours)."""
+"""Rendered text: paragraphs, posters, tables, scattered strings, signs."""
 
 from __future__ import annotations
 
 import math
 import random
 
-from edgesr.data.rendered.backgrounds import light_unevenly, paint_background
-from edgesr.data.rendered.canvas import Canvas, Colour, any_colour, ink, mix
-from edgesr.data.rendered.words import code, number, phrase
+from painter.backgrounds import light_unevenly, paint_background
+from painter.canvas import Canvas, Colour, any_colour, ink, mix
+from painter.words import code, number, phrase
 
 LEAST_CAP, GREATEST_CAP = 8.0, 60.0  # HR px, heights of capitals; the LR keeps a quarter of them
 

@@ -1,4 +1,4 @@
-"""The typefaces that rendered pictures are set in: Pillow's own, and those of a folder (ours)."""
+"""The typefaces that painted pictures are set in: Pillow's own, and those of a folder."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pathlib import Path
 
 from PIL import ImageFont
 
-from edgesr.data.rendered.words import ALPHABET
 from edgesr.errors import UsageError
+from painter.words import ALPHABET
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ def load_typefaces(folder: str) -> tuple[Typeface, ...]:
     if folder and not found:
         raise UsageError(f"{folder}: holds no .ttf or .otf font with Latin letters; name a folder of text fonts")
     if not found:
-        logger.warning("rendered text is set in one typeface only: install matplotlib, or name a folder of fonts")
+        logger.warning("painted text is set in one typeface only: install matplotlib, or name a folder of fonts")
     embedded = ImageFont.load_default(PROBE)
     assert isinstance(embedded, ImageFont.FreeTypeFont)  # the other kind has one size, and comes without a size alone
     aileron = _examine("Aileron", embedded.font_variant(layout_engine=ImageFont.Layout.BASIC))

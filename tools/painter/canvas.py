@@ -1,4 +1,4 @@
-"""What rendered crops are drawn on: a picture given in px of its own, which are drawn as one canvas px or several (ours)."""
+"""What painted pictures are drawn on: a picture given in px of its own, which are drawn as one canvas px or several."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw
 
-from edgesr.data.rendered.fonts import Typeface
+from painter.fonts import Typeface
 
 Colour = tuple[int, int, int]  # 0..255 each
 Points = Sequence[tuple[float, float]]

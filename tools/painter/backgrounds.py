@@ -1,4 +1,4 @@
-"""What lies behind rendered text and drawings: plain colours, gradients, paper, and mottle like a photograph's (ours).
+"""What lies behind painted text and drawings: plain colours, gradients, paper, and mottle like a photograph's.
 
 All of it is smooth over a few px: grain of single pixels cannot be restored and would only teach to invent it.
 """
@@ -11,7 +11,7 @@ import random
 import numpy as np
 from PIL import Image, ImageChops
 
-from edgesr.data.rendered.canvas import WHITE, Canvas, Colour, any_colour, luma, mix, paper_colour
+from painter.canvas import WHITE, Canvas, Colour, any_colour, luma, mix, paper_colour
 
 COARSE = 64  # px a side of the pictures that are enlarged to a background
 

@@ -1,4 +1,4 @@
-"""Rendered line art: strokes, hatching, plane figures, comics (ours)."""
+"""Rendered line art: strokes, hatching, plane figures, comics."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import math
 import random
 from itertools import pairwise
 
-from edgesr.data.rendered.backgrounds import paint_background
-from edgesr.data.rendered.canvas import BLACK, WHITE, Canvas, Colour, Points, any_colour, ink, mix
-from edgesr.data.rendered.words import phrase
+from painter.backgrounds import paint_background
+from painter.canvas import BLACK, WHITE, Canvas, Colour, Points, any_colour, ink, mix
+from painter.words import phrase
 
 
 def stroke_width(rng: random.Random, greatest: float = 6) -> float:

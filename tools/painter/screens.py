@@ -1,9 +1,9 @@
-"""Rendered screens: windows with menus and icons, forms, code, spreadsheets, terminals (ours)."""
+"""Rendered screens: windows with menus and icons, forms, code, spreadsheets, terminals."""
 
 from __future__ import annotations
 
-from edgesr.data.rendered.canvas import BLACK, WHITE, Canvas, Colour, any_colour, ink, luma, mix
-from edgesr.data.rendered.words import CODE_WORDS, code, number, phrase
+from painter.canvas import BLACK, WHITE, Canvas, Colour, any_colour, ink, luma, mix
+from painter.words import CODE_WORDS, code, number, phrase
 
 
 def _begin(canvas: Canvas) -> tuple[Colour, Colour, Colour]:

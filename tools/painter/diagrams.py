@@ -1,14 +1,14 @@
-"""Rendered diagrams: engineering drawings, street maps, charts, flow charts (ours)."""
+"""Rendered diagrams: engineering drawings, street maps, charts, flow charts."""
 
 from __future__ import annotations
 
 import math
 
-from edgesr.data.rendered.backgrounds import paint_background
-from edgesr.data.rendered.canvas import Canvas, Colour, Points, any_colour, ink, luma, mix
-from edgesr.data.rendered.fonts import Typeface
-from edgesr.data.rendered.line_art import bent, blob, hatch
-from edgesr.data.rendered.words import number, phrase
+from painter.backgrounds import paint_background
+from painter.canvas import Canvas, Colour, Points, any_colour, ink, luma, mix
+from painter.fonts import Typeface
+from painter.line_art import bent, blob, hatch
+from painter.words import number, phrase
 
 
 def drawing(canvas: Canvas) -> None:

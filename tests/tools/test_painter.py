@@ -13,18 +13,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from painter import PaintConfig, crops, fonts, paint, words
+from painter.canvas import LEGIBLE, Canvas, any_colour, ink, luma, paper_colour
+from painter.line_art import hatch
 from PIL import Image, ImageFont
 
-from edgesr.data.rendered import RenderedConfig, crops, fonts, rendered_crops, words
-from edgesr.data.rendered.canvas import LEGIBLE, Canvas, any_colour, ink, luma, paper_colour
-from edgesr.data.rendered.line_art import hatch
 from edgesr.errors import UsageError
 
-EVERYTHING = RenderedConfig()
+EVERYTHING = PaintConfig()
 PROGRAM = """
 import hashlib, sys, torch
-from edgesr.data.rendered import RenderedConfig, rendered_crops
-drawn = rendered_crops(6, 96, torch.Generator().manual_seed(5), RenderedConfig())
+from painter import PaintConfig, paint
+drawn = paint(6, 96, torch.Generator().manual_seed(5), PaintConfig())
 print(hashlib.sha256(drawn.numpy().tobytes()).hexdigest(), "matplotlib" in sys.modules)
 """
 
@@ -49,28 +49,28 @@ def reduced(canvas: Canvas) -> np.ndarray:
 
 @pytest.mark.parametrize("size", [48, 192])
 def test_crops_have_their_shape_range_and_eight_bits(size):
-    drawn = rendered_crops(5, size, seeded(), EVERYTHING)
+    drawn = paint(5, size, seeded(), EVERYTHING)
     assert drawn.shape == (5, 3, size, size)
     assert drawn.dtype == torch.float32
     assert drawn.min() >= 0
     assert drawn.max() <= 1
     assert torch.equal(drawn, (drawn * 255).round() / 255)
-    assert rendered_crops(0, size, seeded(), EVERYTHING).shape == (0, 3, size, size)
+    assert paint(0, size, seeded(), EVERYTHING).shape == (0, 3, size, size)
 
 
 def test_the_seed_decides_them_and_nothing_else_is_drawn_from():
     state, torch_state = random.getstate(), torch.random.get_rng_state()
     generator = seeded(3)
-    first, next_ones = rendered_crops(8, 96, generator, EVERYTHING), rendered_crops(8, 96, generator, EVERYTHING)
-    assert torch.equal(first, rendered_crops(8, 96, seeded(3), EVERYTHING))
+    first, next_ones = paint(8, 96, generator, EVERYTHING), paint(8, 96, generator, EVERYTHING)
+    assert torch.equal(first, paint(8, 96, seeded(3), EVERYTHING))
     assert not torch.equal(first, next_ones)
-    assert not torch.equal(first, rendered_crops(8, 96, seeded(4), EVERYTHING))
+    assert not torch.equal(first, paint(8, 96, seeded(4), EVERYTHING))
     assert random.getstate() == state
     assert torch.equal(torch.random.get_rng_state(), torch_state)
 
 
 def test_another_process_draws_the_same_bytes_without_importing_matplotlib():
-    drawn = rendered_crops(6, 96, seeded(5), EVERYTHING)
+    drawn = paint(6, 96, seeded(5), EVERYTHING)
     here = hashlib.sha256(drawn.numpy().tobytes()).hexdigest()
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM],
@@ -83,7 +83,7 @@ def test_another_process_draws_the_same_bytes_without_importing_matplotlib():
 
 
 def test_no_two_are_alike_and_all_hold_hard_edges():
-    drawn = rendered_crops(60, 96, seeded(), EVERYTHING)
+    drawn = paint(60, 96, seeded(), EVERYTHING)
     flat = drawn.flatten(1)
     distances = torch.cdist(flat, flat, p=1) / flat.shape[1] + torch.eye(60)
     assert distances.min() > 0.01
@@ -95,7 +95,7 @@ def test_kinds_come_by_their_weights_and_fill_the_crop_however_it_is_turned(monk
     colours = {"text": (255, 0, 0), "line_art": (0, 255, 0), "screens": (0, 0, 255)}
     painters = {kind: (lambda canvas, colour=colour: canvas.fill(colour),) for kind, colour in colours.items()}
     monkeypatch.setattr(crops, "PAINTERS", painters)
-    drawn = rendered_crops(1500, 40, seeded(), RenderedConfig(text=3, line_art=1, screens=0))
+    drawn = paint(1500, 40, seeded(), PaintConfig(text=3, line_art=1, screens=0))
     assert torch.equal(drawn, drawn[:, :, :1, :1].expand_as(drawn))  # a corner beyond the canvas would be black
     red, green, blue = drawn[:, :, 0, 0].mean(0).tolist()
     assert (red, green, blue) == (pytest.approx(0.75, abs=0.04), pytest.approx(0.25, abs=0.04), 0)
@@ -202,7 +202,7 @@ def test_without_matplotlib_pillows_typeface_serves_and_a_warning_says_so(monkey
     fonts.load_typefaces.cache_clear()
     try:
         with caplog.at_level(logging.WARNING):
-            drawn = rendered_crops(3, 64, seeded(), RenderedConfig(text=1, line_art=0, screens=0))
+            drawn = paint(3, 64, seeded(), PaintConfig(text=1, line_art=0, screens=0))
     finally:
         fonts.load_typefaces.cache_clear()
     assert len({crop.numpy().tobytes() for crop in drawn}) == 3
@@ -212,17 +212,17 @@ def test_without_matplotlib_pillows_typeface_serves_and_a_warning_says_so(monkey
 
 def test_a_missing_or_empty_folder_of_fonts_is_named(tmp_path: Path):
     with pytest.raises(UsageError, match="nowhere: no such folder of fonts"):
-        rendered_crops(1, 64, seeded(), RenderedConfig(fonts=str(tmp_path / "nowhere")))
+        paint(1, 64, seeded(), PaintConfig(fonts=str(tmp_path / "nowhere")))
     with pytest.raises(UsageError, match=f"{tmp_path.name}: holds no"):
-        rendered_crops(1, 64, seeded(), RenderedConfig(fonts=str(tmp_path)))
+        paint(1, 64, seeded(), PaintConfig(fonts=str(tmp_path)))
 
 
 @pytest.mark.parametrize("weights", [{"text": 0, "line_art": 0, "screens": 0}, {"text": -1}])
 def test_weights_that_make_no_sense_are_refused(weights):
     with pytest.raises(UsageError, match="weights text, line_art, screens"):
-        rendered_crops(1, 64, seeded(), RenderedConfig(**weights))
+        paint(1, 64, seeded(), PaintConfig(**weights))
 
 
 def test_crops_too_small_to_draw_on_are_refused():
     with pytest.raises(UsageError, match="31 px"):
-        rendered_crops(1, 31, seeded(), EVERYTHING)
+        paint(1, 31, seeded(), EVERYTHING)

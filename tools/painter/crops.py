@@ -1,4 +1,4 @@
-"""Batches of rendered crops: which kind, how large it is drawn, how it is turned and reduced (ours)."""
+"""Batches of painted pictures: which kind, how large it is drawn, how it is turned and reduced."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from edgesr.data.rendered import diagrams, line_art, screens, text
-from edgesr.data.rendered.canvas import Canvas
-from edgesr.data.rendered.fonts import Typeface, load_typefaces
 from edgesr.errors import UsageError
+from painter import diagrams, line_art, screens, text
+from painter.canvas import Canvas
+from painter.fonts import Typeface, load_typefaces
 
 LEAST_SIDE = 32  # HR px; on less there is no room for a word
 PAINTERS = {"text": text.PAINTERS, "line_art": line_art.PAINTERS + diagrams.PAINTERS, "screens": screens.PAINTERS}
@@ -25,27 +25,26 @@ LEAST_CANVAS = 40  # px a side that a zoomed picture is at least drawn for
 
 
 @dataclass(frozen=True)
-class RenderedConfig:
-    """Crops drawn by code (ours): photographs hold little text, line art and screens."""
+class PaintConfig:
+    """How often each kind of picture is painted, and in which fonts."""
 
-    probability: float = 0.0  # share of the crops that are rendered in place of photographs
     text: float = 0.5  # weight of text among them
     line_art: float = 0.25  # weight of drawings, charts and maps
     screens: float = 0.25  # weight of windows, code, spreadsheets and terminals
     fonts: str = ""  # folder of .ttf and .otf files; "" is matplotlib's, where it is installed
 
 
-def rendered_crops(count: int, size: int, generator: torch.Generator, config: RenderedConfig) -> torch.Tensor:
+def paint(count: int, size: int, generator: torch.Generator, config: PaintConfig) -> torch.Tensor:
     """Pictures drawn by code: (count, 3, size, size) float32 in [0, 1], multiples of 1/255, on the CPU.
 
     `generator` lives on the CPU; the same seed gives the same bytes with the same fonts and Pillow. Raises UsageError
     if the folder of fonts is missing or holds none, `size` is below 32 px, or the three weights are not sensible.
     """
     if size < LEAST_SIDE:
-        raise UsageError(f"rendered crops of {size} px are too small to draw on: choose {LEAST_SIDE} or more")
+        raise UsageError(f"pictures of {size} px are too small to paint on: choose {LEAST_SIDE} or more")
     weights = [getattr(config, kind) for kind in PAINTERS]
     if min(weights) < 0 or sum(weights) <= 0:
-        raise UsageError(f"recipe: the weights {', '.join(PAINTERS)} of rendered crops want 0 or more each, and not all 0")
+        raise UsageError(f"the weights of {', '.join(PAINTERS)} want 0 or more each, and not all 0")
     faces = load_typefaces(config.fonts)
     seeds = torch.randint(2**62, (count,), generator=generator).tolist()
     crops = np.empty((count, size, size, 3), np.uint8)

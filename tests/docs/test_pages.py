@@ -1,0 +1,72 @@
+"""Pages say what is so: links lead to files and functions, and the figures of the README are those that their sources have."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edgesr.presets import PRESETS
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*.md")])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_relative_link_leads_to_a_file(page):
+    for target in re.findall(r"\]\((?!https?://|#|mailto:)([^)#\s]+)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target
+
+
+def test_the_readmes_results_are_those_of_the_judge():
+    done = subprocess.run([sys.executable, ROOT / "tools" / "results.py", "--check"], check=False)
+    assert done.returncode == 0, "run python tools/results.py"
+
+
+def test_each_equation_leads_to_its_function():
+    page = ROOT / "docs" / "method.md"
+    done = subprocess.run(
+        [sys.executable, ROOT / "tools" / "link_lines.py", "--check", page], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    equations = re.findall(r"^\| (\d) \|.*$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert equations == ["1", "2", "3", "4", "5", "6"]
+    for line in page.read_text(encoding="utf-8").splitlines():
+        if re.match(r"\| \d \| (?!`)", line) and "equation" not in line:
+            assert "#L" in line, line
+
+
+def test_the_readmes_presets_are_those_of_the_table():
+    rows = re.findall(
+        r"^\| `(\w+)` \| ([\d.]+) M \| ([\d.]+) \|", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert [name for name, _, _ in rows] == list(PRESETS)
+    for name, millions, gflops in rows:
+        preset = PRESETS[name]
+        digits = len(millions.partition(".")[2])
+        assert float(millions) == round(preset.parameters.total / 1e6, digits), name
+        assert float(gflops) == round(preset.gflops.total, 1), name
+
+
+def test_the_readmes_speed_is_that_of_the_page_on_performance():
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    page = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    table = {(row[0], row[1]): row[2:] for row in (line.strip("| ").split(" | ") for line in page.splitlines()) if len(row) > 4}
+    times = {name: float(table[name, "2"][2]) for name in ("Real-ESRGAN x4plus, ncnn", "General_x4_v3, ncnn")}
+    tile, x4plus, general = re.search(
+        r"takes ([\d.]+) s for 128x128 -> 512x512: (\d+) times less than Real-ESRGAN x4plus and (\d+) times less than General",
+        readme,
+    ).groups()
+    assert float(tile) == round(float(table["`tiny`, onnxruntime", "2"][0]) / 1e3, 2)
+    assert (int(x4plus), int(general)) == tuple(map(round, times.values()))
+    square, picture, gigabytes = re.search(
+        r"2048x2048 takes ([\d.]+) s, and a 1000x750 JPEG becomes one of 4000x3000 in ([\d.]+) s and ([\d.]+) GB", readme
+    ).groups()
+    figures = dict(re.findall(r"^\| (.*?, whole process) \| (.*?) \|$", page, re.MULTILINE))
+    seconds, memory = re.findall(r"[\d.]+", figures["1000x750 -> 4000x3000, JPEG to JPEG, whole process"])
+    assert float(picture) == float(seconds)
+    assert float(gigabytes) == pytest.approx(float(memory) / 1e3, abs=0.01)
+    assert float(square) == round(float(figures["512x512 -> 2048x2048, PNG to PNG, whole process"].split()[0]), 1)
