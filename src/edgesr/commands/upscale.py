@@ -150,8 +150,8 @@ def _run(arguments: argparse.Namespace) -> int:
         recursive=arguments.recursive,
     )
     _check_pipes(planned, arguments)
-    talkative = not (arguments.quiet or arguments.json)
-    if talkative and (arguments.threads or 1) > most_threads():
+    verbose = not (arguments.quiet or arguments.json)
+    if verbose and (arguments.threads or 1) > most_threads():
         say(f"--threads {arguments.threads}: using {most_threads()}, the number of cores of this machine")
     upscaler = Upscaler(
         arguments.model,
@@ -163,7 +163,7 @@ def _run(arguments: argparse.Namespace) -> int:
         weights=arguments.weights,
         steps=arguments.steps,
     )
-    if talkative:
+    if verbose:
         form = f" at fidelity {upscaler.fidelity:g}" if upscaler.fidelity else ""
         form += f" in {upscaler.steps} steps" if upscaler.steps > 1 else ""
         say(f"model {upscaler.model}{form}, engine {upscaler.engine}")
@@ -180,13 +180,13 @@ def _run(arguments: argparse.Namespace) -> int:
         overwrite=arguments.overwrite,
     )
     results = []
-    with _progress_bar(planned, talkative and sys.stderr.isatty()) as (progress, pause):
+    with _progress_bar(planned, verbose and sys.stderr.isatty()) as (progress, pause):
         for result in batch.run(planned, upscaler, settings, progress):
             results.append(result)
             with pause():
-                _tell(result, talkative)
+                _print_result(result, verbose)
     failed = sum(result.status == "failed" for result in results)
-    if len(results) > 1 and (failed or talkative):
+    if len(results) > 1 and (failed or verbose):
         done, skipped = (sum(result.status == status for result in results) for status in ("done", "skipped"))
         say(f"{'edgesr: ' if failed else ''}{done} done, {skipped} skipped, {failed} failed")
     if arguments.json:
@@ -250,15 +250,15 @@ def _progress_bar(
         yield progress, partial(tqdm.external_write_mode, file=sys.stderr)
 
 
-def _tell(result: Result, talkative: bool) -> None:
+def _print_result(result: Result, verbose: bool) -> None:
     if result.error is not None:
         name = "<stdin>" if result.input == "-" else result.input
         complain(result.error if result.error.startswith(name) else f"{name}: {result.error}")
-    elif talkative and result.status == "done":
+    elif verbose and result.status == "done":
         say(f"{result.input} -> {result.output} ({result.width}x{result.height}, {result.seconds:.1f} s)")
-    elif talkative:
+    elif verbose:
         say(f"{result.input} skipped")
-    if talkative:
+    if verbose:
         for note in result.notes:
             say(f"  {note}")
 

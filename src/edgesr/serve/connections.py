@@ -26,7 +26,7 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._stopping = stopping
         self._watch = Watch(idle_seconds, most_connections())
-        self._told = False
+        self._logged = False
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """Start the shutdown."""
@@ -35,24 +35,22 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: Any = None) -> None:
         """Start serving."""
-        asyncio.get_running_loop().set_exception_handler(self._tell_once)
-        self._watching = asyncio.ensure_future(
-            self._look_again_and_again()
-        )  # also during the shutdown, for the last connections
+        asyncio.get_running_loop().set_exception_handler(self._log_once)
+        self._watching = asyncio.ensure_future(self._watch_connections())  # also during the shutdown, for the last connections
         await super().startup(sockets)
 
-    async def _look_again_and_again(self) -> None:
+    async def _watch_connections(self) -> None:
         while True:
             self._watch.look(self.server_state.connections, time.monotonic())
             await asyncio.sleep(_INTERVAL)
 
-    def _tell_once(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    def _log_once(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Log once that no more files can be opened; asyncio would log a traceback for every waiting client."""
         error = context.get("exception")
         if not (isinstance(error, OSError) and error.errno in _EXHAUSTED):
             loop.default_exception_handler(context)
-        elif not self._told:
-            self._told = True
+        elif not self._logged:
+            self._logged = True
             log.warning("too many connections: %s; raise the limit of open files (ulimit -n)", error.strerror)
 
 

@@ -120,7 +120,7 @@ def _push(coarse: NDArray[np.float32], height: int, width: int) -> NDArray[np.fl
     return coarse.repeat(2, axis=0).repeat(2, axis=1)[:height, :width]
 
 
-def beside(colour: Bands, opacity: Bands) -> Bands:
+def append_alpha(colour: Bands, opacity: Bands) -> Bands:
     """Append alpha to the other channels; both have the same bands."""
 
     def joined() -> Iterator[NDArray[Any]]:

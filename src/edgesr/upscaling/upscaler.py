@@ -22,7 +22,7 @@ from edgesr.upscaling import checks, network
 from edgesr.upscaling.network import BLENDED_OVERLAP, BLENDED_TILE
 from edgesr.upscaling.noise import noise_field
 from edgesr.upscaling.planes import (
-    beside,
+    append_alpha,
     fill_transparent,
     from_network,
     hold_within_neighbours,
@@ -140,7 +140,7 @@ class Upscaler:
             opacity = alpha[0, 0, 0]
             return resize(bands, size).map(lambda rows: np.insert(rows, channels - 1, opacity, axis=2), channels=channels)
         opaque = hold_within_neighbours(self._network(alpha, plan, tick), alpha)
-        return resize(beside(bands, opaque), size)
+        return resize(append_alpha(bands, opaque), size)
 
     def _network(self, pixels: Pixels, plan: Plan, tick: Callable[[], None]) -> Bands:
         """(H, W, 1 or 3) -> (4H, 4W, 1 or 3) of the same type, tile by tile; calls `tick` after each tile."""
