@@ -1,4 +1,4 @@
-/** A PNG written row by row as the rows come, so that neither the pixels nor a canvas of the whole result is ever needed. */
+/** Writes a PNG row by row, so that the result is never in memory as a whole. */
 
 import { concat, crc32, latin, through, viewOf, type Bytes } from "./bytes";
 import type { Kept } from "./write";
