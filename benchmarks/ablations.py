@@ -1,8 +1,8 @@
 """The ablations of docs/ablations.md: `python benchmarks/ablations.py [--seeds 0 1] [--rows ROW...] [--runs DIR]`.
 
 Each row is a chain of stages at `tiny` scale, and every row has the same number of optimizer steps; where a stage is left out,
-its steps go to the others. Stages that rows share are trained once. Finished rows are kept in docs/ablations.json, so that the
-script can be stopped and started again; benchmarks/ablations_report.py makes the table and the plots from that file.
+its steps go to the others. Stages that rows share are trained once. Finished rows are stored in docs/ablations.json, so that the
+script can be interrupted and resumed; benchmarks/ablations_report.py makes the table and the plots from that file.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ ROWS = {
     "no-decoder": Row(
         "no decoder fine-tuning: D as stage 0 left it", {"0-autoencoder": 1000, "1-teacher-x2": 1500, "2-student-x4": 4500}
     ),
-    "ours": Row("with the end-to-end stage (ours)", OURS),
+    "ours": Row("with the end-to-end stage", OURS),
     "ours-no-decoder": Row(
         "with end-to-end, without decoder fine-tuning",
         {"0-autoencoder": 1000, "1-teacher-x2": 1500, "2-student-x4": 1500, "4-end-to-end": 3000},
@@ -103,9 +103,9 @@ def chain(row: Row, seed: int, runs: Path) -> list[Path]:
 
 @contextlib.contextmanager
 def counted(file: Path) -> Iterator[Callable[[], float]]:
-    """Add to `file` the CPU seconds that this process spends inside, on the way as well: a killed run goes on, and so does its count.
+    """Add the CPU seconds that this process spends inside the block to `file`, also while it runs, so that a killed run keeps its count.
 
-    Yields what returns the sum.
+    Yields a function that returns the sum.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     earlier, began, left = float(file.read_text()) if file.exists() else 0.0, time.process_time(), threading.Event()
@@ -195,7 +195,7 @@ def main() -> None:
                 continue
             try:
                 checkpoint, figures, seconds = train_chain(ROWS[name], seed, arguments.runs, arguments.device, arguments.data)
-            except DivergedError as error:  # a result too; what else may fail, like a full disk, is none
+            except DivergedError as error:  # a result too; other failures, such as a full disk, are not
                 result = {"failed": str(error)}
             else:
                 result = {**figures, "cpu minutes": seconds / 60, **score(checkpoint, arguments.suites)}

@@ -1,4 +1,4 @@
-"""How fast training data comes, and what share of a step's time is spent waiting for it: `python benchmarks/data.py FOLDER`.
+"""Throughput of training data, and the share of a step's time that is spent waiting for it: `python benchmarks/data.py FOLDER`.
 
 Crops from the image bank, decoded before, against crops of which each decodes its file anew; then, for every stage of a preset, the
 time that a block of batches takes to make against the time of its steps, on a CPU and from random weights. Two minutes on two cores.
@@ -31,7 +31,7 @@ CPU = torch.device("cpu")
 
 
 class Undecoded(ImageBank):
-    """A bank that decodes a photograph whenever a crop of it is wanted."""
+    """A bank that decodes the photograph for every crop."""
 
     def __init__(self, bank: ImageBank, folder: Path) -> None:
         super().__init__(torch.empty(0, dtype=torch.uint8), bank.photos)

@@ -1,9 +1,9 @@
-"""Judge candidates: one table over both blind suites, Set5, Set14 and RealSRSet, with SQD in front.
+"""Compare candidates: one table over both blind suites, Set5, Set14 and RealSRSet, SQD first.
 
     python benchmarks/judge.py edgesr:tiny candidate.onnx runs/tiny/checkpoint --suites-dir SUITES --weights DIR
 
-Any system of `edgesr evaluate` will do; an .onnx file stands for the preset that it names, a checkpoint folder for its averaged
-weights. Bicubic always takes part: distances are shares of its own. What was made and scored is kept, as `edgesr evaluate` keeps it.
+Takes any system of `edgesr evaluate`, an .onnx file (of the preset that it names) or a checkpoint folder (its averaged weights).
+Bicubic is always included: distances are shown as shares of its own. Results and scores are cached as in `edgesr evaluate`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 from edgesr.errors import EdgesrError, UsageError, one_line
 from edgesr.evaluate.cache import Cache, default_folder
 from edgesr.evaluate.direction import arrow
-from edgesr.evaluate.results import assemble, failures
+from edgesr.evaluate.results import NO_REFERENCE, assemble, failures
 from edgesr.evaluate.run import evaluate
 from edgesr.evaluate.scoring import Scoring
 from edgesr.evaluate.suites import find_suite
@@ -122,13 +122,17 @@ def judge(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("systems", nargs="+", metavar="SYSTEM", help="as `edgesr evaluate` takes, an .onnx file, a checkpoint")
+    parser.add_argument(
+        "systems", nargs="+", metavar="SYSTEM", help="a system of `edgesr evaluate`, an .onnx file or a checkpoint folder"
+    )
     parser.add_argument("--suites", nargs="+", default=SUITES, metavar="SUITE", help="folders or names (default: %(default)s)")
-    parser.add_argument("--suites-dir", type=Path, metavar="DIR", help="folder in which known suites lie")
+    parser.add_argument("--suites-dir", type=Path, metavar="DIR", help="folder that contains the known suites")
     parser.add_argument("--weights", type=Path, metavar="DIR", help="folder with SqueezeNet's weights, for SQD")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures of the table there, for tools/results.py")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="write the figures of the table to this file, for tools/results.py"
+    )
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads for each system (default: every core)")
-    parser.add_argument("--cache", type=Path, metavar="DIR", help="folder of what is kept (default: ~/.cache/edgesr/evaluate)")
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="cache folder (default: ~/.cache/edgesr/evaluate)")
     arguments = parser.parse_args()
     try:
         result = judge(arguments)
@@ -142,7 +146,7 @@ def main() -> None:
         for suite, rows in result["suites"].items()
         for row in rows.values()
         for metric, reason in row["unavailable"].items()
-        if not (result["metrics"][metric]["needs_reference"] and "needs a reference" in reason)
+        if reason != NO_REFERENCE
     }
     for metric, reason in sorted(reasons):
         print(f"no {result['metrics'][metric]['title']}: {reason}", file=sys.stderr)

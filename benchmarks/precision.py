@@ -1,6 +1,6 @@
-"""The table of docs/on-device.md: what each precision of the ONNX file loses, run by onnxruntime on the CPU.
+"""The table of docs/on-device.md: the loss of each precision of the ONNX file, in onnxruntime on the CPU.
 
-`python benchmarks/precision.py SUITE_DIR --calibrate PHOTOS [--model tiny] [--limit N]`; the photographs are none of the suite's.
+`python benchmarks/precision.py SUITE_DIR --calibrate PHOTOS [--model tiny] [--limit N]`; the photographs must not be those of the suite.
 """
 
 from __future__ import annotations

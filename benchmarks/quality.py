@@ -1,7 +1,7 @@
 """PSNR-Y, SSIM-Y, SQD, EPD and sharpness of a shipped model against bicubic: `python benchmarks/quality.py SUITE_DIR... [--model tiny]`.
 
-SQD and EPD, perceptual distances (lower is better), are there with the extra `evaluate`; SQD with SqueezeNet's weights as well,
-which `--weights` names a folder of. `benchmarks/judge.py` shows them as shares of bicubic's.
+SQD and EPD, perceptual distances (lower is better), need the extra `evaluate`; SQD also needs SqueezeNet's weights in the folder of
+`--weights`. `benchmarks/judge.py` shows them as shares of bicubic's.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What onnxruntime's settings are worth on this machine, by turns: `python benchmarks/session_options.py [--threads 2] [--repeat 30]`."""
+"""Compare onnxruntime's settings on this machine, in turns: `python benchmarks/session_options.py [--threads 2] [--repeat 30]`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The ablations of texture in docs/ablations.md: `python benchmarks/texture.py --data PHOTOS --targets DIR --suites DIR --weights DIR`.
 
-Every row goes on from the same checkpoint of `tiny` for the same number of crops, by recipes/tiny/5-texture.toml with what its name
-says changed. Finished rows are kept in docs/texture.json, so that the script can be stopped and started again; --table prints them.
+Every row continues from the same checkpoint of `tiny` for the same number of crops, with recipes/tiny/5-texture.toml changed as its
+name says. Finished rows are stored in docs/texture.json, so that the script can be interrupted and resumed; --table prints them.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, help="folder with SqueezeNet's weights")
     parser.add_argument("--init", type=Path, default=ROOT / "checkpoints" / "tiny")
     parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "texture")
-    parser.add_argument("--table", action="store_true", help="print what is finished, and do nothing else")
+    parser.add_argument("--table", action="store_true", help="only print the finished rows")
     arguments = parser.parse_args()
     os.chdir(ROOT)  # the recipe's paths are relative to it
     for name in () if arguments.table else arguments.rows:

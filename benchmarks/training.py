@@ -1,6 +1,6 @@
-"""How many crops a second a training takes here, as a Markdown table: `python benchmarks/training.py [--processes 2]`.
+"""Training throughput in crops a second, as a Markdown table: `python benchmarks/training.py [--processes 2]`.
 
-Steps of the last stage, from random weights and on random crops: data takes time beside them, which `python benchmarks/data.py` tells.
+Steps of the last stage, from random weights and on random crops, without the time for data, which `python benchmarks/data.py` measures.
 Features are those of whole crops or of a window. Each line is measured in one process and in one a core, all of one thread. On a
 machine that does other work as well, the crops a second of processor time are those to compare.
 """

@@ -163,7 +163,7 @@ def test_a_pipe_without_end_is_refused_by_its_first_bytes() -> None:
         except BrokenPipeError:
             pass
         process.stdin = None
-        assert b"<stdin>: is no picture" in process.stderr.read()
+        assert b"<stdin>: unsupported image format" in process.stderr.read()
     assert process.returncode == 1
     assert sent < 2**24
 
@@ -181,12 +181,12 @@ def test_a_damaged_picture_is_done_only_when_asked() -> None:
     assert "--accept-damaged" in error_of("upscale", "a.jpg", "--quiet", code=1)
     done = edgesr_("upscale", "a.jpg", "--accept-damaged")
     assert done.returncode == 0
-    assert b"  damaged, and read as far as it goes: " in done.stderr
+    assert b"  damaged file, decoded in part: " in done.stderr
     assert Image.open("a_4x.jpg").size == (640, 480)
 
 
 def test_bad_bytes_from_a_pipe_fail() -> None:
-    assert "<stdin>: is no picture" in error_of("upscale", "-", "--quiet", stdin=b"no picture", code=1)
+    assert "<stdin>: unsupported image format" in error_of("upscale", "-", "--quiet", stdin=b"no picture", code=1)
     assert "--json" in error_of("upscale", "-", "--json", stdin=b"")
 
 

@@ -19,7 +19,7 @@ except ImportError:  # Windows, where a file that is open cannot be removed
     fcntl = None  # type: ignore[assignment]
 
 _NAME = ".edgesr-*.tmp"
-_NEW_SECONDS = 60.0  # for which a file may not be locked yet
+_NEW_SECONDS = 60.0  # during which a new file may not be locked yet
 _unfinished: set[Path] = set()  # temporary files of this process
 
 
@@ -74,7 +74,7 @@ def new_file(target: Path, *, overwrite: bool = True, source: Path | None = None
 
     The file is synced to the disk and its size checked first. If the block raises, or is interrupted, the temporary
     file is removed and `target` is as before. With `overwrite` false an existing `target` is never replaced, even one
-    that appeared meanwhile. A new file may be read by nobody who may not read `source`; a replaced file keeps its permissions;
+    that appeared meanwhile. A new file gets no more permissions than `source`; a replaced file keeps its own;
     a link stays and the file it points to is replaced.
     Raises OSError for whatever the file system refuses, FileExistsError where `target` may not be replaced.
     """
@@ -136,7 +136,7 @@ def remove_unfinished() -> None:
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Remove temporary files whose process was killed; those of living ones are locked, or have only just been made."""
+    """Remove the temporary files of killed processes; those of running processes are locked, or new."""
     for path in folder.glob(_NAME):
         with suppress(OSError):
             if time.time() - path.stat().st_mtime > _NEW_SECONDS and path.is_file() and not path.is_symlink():
@@ -146,7 +146,7 @@ def remove_abandoned(folder: Path) -> None:
 
 
 def _hide_like(source: Path, temporary: Path) -> None:
-    """Take from the group and from others what they may not do with `source`."""
+    """Remove permissions of group and others that `source` does not give them."""
     with suppress(OSError):  # a source that has vanished, a file system without permissions
         temporary.chmod(temporary.stat().st_mode & (source.stat().st_mode | 0o600))
 

@@ -102,7 +102,7 @@ def test_one_command_gives_quality_and_cost_of_all_systems(suite):
 
 def test_the_help_tells_which_weights_no_folder_brings():
     told = " ".join(edgesr_("evaluate", "--help").stdout.decode().split())
-    assert "not of NIQE, MUSIQ and CLIP-IQA, for which pyiqa has a cache of its own" in told
+    assert "NIQE, MUSIQ and CLIP-IQA use pyiqa's own cache instead" in told
 
 
 def test_a_suite_without_reference_has_no_figure_that_needs_one(suite):
@@ -113,9 +113,9 @@ def test_a_suite_without_reference_has_no_figure_that_needs_one(suite):
     row = result["suites"]["suite"]["bicubic"]
     assert {"colour_shift", "consistency"} <= row.keys()
     assert not {"psnr", "ssim", "psnr_rgb", "ssim_rgb"} & row.keys()
-    assert row["unavailable"]["psnr"] == "needs a reference, and the suite has none"
+    assert row["unavailable"]["psnr"] == "the suite has no reference pictures"
     assert result["images"]["suite"]["0.png"]["hr"] is None
-    assert "no PSNR-Y: needs a reference" in printed
+    assert "no PSNR-Y: the suite has no reference pictures" in printed
 
 
 def test_a_metric_that_cannot_be_had_is_a_reason_and_no_figure(suite):
@@ -125,8 +125,8 @@ def test_a_metric_that_cannot_be_had_is_a_reason_and_no_figure(suite):
     result, printed, _ = evaluated("suite", *words)
     row = result["suites"]["suite"]["bicubic"]
     assert "sqd" not in row
-    assert "weights does not hold its weights" in row["unavailable"]["sqd"]
-    assert "no SQD: weights does not hold its weights" in printed
+    assert "weights: weights not found: " in row["unavailable"]["sqd"]
+    assert "no SQD: weights: weights not found: " in printed
     assert "sharpness" not in row  # a mean over the pictures that happen to have it would be another suite's
     assert row["unavailable"]["sharpness"].startswith("1.png: the reference is flat")
     row = evaluated("suite", *words, "--limit", "1")[0]["suites"]["suite"]["bicubic"]
@@ -140,10 +140,10 @@ def test_pictures_that_are_wrong_are_named_and_counted_and_the_others_are_scored
     result, printed, said = evaluated("suite", "--system", "bicubic", *OFFLINE, code=1)
     assert result["suites"]["suite"]["bicubic"]["n"] == 1
     assert set(result["problems"]["suite"]) == {"0.png", "1.png", "lonely.png"}
-    for words in ("is 97x128 px, but its LR asks for 96x128 px", "cannot be decoded", "no picture of this name in"):
+    for words in ("is 97x128 px, expected 96x128 px", "cannot be decoded", "no picture of this name in"):
         assert words in said
         assert words in printed
-    assert said.splitlines()[-1] == "edgesr: 3 pictures are missing from the figures; the reasons are above"
+    assert said.splitlines()[-1] == "edgesr: 3 pictures could not be scored; the reasons are above"
 
 
 def test_an_output_of_the_wrong_size_is_no_result(suite):
@@ -167,7 +167,7 @@ def test_figures_over_fewer_pictures_are_marked(suite):
     lines = printed.splitlines()
     assert next(line for line in lines if line.startswith("theirs")).endswith("2 of 3")
     assert next(line for line in lines if line.startswith("bicubic")).split()[-1] == "3"
-    assert "failed: theirs on 1 of 3 pictures (its figures, over the other 2, are not to be compared" in printed
+    assert "failed: theirs on 1 of 3 pictures (scored on the other 2: not comparable" in printed
 
 
 def test_a_system_that_cannot_run_is_skipped_with_its_reason(suite):
@@ -178,7 +178,7 @@ def test_a_system_that_cannot_run_is_skipped_with_its_reason(suite):
     assert "gone is skipped" in said
     done = edgesr_("evaluate", "suite", "--system", "gone=folder:nowhere")
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1] == b"edgesr: none of the systems can run here"
+    assert done.stderr.splitlines()[-1] == b"edgesr: no system can run on this machine"
 
 
 @pytest.mark.skipif(not shutil.which("node"), reason="Node is not installed")
@@ -208,7 +208,7 @@ def test_what_was_made_is_not_made_again_and_what_changed_is(suite):
 
 
 def test_times_of_different_runs_are_told_apart_and_again_times_all_in_one(suite):
-    words, sentence = ["suite", "--limit", "2", *OFFLINE], "The times are of different runs"
+    words, sentence = ["suite", "--limit", "2", *OFFLINE], "Times come from different runs"
     first, printed, _ = evaluated(*words, "--system", logging())
     assert (first["times_mixed"], sentence in printed) == (False, False)
     mixed, printed, _ = evaluated(*words, "--system", logging(), "bicubic", "--html", "report.html")
@@ -237,7 +237,7 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(suite, how, code):
     running.send_signal(how)
     said = running.communicate(timeout=30)[1].decode()
     assert running.returncode == code
-    assert ("the same command goes on from here" in said) == (how == signal.SIGINT)
+    assert ("run the same command to resume" in said) == (how == signal.SIGINT)
     assert not Path("result.json").exists()
     kept = {path: path.stat().st_mtime_ns for path in Path("cache").rglob("*.json")}
     assert kept
@@ -268,14 +268,14 @@ def test_a_blind_suite_is_made_and_scored(suite):
     ("words", "message"),
     [
         (["nowhere"], "nowhere: no such folder, and no known suite"),
-        (["Urban100"], "Urban100 is not here: get it from"),
+        (["Urban100"], "Urban100 not found: get it from"),
         (["suite", "--system", "bicubik"], "did you mean bicubic?"),
-        (["suite", "--system", "bicubic", "bicubic"], "two systems are called 'bicubic'"),
-        (["suite", "suite"], "two suites are called 'suite'"),
+        (["suite", "--system", "bicubic", "bicubic"], "duplicate system name 'bicubic'"),
+        (["suite", "suite"], "duplicate suite name 'suite'"),
         (["suite", "--metrics", "psnrr"], "unknown metric 'psnrr': choose from psnr"),
         (["suite", "--weights", "nowhere"], "--weights nowhere: no such folder"),
         (["suite", "--json", "nowhere/result.json"], "the folder nowhere does not exist"),
-        (["suite", "--json", "precious.json"], "exists and is no result of an earlier run"),
+        (["suite", "--json", "precious.json"], "exists and is not the result of an earlier run"),
         (["suite", "--cache", "precious.json"], "--cache precious.json: cannot be used as a folder"),
         (["suite", "--limit", "0"], "'0' is not a whole number of 1 or more"),
     ],

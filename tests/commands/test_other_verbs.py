@@ -109,7 +109,7 @@ def test_the_fastest_engine_becomes_auto(tmp_path) -> None:
     [
         (["--engine", "abacus"], "unknown engine 'abacus'"),
         (["--against", "ncnn:nowhere"], "nowhere.param: no such file"),
-        (["--against", "folder:."], "nothing to time"),
+        (["--against", "folder:."], "precomputed results cannot be timed"),
         (["--model", "small"], "no released weights"),
     ],
 )

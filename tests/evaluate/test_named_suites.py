@@ -70,7 +70,7 @@ def test_pictures_that_claim_the_same_partner_are_named(tmp_path):
     save(tmp_path / "Set5" / "HR" / "baby.png", 40, 24)
     suite = find_suite("Set5", tmp_path)
     assert [picture.name for picture in suite.pictures] == ["baby_LR4.png"]
-    assert "pairs like baby_LR4.png, which is taken" in suite.problems["babyx4.png"]
+    assert "has the same partner as baby_LR4.png" in suite.problems["babyx4.png"]
 
 
 def test_the_border_that_packs_leave_on_hr_is_cut_off_known_suites_alone(tmp_path):
@@ -80,7 +80,7 @@ def test_the_border_that_packs_leave_on_hr_is_cut_off_known_suites_alone(tmp_pat
     suite = find_suite("Set5", tmp_path)
     assert suite.read(suite.pictures[0])[1].shape == (24, 40, 3)
     suite = find_suite("mine", tmp_path)
-    with pytest.raises(InputError, match=r"a\.png: is 43x25 px, but its LR asks for 40x24 px"):
+    with pytest.raises(InputError, match=r"a\.png: is 43x25 px, expected 40x24 px"):
         suite.read(suite.pictures[0])
 
 

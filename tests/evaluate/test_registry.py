@@ -177,7 +177,7 @@ def test_weights_are_found_by_name_and_known_by_their_checksum(tmp_path, capsys)
     assert torch_hub.get_dir() == before
     with pytest.raises(Unavailable, match=f"{weight_files.ALEXNET}: its SHA-256 starts with .* not 7be5be79"):
         weight_files.find(tmp_path, weight_files.ALEXNET)
-    with pytest.raises(Unavailable, match=f"does not hold its weights, {weight_files.VGG16}"):
+    with pytest.raises(Unavailable, match=f"weights not found: {weight_files.VGG16}"):
         weight_files.find(tmp_path, weight_files.VGG16)
     with (
         pytest.raises(Unavailable, match=r"cannot be loaded .*no network.*--weights DIR"),

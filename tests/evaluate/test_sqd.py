@@ -190,15 +190,15 @@ def reason(folder: Path | None) -> str:
 
 
 def test_missing_weights_are_named_in_one_line(tmp_path, monkeypatch):
-    assert reason(tmp_path).endswith("does not hold its weights, squeezenet1_1-b8a52dc0.pth or squeezenet1_1_features.npz")
+    assert reason(tmp_path).endswith("weights not found: squeezenet1_1-b8a52dc0.pth or squeezenet1_1_features.npz")
 
     def no_network(*_, **__):
         raise URLError("no network")
 
     monkeypatch.setattr(torch.hub, "load_state_dict_from_url", no_network)
     told = reason(None)
-    assert "squeezenet1_1-b8a52dc0.pth, cannot be loaded" in told
-    assert told.endswith("a folder with them: --weights DIR")
+    assert "squeezenet1_1-b8a52dc0.pth cannot be loaded" in told
+    assert told.endswith("give a folder that has them: --weights DIR")
 
 
 def test_a_damaged_archive_is_named_in_one_line(archive, tmp_path):
@@ -213,7 +213,7 @@ def test_another_network_in_the_archive_is_named_in_one_line(tensors, tmp_path, 
     kept = {key: tensor.numpy() for key, tensor in tensors.items()}
     for wrong in ({**kept, f"{name}.weight": kept[f"{name}.weight"][:5]}, {k: v for k, v in kept.items() if name not in k}):
         np.savez(tmp_path / weight_files.SQUEEZENET_ARCHIVE, **wrong)
-        assert f"does not hold SqueezeNet 1.1 ({name} is missing or of another shape)" in reason(tmp_path)
+        assert f"is not SqueezeNet 1.1 ({name} is missing or has another shape)" in reason(tmp_path)
 
 
 def test_a_damaged_file_of_torchvision_is_named_in_one_line(archive, tensors, tmp_path, monkeypatch):
@@ -221,8 +221,8 @@ def test_a_damaged_file_of_torchvision_is_named_in_one_line(archive, tensors, tm
     (tmp_path / weight_files.SQUEEZENET).write_bytes(b"half a download")
     assert "its SHA-256 starts with" in reason(tmp_path)  # and the archive does not take its place in silence
     monkeypatch.setattr(weight_files, "find", lambda folder, name: folder / name)
-    assert f"its weights, {weight_files.SQUEEZENET}, cannot be loaded" in reason(tmp_path)
+    assert f"the weights {weight_files.SQUEEZENET} cannot be loaded" in reason(tmp_path)
     state = torchvision_state(tensors)
     del state["features.7.expand1x1.bias"]
     torch.save(state, tmp_path / weight_files.SQUEEZENET)
-    assert "does not hold SqueezeNet 1.1 (features.7.expand1x1 is missing or of another shape)" in reason(tmp_path)
+    assert "is not SqueezeNet 1.1 (features.7.expand1x1 is missing or has another shape)" in reason(tmp_path)

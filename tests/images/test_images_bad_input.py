@@ -92,7 +92,7 @@ def test_each_message_names_the_file_and_the_reason(tmp_path: Path) -> None:
     text.write_text("Dear diary")
     cut.write_bytes(VALID["JPEG"][: len(VALID["JPEG"]) // 2])
     assert f"{empty}: is empty" in refusal(empty)
-    assert f"{text}: is no picture" in refusal(text)
+    assert f"{text}: unsupported image format" in refusal(text)
     assert f"{cut}: " in refusal(cut)
     assert "truncated" in refusal(cut).lower()
     assert "No such file" in refusal(tmp_path / "missing.png")
@@ -112,7 +112,7 @@ def test_format_is_told_by_the_content(tmp_path: Path) -> None:
     misnamed = tmp_path / "really-a-jpeg.png"
     misnamed.write_bytes(VALID["JPEG"])
     picture = images.read(misnamed)
-    assert (picture.format, picture.notes) == ("JPEG", ["a JPEG by its content, whatever its name says"])
+    assert (picture.format, picture.notes) == ("JPEG", ["the file is a JPEG, although its name says otherwise"])
     for name in ("right.JPEG", "none", "other.dat"):
         misnamed = misnamed.rename(tmp_path / name)
         assert not images.read(misnamed).notes

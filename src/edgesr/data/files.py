@@ -1,4 +1,4 @@
-"""Finding and decoding the pictures of a folder, for the image bank and the evaluation suites."""
+"""Find and decode the pictures of a folder, for the image bank and the evaluation suites."""
 
 from __future__ import annotations
 

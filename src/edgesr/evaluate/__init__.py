@@ -1,1 +1,1 @@
-"""Measuring restored pictures: metrics, the systems compared, the report."""
+"""Measure upscalers: metrics, the systems compared, the report."""

@@ -1,7 +1,7 @@
-"""How fast models, engines and peers are on this machine, and how much memory each takes (ours).
+"""Measure speed and memory of models, engines and peers on this machine.
 
-Each runs in a process of its own on the threads it is given, and all take turns, so that what else the machine does meets all of
-them alike: ratios hold where times do not.
+Each runs in its own process with the given number of threads. All take turns, so that other load on the machine affects them equally:
+ratios are more reliable than times.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Report = dict[str, Any]
 class _Contestant:
     name: str  # of the system, as `edgesr evaluate` writes it
     threads: int
-    gflops: float | None  # for a picture of the size that is measured, without the overlap of tiles
+    gflops: float | None  # for a picture of the measured size, without the overlap of tiles
     description: str
     seconds: list[float] = field(default_factory=list)
     peak_rss_mb: float | None = None
@@ -50,7 +50,7 @@ def bench(
     repeat: int = 5,
     against: Sequence[str] = (),
 ) -> Report:
-    """Time `repeat` rounds of 4x calls on a synthetic RGB picture of `size` (width, height) LR px, after one to warm up.
+    """Time `repeat` rounds of 4x calls on a synthetic RGB picture of `size` (width, height) LR px, after one warm-up round.
 
     Every engine and every system of `against` (as in `edgesr evaluate`) is measured on each number of `threads` (None: every core).
     Returns the machine, the limit on each number of threads (GFLOP/s of a plain convolution; None without torch), and for each system
@@ -104,7 +104,7 @@ def fastest(report: Report) -> str:
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
+    """Describe the machine of the measurement."""
     return {
         "cpu": cpu_name(),
         "cores": os.cpu_count(),
@@ -115,7 +115,7 @@ def machine() -> dict[str, Any]:
 
 
 def cpu_name() -> str:
-    """Return the processor's name as its maker prints it, or the architecture where the system does not tell."""
+    """Return the processor's model name, or the architecture where the system does not state it."""
     if sys.platform == "darwin":
         command = ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
@@ -141,7 +141,7 @@ def _contestant(name: str, threads: int, size: tuple[int, int]) -> _Contestant:
     except Unavailable as error:
         raise UsageError(f"{name}: {error}") from None
     if not facts.timed:
-        raise UsageError(f"{name}: its pictures were made elsewhere: there is nothing to time")
+        raise UsageError(f"{name}: precomputed results cannot be timed")
     gflops = facts.gflops and facts.gflops * size[0] * size[1] / 128**2
     return _Contestant(named.spec, threads, gflops, facts.description)
 
@@ -171,7 +171,7 @@ def _limit(threads: int) -> Iterator[subprocess.Popen[str] | None]:
     command = [sys.executable, "-m", "edgesr.evaluate.ceiling", str(threads)]
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True) as process:
-        yield process  # it ends with its input, which leaving the block closes
+        yield process  # it ends when leaving the block closes its input
 
 
 def _ask(process: subprocess.Popen[str]) -> float:

@@ -1,7 +1,7 @@
-"""What these threads reach at best on a convolution: the limit that `edgesr bench` holds the engines against (ours).
+"""Measure the peak GFLOP/s of a convolution on some threads: the limit that `edgesr bench` compares the engines with.
 
-A process of its own, `python -m edgesr.evaluate.ceiling THREADS`: for each line on standard input it measures once more and answers with
-GFLOP/s, so that the measurements lie between those of the engines. It wants torch, whose convolutions are oneDNN's.
+A process of its own, `python -m edgesr.evaluate.ceiling THREADS`: it measures once for each line on standard input and answers with
+GFLOP/s, so that the measurements alternate with those of the engines. It needs torch, which uses oneDNN.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch.nn.functional as F
 
 CHANNELS, SIDE = 64, 128  # of a plain 3x3 convolution, `channels_last`, float32
 GFLOPS = 2 * 9 * CHANNELS**2 * SIDE**2 / 1e9
-REPEAT = 20  # the best counts: what lies above it is others' work on the machine
+REPEAT = 20  # the best one counts; slower ones include other load on the machine
 
 
 def main() -> None:

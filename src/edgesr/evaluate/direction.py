@@ -1,4 +1,4 @@
-"""Which figures of a metric are better: the higher ones, the lower ones, or those nearest to a target (ours).
+"""Which values of a metric are better: higher, lower, or nearest to a target.
 
 `report/page/state.js` does the same for the plots.
 """
@@ -13,7 +13,7 @@ Metric = Mapping[str, Any]  # of a result: "better", and "target" where that is 
 
 
 def merit(value: float, metric: Metric) -> float:
-    """Return a number that is the larger the better `value` is: 0 at the target, below 0 elsewhere, for a metric that has one."""
+    """Return a number that is larger for a better `value`; with a target, 0 at the target and negative elsewhere."""
     if metric["better"] == "nearest":
         return -abs(value - metric["target"])
     return value if metric["better"] == "higher" else -value

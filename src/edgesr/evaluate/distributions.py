@@ -12,7 +12,7 @@ from edgesr.data.files import read_rgb
 from edgesr.evaluate.unavailable import need
 from edgesr.evaluate.weight_files import INCEPTION, fetched_from
 
-MINIMUM = 50  # pictures: with fewer both say more of the pictures' number than of their quality
+MINIMUM = 50  # pictures: with fewer, both depend on their number more than on their quality
 FEATURES = 2048
 
 
@@ -32,7 +32,7 @@ class Distribution:
         if len(results) < MINIMUM:
             raise ValueError(f"needs {MINIMUM} pictures or more; {len(results)} were scored")
         torch = need("torch", "evaluate")
-        # Features go in as they are: they were taken once, for both distances.
+        # The features are computed once for both distances, so the metric's own network is the identity.
         already = torch.nn.Identity()
         already.num_features = FEATURES
         if self._name == "fid":

@@ -1,7 +1,7 @@
-"""EPD, a perceptual distance that works offline: EfficientNet-Lite2's features, uncalibrated.
+"""EPD, a perceptual distance that works offline: the distance in EfficientNet-Lite2's features, not calibrated.
 
-Another network than the one training may use (Lite0), and trained for another purpose; still of the same family, so that models
-trained on Lite0's features may look a little better here than to people. Lower is better; no unit.
+Training may use Lite0, a smaller network of the same family, so EPD may rate models trained on its features better than people do.
+Lower is better; no unit.
 """
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-"""The most memory a process has held (ours). On Linux getrusage alone will not do for that: a new process inherits the peak of
-the one that started it."""
+"""Peak memory of a process. On Linux getrusage alone is not enough, because a new process inherits the peak of its parent."""
 
 from __future__ import annotations
 
@@ -9,11 +8,11 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-POLL, SPARING = 0.01, 0.25  # seconds between two looks at a program that runs: at first, and at most
+POLL, SPARING = 0.01, 0.25  # seconds between two polls: at first, and at most
 
 
 def peak_rss_mb(pid: int | None = None) -> float | None:
-    """Peak resident memory of the process `pid`, MB (10^6 bytes); of this one if None. None where it cannot be told."""
+    """Return the peak resident memory of the process `pid`, or of this one, in MB (10^6 bytes); None where it is unknown."""
     try:
         lines = Path(f"/proc/{pid or 'self'}/status").read_text().splitlines()
         (peak,) = (line for line in lines if line.startswith("VmHWM:"))
@@ -23,10 +22,10 @@ def peak_rss_mb(pid: int | None = None) -> float | None:
 
 
 class Watch:
-    """The most that one process of a program, or of those that it starts, has held; read while the program runs.
+    """Peak memory of a program and the processes it starts, polled while it runs.
 
-    What it takes after the last look may be missed, unless it is more than this process has held itself: then the system tells it
-    exactly. The longer the program runs the rarer the looks, for they take a little of its time.
+    A peak after the last poll is missed, unless it exceeds the peak of this process: then the system reports it exactly. Polls become
+    rarer the longer the program runs, because they take a little of its time.
     """
 
     def __init__(self) -> None:
@@ -34,7 +33,7 @@ class Watch:
 
     @contextlib.contextmanager
     def over(self, pid: int) -> Iterator[None]:
-        """Look at the process `pid`, which must be running its own program already, as long as what is inside lasts."""
+        """Poll the process `pid`, which must already run its own program, during the block."""
         done = threading.Event()
 
         def look() -> None:
@@ -55,7 +54,7 @@ class Watch:
             thread.join()
 
     def peak_rss_mb(self) -> float | None:
-        """MB; None where it cannot be told, as of a program that ended at once."""
+        """Return the peak in MB; None where it is unknown, as for a program that ended at once."""
         children, own = _usage("RUSAGE_CHILDREN"), peak_rss_mb()
         certain = children if children is not None and own is not None and children > own else None
         return _larger(self._seen, certain)

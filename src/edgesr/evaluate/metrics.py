@@ -1,6 +1,6 @@
-"""Fidelity metrics on 8-bit pictures: PSNR and SSIM by the conventions of the super-resolution literature, on the luma that
-MATLAB's rgb2ycbcr gives or on RGB, after cropping the border; sharpness beside a reference (ours); and two that need the input
-alone, consistency and colour shift (ours)."""
+"""Fidelity metrics on 8-bit pictures: PSNR and SSIM by the conventions of the super-resolution literature, on the luma of
+MATLAB's rgb2ycbcr or on RGB, with the border cropped; sharpness relative to a reference; consistency and colour shift relative
+to the input."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image
 
 BORDER = 4  # px cropped from each side: the scale, as published tables do
-SHARPNESS_SIGMA = 2.0  # px: what is finer counts as sharpness, grain included
-FLAT = 1e-6  # levels of fine contrast: less is the error of the arithmetic
+SHARPNESS_SIGMA = 2.0  # px: finer detail counts as sharpness, including grain
+FLAT = 1e-6  # levels of fine contrast: less is rounding error
 SHIFT_SIGMA = 4.0  # LR px: wider than noise, JPEG blocks and what sharpening changes
 
 
@@ -59,11 +59,11 @@ def ssim_rgb(result: np.ndarray, reference: np.ndarray, *, border: int = BORDER)
 
 
 def sharpness(result: np.ndarray, reference: np.ndarray) -> float:
-    """Fine contrast of `result` as a share of that of `reference`, both (h, w, 3) uint8: 1 is right, below is soft, above is noise
-    or oversharpened (ours).
+    """Fine contrast of `result` relative to that of `reference`, both (h, w, 3) uint8: 1 is right, below is soft, above is noise
+    or oversharpened.
 
     Fine contrast is the mean absolute difference between the luma, which is not rounded here, and the luma blurred by a Gaussian of
-    SHARPNESS_SIGMA px, over the whole picture. It tells how much there is, not whether it is in the right place. Raises ValueError
+    SHARPNESS_SIGMA px, over the whole picture. It measures the amount, not the position. Raises ValueError
     if the pictures differ in shape or type, or the reference is flat where the result is not.
     """
     _check(result, reference)
@@ -71,22 +71,22 @@ def sharpness(result: np.ndarray, reference: np.ndarray) -> float:
     if of_reference < FLAT:
         if of_result < FLAT:
             return 1.0
-        raise ValueError("the reference is flat: sharpness has nothing to compare with")
+        raise ValueError("the reference is flat: it has no sharpness to compare with")
     return of_result / of_reference
 
 
 def consistency(result: np.ndarray, lr: np.ndarray) -> float:
-    """PSNR in dB, over RGB without a border, of `result` (H, W, 3), reduced to the size of its input by antialiased bicubic,
+    """PSNR in dB, over RGB without a border, of `result` (H, W, 3), downscaled to the size of its input by antialiased bicubic,
     against that input, `lr` (h, w, 3), both uint8; infinite if equal.
 
-    High is faithful where the input is clean; where it is degraded, restoring it costs consistency (ours).
+    High values mean faithful results for clean inputs; restoring a degraded input lowers it.
     """
     return psnr_rgb(_reduced(result, lr), lr, border=0)
 
 
 def colour_shift(result: np.ndarray, lr: np.ndarray) -> float:
-    """Mean CIEDE2000 between `result` (H, W, 3), reduced to the size of its input, and that input, `lr` (h, w, 3), both uint8 sRGB
-    and both blurred first by a Gaussian of SHIFT_SIGMA LR px; 0 if the colours of no region have moved (ours).
+    """Mean CIEDE2000 between `result` (H, W, 3), downscaled to the size of its input, and that input, `lr` (h, w, 3), both uint8 sRGB
+    and both blurred first by a Gaussian of SHIFT_SIGMA LR px; 0 if the colours of no region have moved.
     """
     color = import_module("skimage.color")  # an extra
     blurred = (color.rgb2lab(_blurred(pixels.astype(np.float64) / 255, SHIFT_SIGMA)) for pixels in (_reduced(result, lr), lr))

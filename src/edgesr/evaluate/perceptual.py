@@ -1,5 +1,5 @@
-"""LPIPS (Zhang et al. 2018) and DISTS (Ding et al. 2020), both by torchmetrics, on networks and weights of torchvision; MUSIQ and
-CLIP-IQA by pyiqa, whose licence forbids commercial use."""
+"""LPIPS (Zhang et al. 2018) and DISTS (Ding et al. 2020), both by torchmetrics, with networks and weights of torchvision; NIQE, MUSIQ
+and CLIP-IQA by pyiqa, whose licence forbids commercial use."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def dists(weights: Path | None) -> Distance:
 
 
 def no_reference(name: str) -> Callable[[np.ndarray], float]:
-    """A metric of pyiqa, "musiq" or "clipiqa", of one picture (h, w, 3) uint8; raises Unavailable.
+    """A metric of pyiqa, such as "musiq", of one picture (h, w, 3) uint8; raises Unavailable.
 
-    Its weights are fetched, and found again, where pyiqa keeps them.
+    pyiqa downloads its weights into a cache of its own.
     """
     torch, pyiqa = need("torch", "evaluate"), need("pyiqa", "pyiqa")
     try:

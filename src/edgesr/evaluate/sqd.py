@@ -1,9 +1,9 @@
-"""SQD, the distance of EPD in the features of SqueezeNet 1.1: a network that no training here uses (ours), uncalibrated.
+"""SQD, a perceptual distance in the features of SqueezeNet 1.1, a network that no training here uses; not calibrated.
 
-Levels are relu(conv1) and the outputs of fire3, fire5 and fire7. Lower is better; no unit. It judges what training on
-EfficientNet-Lite's features made, so it must never become a training loss itself. Two files of weights serve, each with its own
-preprocessing: torchvision's (RGB, ImageNet's mean and deviation), and an archive of the network in Caffe's convention (BGR in
-0..255, less 104, 117, 123). They need not hold the same training of the network: compare figures from one file only.
+Levels are relu(conv1) and the outputs of fire3, fire5 and fire7. Lower is better; no unit. It evaluates models that
+were trained on EfficientNet-Lite's features, so it must never become a training loss. Two files of weights are supported, each with
+its own preprocessing: torchvision's (RGB, ImageNet's mean and deviation), and an archive in Caffe's convention (BGR in 0..255,
+minus 104, 117, 123). They may be different trainings of the network: compare figures from one file only.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def _stages(tensors: Mapping[str, Tensor], key: Callable[[str], str], file: str)
         try:
             layer.load_state_dict({part: tensors[f"{key(name)}.{part}"] for part in ("weight", "bias")})
         except (KeyError, RuntimeError):
-            raise Unavailable(f"{file}: does not hold SqueezeNet 1.1 ({key(name)} is missing or of another shape)") from None
+            raise Unavailable(f"{file}: is not SqueezeNet 1.1 ({key(name)} is missing or has another shape)") from None
 
     conv1 = nn.Conv2d(3, 64, 3, stride=2)
     filled("conv1", conv1)
@@ -104,7 +104,7 @@ def _torchvision_key(name: str) -> str:
 def _from_archive(weights: Path) -> FeatureDistance:
     path = weights / SQUEEZENET_ARCHIVE
     if not path.is_file():
-        raise Unavailable(f"{weights} does not hold its weights, {SQUEEZENET} or {SQUEEZENET_ARCHIVE}")
+        raise Unavailable(f"{weights}: weights not found: {SQUEEZENET} or {SQUEEZENET_ARCHIVE}")
     try:
         with np.load(path) as archive:
             tensors = {name: torch.from_numpy(archive[name]).float() for name in archive.files}

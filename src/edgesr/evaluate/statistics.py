@@ -1,4 +1,4 @@
-"""How sure a mean is, and which system wins how often: the percentile bootstrap (Efron 1979) and paired win rates."""
+"""Confidence intervals of means by the percentile bootstrap (Efron 1979), and paired win rates."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def interval(values: Sequence[float], *, seed: int = 0) -> tuple[float, float] |
 
 
 def win_rates(scores: Mapping[str, Mapping[str, float]], merit: Callable[[float], float]) -> dict[str, dict[str, float]]:
-    """Return, for systems A and B, the share of the pictures both have on which A has the greater `merit`, an equal one counting half.
+    """Return, for systems A and B, the share of their common pictures on which A has the greater `merit`; a tie counts half.
 
     `scores` is by system, then by picture; pairs without a picture in common are left out.
     """

@@ -16,7 +16,7 @@ from edgesr.evaluate.systems.base import digest
 from edgesr.evaluate.unavailable import brief
 from edgesr.presets import SCALE
 
-# Folders of LR and HR, as the packs of the benchmarks have them.
+# Folders of LR and HR in the published archives of the benchmarks.
 LAYOUTS = (
     ("LR", "HR"),
     ("LR_bicubic/X4", "HR"),
@@ -24,7 +24,7 @@ LAYOUTS = (
     ("test_LR", "test_HR"),
     ("lq", "gt"),
 )
-MARKS = re.compile(r"[_-]?(LR4?|HR|x[14])$", re.IGNORECASE)  # by which packs tell the two names of a pair
+MARKS = re.compile(r"[_-]?(LR4?|HR|x[14])$", re.IGNORECASE)  # by which archives distinguish the two names of a pair
 
 
 @dataclass(frozen=True)
@@ -34,14 +34,14 @@ class Benchmark:
     name: str
     pictures: int
     where: str  # to get it
-    folder: str = ""  # its name in the pack, if another
+    folder: str = ""  # its name in the archive, if it differs
     flat: bool = False  # pictures without a folder LR
     fingerprint: str = ""  # of the pictures that this project's figures come from, where there are any
 
 
 _CLASSIC = "the file benchmark.tar that the README of github.com/sanghyun-son/EDSR-PyTorch names"
 _STABLESR = "huggingface.co/datasets/Iceclear/StableSR-TestSets"
-_UNPUBLISHED = "this project's authors, for it is not published (`edgesr data degrade` makes such suites)"
+_UNPUBLISHED = "the authors of this project (not published; `edgesr data degrade` makes similar suites)"
 BENCHMARKS = {
     benchmark.name.lower(): benchmark
     for benchmark in (
@@ -80,7 +80,7 @@ class Suite:
     def read(self, picture: Picture) -> tuple[np.ndarray, np.ndarray | None]:
         """LR (h, w, 3) and HR (4h, 4w, 3) or None, uint8; raises InputError that says what is wrong with the picture.
 
-        Of a known benchmark an HR may be up to 3 px larger, which are cut off at the right and below: so the field does it.
+        An HR of a known benchmark may be up to 3 px larger; it is cropped at the right and the bottom, as is usual.
         """
         lr = _read(picture.lr)
         if picture.hr is None:
@@ -90,7 +90,7 @@ class Suite:
         cropped = without_spare(hr, width, height)
         if cropped is None or (cropped.shape != hr.shape and not self.benchmark):
             raise InputError(
-                f"{picture.hr}: is {hr.shape[1]}x{hr.shape[0]} px, but its LR asks for {width}x{height} px; crop or replace it"
+                f"{picture.hr}: is {hr.shape[1]}x{hr.shape[0]} px, expected {width}x{height} px (4x its LR); crop or replace it"
             )
         return lr, np.ascontiguousarray(cropped)
 
@@ -135,13 +135,13 @@ def load_suite(folder: Path) -> list[Pair]:
 
 
 def without_spare(hr: np.ndarray, width: int, height: int) -> np.ndarray | None:
-    """Cut `hr` (h, w, 3) to width x height px where packs left up to 3 px more, at the right and below; None for any other size."""
+    """Crop up to 3 px of `hr` (h, w, 3) at the right and the bottom to get width x height px; None for any other size."""
     spare = (hr.shape[0] - height, hr.shape[1] - width)
     return hr[:height, :width] if all(0 <= rest < SCALE for rest in spare) else None
 
 
 def fingerprint(hashes: Iterable[str]) -> str:
-    """Checksum of a suite from the hashes of its pictures' pixels, in any order and whatever the files are called."""
+    """Checksum of a suite from the hashes of its pictures' pixels, independent of order and file names."""
     return digest("\n".join(sorted(hashes)))
 
 
@@ -163,15 +163,15 @@ def _by_key(suite: Suite, paths: list[Path], key: Callable[[Path], str]) -> dict
     for path in paths:
         first = found.setdefault(key(path), path)
         if first is not path:
-            suite.problems[path.name] = f"{path}: pairs like {first.name}, which is taken; rename or remove one of them"
+            suite.problems[path.name] = f"{path}: has the same partner as {first.name}; rename or remove one of them"
     return found
 
 
 def _nowhere(text: str, folder: Path | None, benchmark: Benchmark | None) -> str:
     if benchmark is None:
         return f"{text}: no such folder, and no known suite; known: {', '.join(each.name for each in BENCHMARKS.values())}"
-    place = f"{folder} (--suites-dir)" if folder else "a folder that --suites-dir names"
-    return f"{benchmark.name} is not here: get it from {benchmark.where} and put it as {benchmark.folder or benchmark.name} into {place}"
+    place = f"{folder} (--suites-dir)" if folder else "the folder of --suites-dir"
+    return f"{benchmark.name} not found: get it from {benchmark.where} and save it as {benchmark.folder or benchmark.name} in {place}"
 
 
 def _read(path: Path) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""A benchmark's result as text for a terminal: a table a suite, what is missing and why, and published figures apart (ours)."""
+"""A benchmark's result as text for a terminal: one table for each suite, what is missing and why, and published figures."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ def render(result: Json) -> str:
 
 
 def _suites(result: Json) -> Iterator[str]:
-    yield "+ more is better, - less is better, =1 nearest to 1 is best"
+    yield "+ higher is better, - lower is better, =1 nearest to 1 is best"
     yield ""
     for suite, systems in result["suites"].items():
         metrics = [name for name in result["metrics"] if any(name in row for row in systems.values())]
         info = result["suite_info"][suite]
-        other = "; NOT the pictures that this project's figures are from" if info["as_known"] is False else ""
+        other = "; NOT the pictures behind this project's published figures" if info["as_known"] is False else ""
         mark = f", fingerprint {info['fingerprint']}{other}" if info["fingerprint"] else ""
         yield f"{suite}: {info['pictures']} pictures{mark}"
-        rows = [["", *(_heading(result, name) for name in metrics), "s a picture", "n"]]
+        rows = [["", *(_heading(result, name) for name in metrics), "s per picture", "n"]]
         for system, row in systems.items():
             figures = [_figure(row.get(name), result["metrics"][name]["unit"]) for name in metrics]
             rows.append([_short(system), *figures, _number(row["seconds"], 2), _count(row)])
@@ -36,7 +36,7 @@ def _suites(result: Json) -> Iterator[str]:
 def _costs(result: Json) -> Iterator[str]:
     machine = result["machine"]
     yield f"Cost on {machine['cpu']}, threads: {machine['threads']}; GFLOPs for 128x128 -> 512x512"
-    rows = [["", "s a MP out", "peak MB", "parameters, M", "GFLOPs"]]
+    rows = [["", "s per MP out", "peak MB", "parameters, M", "GFLOPs"]]
     for system, facts in result["systems"].items():
         if "skipped" not in facts:
             millions = facts["parameters"] / 1e6 if facts["parameters"] is not None else None
@@ -73,7 +73,7 @@ def _notes(result: Json) -> Iterator[str]:
 def _published(result: Json) -> Iterator[str]:
     if not result["published"]:
         return
-    yield "PUBLISHED by others, NOT measured here; other suites, other programs: not to be compared with the tables above"
+    yield "PUBLISHED by others, NOT measured here: other suites and code, not comparable with the tables above"
     metrics = list(dict.fromkeys(name for entry in result["published"] for name in entry["figures"]))
     rows = [["", "suite", *(name.upper() for name in metrics), "reported in"]]
     for entry in result["published"]:
@@ -90,7 +90,7 @@ def _failed(row: Json) -> str:
     failed, done = len(row["failed"]), row["n"]
     if not done:
         return f"all {failed} pictures"
-    return f"{failed} of {failed + done} pictures (its figures, over the other {done}, are not to be compared with those of others)"
+    return f"{failed} of {failed + done} pictures (scored on the other {done}: not comparable with other systems)"
 
 
 def _heading(result: Json, name: str) -> str:

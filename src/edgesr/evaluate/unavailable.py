@@ -1,4 +1,4 @@
-"""Why a metric or a system cannot be used here: a reason to show in the table, in place of a figure (ours)."""
+"""The reason why a metric or a system is not available, which the tables show."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Unavailable(EdgesrError):  # noqa: N818 (a state, shown in a table, more t
 
 
 def need(module: str, extra: str) -> ModuleType:
-    """Import `module`, from the extra called `extra`; raises Unavailable if it is missing or fails, however it fails."""
+    """Import `module`, from the extra called `extra`; raises Unavailable if it is missing or fails to import."""
     try:
         return import_module(module)
     except ModuleNotFoundError as error:
@@ -21,7 +21,7 @@ def need(module: str, extra: str) -> ModuleType:
         if package.partition(".")[0] == "edgesr":
             raise
         raise Unavailable(missing_package("", package, extra)) from error
-    except Exception as error:  # a package whose compiled part does not fit raises nearly anything
+    except Exception as error:  # incompatible compiled packages raise any kind of exception
         raise Unavailable(f"the package '{module}' cannot be imported: {brief(error)}") from error
 
 

@@ -1,4 +1,4 @@
-"""Weights of other people's metrics: from a folder that the user names, or as the metric's own library fetches them (ours)."""
+"""Weights of published metrics: from a folder given by the user, or downloaded by the metric's own library."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ def find(weights: Path, name: str) -> Path:
     """Return the file `name` in the folder `weights`; raises Unavailable if it is missing, or its checksum is not that of its name."""
     path = weights / name
     if not path.is_file():
-        raise Unavailable(f"{weights} does not hold its weights, {name}")
+        raise Unavailable(f"{weights}: weights not found: {name}")
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     wanted = path.stem.rpartition("-")[2]
     if not found.startswith(wanted):
-        raise Unavailable(f"{path}: its SHA-256 starts with {found[: len(wanted)]}, not {wanted}: fetch it again")
+        raise Unavailable(f"{path}: its SHA-256 starts with {found[: len(wanted)]}, not {wanted}: download it again")
     return path
 
 
 @contextlib.contextmanager
 def fetched_from(weights: Path | None, name: str) -> Iterator[None]:
-    """Have what is built inside take the file `name` from the folder `weights`, where torch.hub would fetch it.
+    """Inside the block, torch.hub takes the file `name` from the folder `weights` instead of downloading it.
 
-    Without a folder torch.hub takes it from its cache or from the network. Whatever fails inside becomes Unavailable. What is
-    printed inside goes to standard error: torch.hub tells of downloads on standard output, where the tables belong.
+    Without a folder torch.hub uses its cache or the network. Any failure inside becomes Unavailable. Output inside goes to standard
+    error, because torch.hub reports downloads on standard output, where the tables belong.
     """
     hub = need("torch.hub", "evaluate")
     before = hub.get_dir()
@@ -51,7 +51,7 @@ def fetched_from(weights: Path | None, name: str) -> Iterator[None]:
                 yield
         except Exception as error:  # no network, a damaged file, a library that does not fit
             raise Unavailable(
-                f"its weights, {name}, cannot be loaded ({brief(error)}); a folder with them: --weights DIR"
+                f"the weights {name} cannot be loaded ({brief(error)}); give a folder that has them: --weights DIR"
             ) from error
         finally:
             hub.set_dir(before)

@@ -1,7 +1,7 @@
 """One system of the benchmark in a process of its own: `python -m edgesr.evaluate.worker SYSTEM THREADS FOLDER`, driven by
 `workers`; FOLDER is for temporary files.
 
-Its memory is then its own, and when it crashes or hangs the others go on. One JSON line in for each picture, {"lr", "suite",
+So its memory is measured separately, and a crash or hang does not affect the others. One JSON line in for each picture, {"lr", "suite",
 "picture", "out"}, and one out: {"seconds", "peak_rss_mb"}, or {"error"}; before the first picture {} or {"error"}.
 """
 
@@ -25,13 +25,13 @@ from edgesr.errors import EdgesrError
 from edgesr.evaluate.systems import Loaded, Place, parse
 from edgesr.evaluate.unavailable import brief
 
-WARM_UP = 32  # LR px a side: what is built at the first call is not the time of a picture
+WARM_UP = 32  # LR px a side; the first call includes initialisation, which is not timed
 
 
 def main() -> None:
     """Load the system, then answer until standard input ends."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # whatever a library prints must not get among the answers
+    os.dup2(2, 1)  # output of libraries must not mix with the answers
     spec, threads, folder = sys.argv[1], int(sys.argv[2]), sys.argv[3]
     _keep_to(threads)
     # What it starts puts its files there too.
@@ -40,7 +40,7 @@ def main() -> None:
     try:
         _serve(answers, spec, threads)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)  # if the benchmark was killed, nobody else will
+        shutil.rmtree(folder, ignore_errors=True)  # nobody else does if the benchmark was killed
 
 
 def _serve(answers: TextIO, spec: str, threads: int) -> None:
@@ -59,7 +59,7 @@ def _serve(answers: TextIO, spec: str, threads: int) -> None:
 
 
 def _keep_to(threads: int) -> None:
-    """Hold this process and those that it starts to so many cores, however many threads they like to have."""
+    """Pin this process and its children to so many cores, however many threads they start."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
 
@@ -79,10 +79,10 @@ def _upscale(system: Loaded, task: dict[str, Any], *, warm_up: bool) -> dict[str
 
 
 def _warm_up(system: Loaded, lr: np.ndarray, place: Place) -> None:
-    """Work once on a part of the picture; on the whole of it if the system takes no picture so small."""
+    """Run once on a part of the picture, or on all of it if the system refuses one so small."""
     try:
         system(np.ascontiguousarray(lr[:WARM_UP, :WARM_UP]), place)
-    except Exception:  # the picture itself shows what is wrong, if anything is
+    except Exception:  # an error will show again on the picture itself
         system(lr, place)
 
 

@@ -1,4 +1,4 @@
-"""The benchmark's side of `worker`: starts a system's process, gives it pictures, and survives its crash or its silence (ours)."""
+"""The benchmark's side of `worker`: starts a system's process, sends it pictures, and handles crashes and timeouts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from typing import IO, Any
 from edgesr.errors import EdgesrError
 
 START_SECONDS = 600  # to import and load: disks can be slow
-GIVE_UP = 3  # crashes or silences one after the other
+GIVE_UP = 3  # crashes or timeouts in a row
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
 
 
@@ -27,7 +27,7 @@ class WorkerError(EdgesrError):
 
 
 class Worker:
-    """A system's process, started when the first picture comes and again after a crash."""
+    """A system's process, started with the first picture and again after a crash."""
 
     def __init__(self, spec: str, threads: int, timeout: float) -> None:
         self._command = [sys.executable, "-m", "edgesr.evaluate.worker", spec, str(threads)]
@@ -38,7 +38,7 @@ class Worker:
         self._answers: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._stderr: IO[bytes] | None = None
         self._broken = 0  # times in a row
-        self._refusal = ""  # why there is no point in going on
+        self._refusal = ""  # why it is not started again
 
     def upscale(self, lr: Path, suite: str, picture: str, out: Path) -> dict[str, Any]:
         """Have `out` written; returns {"seconds", "peak_rss_mb"}. Raises WorkerError that says what went wrong."""
@@ -47,7 +47,7 @@ class Worker:
         process = self._process or self._start()
         assert process.stdin is not None
         task = {"lr": str(lr), "suite": suite, "picture": picture, "out": str(out)}
-        with contextlib.suppress(OSError):  # if it is gone, the end of its answers will tell why
+        with contextlib.suppress(OSError):  # if it has exited, reading its answer reports why
             process.stdin.write(json.dumps(task) + "\n")
             process.stdin.flush()
         result = self._answer(self._timeout, f"no result after {self._timeout:g} s (--timeout)")
@@ -79,13 +79,13 @@ class Worker:
         return process
 
     def _answer(self, seconds: float, silence: str) -> dict[str, Any]:
-        """The next answer; ends the process if none comes in time, or it is no more."""
+        """Return the next answer; ends the process after a timeout or a crash."""
         try:
             line = self._answers.get(timeout=seconds)
         except queue.Empty:
             raise self._broke(silence) from None
         if not line:
-            raise self._broke(self._obituary())
+            raise self._broke(self._exit_reason())
         answer: dict[str, Any] = json.loads(line)
         return answer
 
@@ -93,10 +93,10 @@ class Worker:
         self.close()
         self._broken += 1
         if self._broken == GIVE_UP:
-            self._refusal = f"not tried: {GIVE_UP} pictures in a row ended in a crash or without a result"
+            self._refusal = f"not run: {GIVE_UP} pictures in a row crashed or timed out"
         return WorkerError(how)
 
-    def _obituary(self) -> str:
+    def _exit_reason(self) -> str:
         assert self._process is not None
         assert self._stderr is not None
         code = self._process.wait()
@@ -126,7 +126,7 @@ def _end(process: subprocess.Popen[str]) -> None:
             process.kill()
     process.wait()
     assert process.stdin is not None
-    with contextlib.suppress(OSError):  # what was still to be written has no reader
+    with contextlib.suppress(OSError):  # the reader of the unsent rest is gone
         process.stdin.close()
 
 

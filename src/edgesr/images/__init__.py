@@ -1,4 +1,4 @@
-"""Pictures in and out of files, with their colours, metadata and every bit kept; nothing here knows of models."""
+"""Read and write picture files with their colours, metadata and full bit depth. Nothing here depends on the models."""
 
 from edgesr.images.formats import check_size, extension_for, format_for, is_picture_name
 from edgesr.images.picture import MAX_PIXELS, Picture

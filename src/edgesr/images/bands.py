@@ -1,7 +1,6 @@
-"""Pixels on their way: a picture as bands of whole rows, so that no step from the network to the file holds all of it (ours).
+"""A picture as bands of whole rows, so that no step between the network and the file holds all of its pixels.
 
-Whoever goes through bands drops each before it asks for the next: the next is being computed then, and a reference to a part
-of an array keeps all of that array.
+A consumer must drop each band before it asks for the next one, because a reference to a part of an array keeps the whole array alive.
 """
 
 from __future__ import annotations
@@ -12,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-_SLICE = 64  # rows a band of an array that is there already
+_SLICE = 64  # rows in a band of `of`
 
 
 class Bands:
-    """A picture (H, W, C) from the top down, as arrays (h, W, C) of any h; to be gone through once."""
+    """A picture (H, W, C) as arrays (h, W, C) of any h, from the top down. It can be iterated once."""
 
     def __init__(self, shape: tuple[int, int, int], dtype: DTypeLike, rows: Iterable[NDArray[Any]]) -> None:
         self.shape = shape
@@ -36,12 +35,12 @@ class Bands:
     def map(
         self, change: Callable[[NDArray[Any]], NDArray[Any]], *, channels: int | None = None, dtype: DTypeLike | None = None
     ) -> Bands:
-        """Return the bands as `change` makes them, which keeps rows and columns; say what else of the shape it changes."""
+        """Apply `change` to each band. It must keep rows and columns; give `channels` and `dtype` if it changes them."""
         height, width, before = self.shape
         return Bands((height, width, channels or before), dtype or self.dtype, map(change, self._rows))
 
     def of_height(self, count: int) -> Iterator[NDArray[Any]]:
-        """Yield the same rows as arrays of `count` rows, the last one perhaps of fewer; all are copies, and contiguous."""
+        """Yield the same rows in contiguous copies of `count` rows; the last one may have fewer."""
         rest = np.empty((0, *self.shape[1:]), self.dtype)
         for band in self._rows:
             missing = -len(rest) % count

@@ -1,4 +1,4 @@
-"""Pixels into another form of the same picture: to sRGB, onto white, to 8 bits, with alpha for a key colour."""
+"""Convert pixels: to sRGB, onto white, to 8 bits, from a transparent colour to alpha."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgesr.images.bands import Bands
 
 
 def to_srgb(image: Image.Image, icc: bytes | None, notes: list[str]) -> Image.Image:
-    """Convert a CMYK or LAB image to sRGB by its embedded profile, naively without one; says which in `notes`."""
+    """Convert a CMYK or LAB image to sRGB by its embedded profile, or naively without one; adds a note."""
     if image.mode == "LAB":
         notes.append("LAB converted to sRGB")
         return _through(image, ImageCms.createProfile("LAB"))
@@ -29,7 +29,7 @@ def to_srgb(image: Image.Image, icc: bytes | None, notes: list[str]) -> Image.Im
 
 
 def to_srgb_from(icc: bytes) -> Callable[[np.ndarray], np.ndarray] | None:
-    """Return what converts rows of 8-bit RGB or RGBA pixels from a profile to sRGB; None if they are sRGB already.
+    """Return a function that converts rows of 8-bit RGB or RGBA pixels from a profile to sRGB; None if they are sRGB already.
 
     Raises ValueError for a profile that cannot be used.
     """
@@ -68,20 +68,20 @@ def to_eight_bit(rows: np.ndarray) -> np.ndarray:
 
 
 def flatten(rows: np.ndarray) -> np.ndarray:
-    """Lay 8-bit pixels with alpha, (h, W, 2 or 4), onto white: (h, W, 1 or 3)."""
+    """Composite 8-bit pixels with alpha, (h, W, 2 or 4), onto white: (h, W, 1 or 3)."""
     colour, alpha = rows[..., :-1].astype(np.uint32), rows[..., -1:].astype(np.uint32)
     return ((colour * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
 
 
 def with_key(pixels: np.ndarray, key: int | tuple[int, ...]) -> np.ndarray:
-    """Append straight alpha to pixels (H, W, 1 or 3): nothing where they equal `key`, opaque elsewhere."""
+    """Append straight alpha to pixels (H, W, 1 or 3): transparent where they equal `key`, opaque elsewhere."""
     opaque = np.iinfo(pixels.dtype).max
     alpha = np.where((pixels == np.array(key)).all(axis=2, keepdims=True), 0, opaque).astype(pixels.dtype)
     return np.concatenate([pixels, alpha], axis=2)
 
 
 def unassociated(pixels: np.ndarray) -> np.ndarray:
-    """Divide 16-bit pixels (H, W, 2 or 4) by the alpha they were multiplied with; where it is 0, so are they."""
+    """Convert 16-bit pixels (H, W, 2 or 4) from premultiplied to straight alpha; 0 where alpha is 0."""
 
     def straight(rows: np.ndarray) -> np.ndarray:
         alpha = rows[..., -1:].astype(np.uint64)

@@ -1,4 +1,4 @@
-"""Damage that decoders pass over: a JPEG's compressed data by libjpeg-turbo's warnings, checksums of PNG and of deflated TIFF (ours)."""
+"""Find damage that decoders ignore: in JPEG by libjpeg-turbo's warnings, in PNG and deflated TIFF by their checksums."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from PIL import ImageFile
 
 from edgesr.images import parts
 
-_PIECE = 2**20  # bytes checked at a time
+_PIECE = 2**20  # bytes
 _DEFLATE = {8, 32946}  # of TIFF
 _SEQUENTIAL = {b"\xc0", b"\xc1"}  # JPEG's frame headers of baseline and extended coding
 _RESTARTS = b"\xdd"
 _LONGEST_INTERVAL = 0xFFFF  # blocks
 
-# libjpeg-turbo's warnings of lost pixels; bytes too many before the end marker, as some cameras write them, cost none.
+# libjpeg-turbo's warnings that mean lost pixels. Extra bytes before the end marker, which some cameras write, do not.
 _LOST = re.compile(r"Premature end of JPEG|Corrupt JPEG data(?!: \d+ extraneous bytes before marker 0xd9)")
 _lenient = RLock()
 
 
 def found(name: str, stream: BinaryIO, page: Any = None) -> str | None:
-    """Say what is damaged in a file of the format called `name`; None where nothing is found. `page` is tifffile's, of a TIFF."""
+    """Return what is damaged in a file of format `name`, or None. `page` is tifffile's page of a TIFF."""
     if name == "JPEG":
         return _of_jpeg(stream)
     if name == "PNG":
@@ -39,7 +39,7 @@ def found(name: str, stream: BinaryIO, page: Any = None) -> str | None:
 
 @contextmanager
 def passed_over() -> Iterator[None]:
-    """Let Pillow decode as much of a damaged file as there is; one at a time, since it asks a global setting."""
+    """Let Pillow decode the intact part of a damaged file. One thread at a time: the setting is global."""
     with _lenient:
         before, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, True
         try:
@@ -49,21 +49,21 @@ def passed_over() -> Iterator[None]:
 
 
 def _of_jpeg(stream: BinaryIO) -> str | None:
-    """Decode once more, to an eighth of the size, for what libjpeg-turbo says of it: Pillow does not ask."""
+    """Decode again at an eighth of the size and return libjpeg-turbo's warning, which Pillow ignores."""
     stream.seek(0)
     data = stream.read()
     if _takes_restarts(stream):
-        # Without restart intervals it takes a faster way, which passes over wrong codes; one that spans all changes nothing else.
+        # Without restart intervals libjpeg-turbo takes a faster path that ignores wrong codes; one interval over all of it prevents that.
         data = data[:2] + b"\xff\xdd\0\4" + struct.pack(">H", _LONGEST_INTERVAL) + data[2:]
     try:
         simplejpeg.decode_jpeg(data, colorspace="GRAY", fastdct=True, fastupsample=True, min_height=1, min_width=1)
     except ValueError as error:
-        return str(error) if _LOST.match(str(error)) else None  # what it does not support is not damaged
+        return str(error) if _LOST.match(str(error)) else None  # unsupported, but not damaged
     return None
 
 
 def _takes_restarts(stream: BinaryIO) -> bool:
-    """Tell whether the JPEG has no restart intervals, and is short enough for one to span it."""
+    """Tell whether the JPEG has no restart intervals and is small enough for a single one."""
     blocks = 0
     for part in parts.jpeg_segments(stream):
         if part.kind == _RESTARTS:

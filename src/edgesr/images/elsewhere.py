@@ -1,4 +1,4 @@
-"""Metadata where Pillow does not look for it: old text of PNG, profiles of BMP, comments and XMP of GIF, XMP of JPEG XL."""
+"""Metadata that Pillow does not read: old text chunks of PNG, profiles of BMP, comments and XMP of GIF, XMP of JPEG XL."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from PIL import Image
 from edgesr.images import parts
 from edgesr.images.picture import Picture
 
-_RAW_PROFILE = "Raw profile type "  # how ImageMagick wrote what PNG had no chunk for
-_BMP_PROFILE = (14 + 56, 14 + 112)  # where a BMP says what its colours are, and where a profile lies
+_RAW_PROFILE = "Raw profile type "  # ImageMagick's prefix for data that had no PNG chunk
+_BMP_PROFILE = (14 + 56, 14 + 112)  # offsets of a BMP's colour space and of its profile's place
 _GIF_XMP, _GIF_XMP_END = b"\x21\xff\x0bXMP DataXMP", b"\x01\xff\xfe\xfd\xfc"
 _MOST = 2**26  # bytes of a profile or a packet
 
 
 def add(picture: Picture, image: Image.Image, stream: BinaryIO) -> None:
-    """Fill in what the loaded `image`, of the file in `stream`, does not tell by itself."""
+    """Add the metadata of the file in `stream` that the loaded `image` does not have."""
     if picture.format == "PNG":
         _add_raw_profiles(picture, image)
     elif picture.format == "BMP":
@@ -32,7 +32,7 @@ def add(picture: Picture, image: Image.Image, stream: BinaryIO) -> None:
 
 
 def decoded_raw_profile(text: object) -> bytes | None:
-    """Return what ImageMagick wrote into a PNG's text as hexadecimal digits, behind a line of its name and one of its length."""
+    """Decode a profile that ImageMagick wrote into a PNG's text: a line of its name, a line of its length, hexadecimal digits."""
     try:
         return bytes.fromhex("".join(str(text).split("\n")[3:]))
     except ValueError:
@@ -44,7 +44,7 @@ def _add_raw_profiles(picture: Picture, image: Image.Image) -> None:
     if packet is not None and picture.xmp is None:
         picture.xmp = decoded_raw_profile(packet) or None
     if any(f"{_RAW_PROFILE}{kind}" in image.info for kind in ("iptc", "8bim")):
-        picture.notes.append("IPTC dropped: it is kept from a JPEG alone")
+        picture.notes.append("IPTC dropped: it is only kept from JPEG files")
 
 
 def _bmp_profile(stream: BinaryIO) -> bytes | None:
@@ -75,5 +75,5 @@ def _jxl_xmp(stream: BinaryIO, notes: list[str]) -> bytes | None:
         if box.kind == b"xml ":
             return stream.read(min(box.end - box.start, _MOST))
         if box.kind == b"brob" and stream.read(4) == b"xml ":
-            notes.append("XMP dropped: it is packed in a way that is not read")
+            notes.append("compressed XMP dropped: it cannot be read")
     return None

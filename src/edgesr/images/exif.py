@@ -1,8 +1,7 @@
-"""EXIF blocks, edited where they stand: MakerNote, GPS and all else keep their very bytes and offsets.
+"""Edit EXIF blocks in place: MakerNote, GPS and everything else keep their bytes and offsets.
 
-Rewriting a block moves its values, and a MakerNote whose offsets count from the block's start breaks; so the few
-numbers that change with the pixels are patched in place. Only TIFF, whose EXIF lives in the file's own directory, is
-rebuilt.
+Rewriting a block moves its values, which breaks a MakerNote whose offsets count from the start of the block. So only the numbers
+that depend on the pixels are patched. The EXIF of a TIFF is rebuilt, because it is part of the file's own directory.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ _HEIGHTS = {257, 40963}  # ImageLength, PixelYDimension
 _THUMBNAIL_SPANS = ((513, 514), (273, 279))  # offset and length: of a JPEG, of an uncompressed one
 PREFIX = b"Exif\0\0"
 
-# What scientific programs write as description tells the layout of the file's pixels, which is another one afterwards.
+# Scientific programs describe the layout of the file's pixels here, which does not hold for the new file.
 _DESCRIPTION = 270
 _LAYOUT = re.compile(rb'\{"shape":|ImageJ=|(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)?<OME\b', re.DOTALL)
 
@@ -57,7 +56,7 @@ def orientation(block: bytes) -> int | None:
 
 
 def refreshed(block: bytes, width: int, height: int) -> bytes:
-    """Return the block made true for upright pixels of `width` x `height`: orientation 1, sizes set, no thumbnail.
+    """Return the block for upright pixels of `width` x `height`: orientation 1, these sizes, no thumbnail.
 
     Raises ValueError for a block whose first directory cannot be read.
     """
@@ -75,13 +74,13 @@ def refreshed(block: bytes, width: int, height: int) -> bytes:
                 _patch(edited, order, entry, height)
     if image.next:
         struct.pack_into(order + "I", edited, image.next_at, 0)
-        with suppress(ValueError):  # a pointer that leads nowhere: no thumbnail to erase
+        with suppress(ValueError):  # an invalid pointer: no thumbnail to erase
             _erase_thumbnail(edited, order, read_directory(stream, order, image.next))
     return bytes(edited)
 
 
 def without_orientation(block: bytes) -> bytes:
-    """Return the block less its orientation tag, which means the same as 1: AVIF says it in a box of its own."""
+    """Return the block without its orientation tag, which means 1: AVIF has a box for the orientation."""
     order, first = _order_and_first(block)
     image = read_directory(io.BytesIO(block), order, first)
     if ORIENTATION not in image.entries:
@@ -119,7 +118,7 @@ def _order_and_first(block: bytes) -> tuple[str, int]:
 
 
 def _patch(block: bytearray, order: str, entry: Entry, value: int) -> None:
-    """Overwrite a one-number entry; a SHORT that cannot hold `value` becomes a LONG, for which its field has room."""
+    """Overwrite an entry of one number; a SHORT too small for `value` becomes a LONG, for which the field has room."""
     if entry.items != 1 or entry.type not in (SHORT, LONG):
         return
     if entry.type == LONG or value > 0xFFFF:
@@ -129,7 +128,7 @@ def _patch(block: bytearray, order: str, entry: Entry, value: int) -> None:
 
 
 def _erase_thumbnail(block: bytearray, order: str, thumbnail: Directory) -> None:
-    """Blank a thumbnail's pixels and its directory, and cut them off where they end the block, as they mostly do."""
+    """Blank a thumbnail's pixels and its directory; remove them if they are at the end of the block, as they usually are."""
     spans = [(thumbnail.offset, thumbnail.next_at + 4)]
     spans += [(entry.at, entry.at + len(entry.value)) for entry in thumbnail.entries.values()]
     for offset_tag, length_tag in _THUMBNAIL_SPANS:

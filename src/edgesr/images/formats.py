@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from edgesr.errors import InputError, UsageError, missing_package
-from edgesr.images.jpeg import ROWS_OF_BLOCKS
+from edgesr.images.jpeg_writer import ROWS_OF_BLOCKS
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Format:
     title: str  # in messages
     extensions: tuple[str, ...]  # the usual one first
     mime: str
-    reader: str  # the class that opens it, module:class; found only when it is needed
+    reader: str  # the class that opens it, module:class; imported when needed
     magic: bytes = b"(?!)"  # pattern of the first bytes
     brands: frozenset[bytes] = frozenset()  # of an ISO base media file ("ftyp"), in place of magic
     extra: str | None = None  # of pyproject.toml, which installs the reader
@@ -31,10 +31,10 @@ class Format:
     sixteen_bit: bool = False  # written with 16 bits a channel
     alpha: bool = True
     keeps_profile: bool = True
-    grey: bool = True  # pixels are stored as grey; else as RGB, whose profile they take
+    grey: bool = True  # whether grey pixels stay grey; else they become RGB and need an RGB profile
     exif: bool = True  # and XMP
     longest_block: int | None = None  # bytes of EXIF or XMP
-    text_of: tuple[str, ...] = ()  # formats whose text beside EXIF and XMP it can hold
+    text_of: tuple[str, ...] = ()  # formats whose text metadata it can store
     quality: int = 0  # default, for `save`
     save: Callable[[int, int], dict[str, Any]] = lambda quality, channels: {}  # Pillow's options
 
@@ -107,7 +107,7 @@ WRITTEN = [name for name, each in FORMATS.items() if each.written]
 
 
 def detect(header: bytes) -> str | None:
-    """Name the format of a file by its first 64 bytes, whatever its extension says; None for one that is not read."""
+    """Name the format of a file by its first 64 bytes, whatever its extension says; None for an unsupported one."""
     brands: set[bytes] = set()
     if header[4:8] == b"ftyp":
         length = min(int.from_bytes(header[:4], "big"), len(header))
@@ -136,11 +136,11 @@ def format_for(path_or_extension: str) -> str:
                 raise UsageError(f"{text}: {hint}")
             return name
     known = ", ".join(extension_for(name) for name in WRITTEN)
-    raise UsageError(f"{text!r} is no picture format that can be written; use one of {known}")
+    raise UsageError(f"unsupported output format: {text!r}; use one of {known}")
 
 
 def by_extension(extension: str) -> str | None:
-    """Name the format that an extension such as ".JPG" stands for; None for one that is no picture's."""
+    """Name the format that an extension such as ".JPG" stands for; None for any other."""
     return next((name for name, each in FORMATS.items() if extension.lower() in each.extensions), None)
 
 

@@ -1,4 +1,4 @@
-"""The little that has to be known of a file's header before, or beside, what Pillow tells of it."""
+"""Fields of file headers that are needed before Pillow opens the file, or that Pillow does not expose."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from edgesr.images import parts
 
 # JPEG XL's short forms of a size: the ratio of width to height, by its code.
 _JXL_RATIOS = {1: (1, 1), 2: (12, 10), 3: (4, 3), 4: (3, 2), 5: (16, 9), 6: (5, 4), 7: (2, 1)}
-_JXL_HEADER_BYTES = 48  # more than the signature, two sizes, a preview's and what lies between take
+_JXL_HEADER_BYTES = 48  # enough for the signature and all fields up to the animation flag
 
 
 def early_size(name: str, stream: BinaryIO) -> tuple[int, int] | None:
     """Return width and height for the formats whose decoder allocates or decodes as soon as it is opened.
 
-    None for the other formats, and for a header too odd to tell, which the decoder then refuses.
+    None for the other formats, and for an unknown header, which the decoder then refuses.
     """
     stream.seek(0)
     if name == "WEBP":
@@ -46,7 +46,7 @@ def jxl_is_animated(stream: BinaryIO) -> bool:
 
 
 def scale_png_key(stream: BinaryIO, image: Image.Image) -> None:
-    """Bring a PNG's transparent grey from the file's 2 or 4 bits to the 8 bits its pixels were decoded to."""
+    """Scale a PNG's transparent grey from 2 or 4 bits to 8, like its decoded pixels."""
     stream.seek(24)
     depth = stream.read(1)[0]
     key = image.info.get("transparency")
@@ -55,7 +55,7 @@ def scale_png_key(stream: BinaryIO, image: Image.Image) -> None:
 
 
 def png_cicp(stream: BinaryIO) -> tuple[int, int] | None:
-    """Return colour primaries and transfer of a PNG's cICP chunk, which outranks all others; None without one."""
+    """Return colour primaries and transfer of a PNG's cICP chunk, which takes precedence over all others; None without one."""
     for chunk in parts.png_chunks(stream):
         if chunk.kind == b"IDAT":
             break
@@ -105,7 +105,7 @@ def _jxl_codestream(stream: BinaryIO) -> bytes:
 
 
 class _Bits:
-    """Numbers of a JPEG XL codestream, the lowest bit first."""
+    """Bit reader of a JPEG XL codestream, lowest bit first."""
 
     def __init__(self, codestream: bytes) -> None:
         self._bits, self._at = int.from_bytes(codestream[2:], "little"), 0

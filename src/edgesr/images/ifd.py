@@ -1,6 +1,6 @@
-"""Image file directories, the tag lists that TIFF files and EXIF blocks are made of: read and packed byte by byte.
+"""Read and write image file directories, the tag lists of TIFF files and EXIF blocks.
 
-Values stay raw bytes in the file's own byte order, so that nothing is lost to an interpretation of them.
+Values stay raw bytes in the byte order of the file, so that nothing is lost.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ EXIF_IFD, GPS_IFD, INTEROP_IFD = 34665, 34853, 40965
 BYTE, SHORT, LONG, RATIONAL, UNDEFINED, LONG8 = 1, 3, 4, 5, 7, 16
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _MOST_ENTRIES = 4096  # a directory that claims more is damaged
-_MOST_BYTES = 2**26  # of the values read of one file, whichever directory they are in; more is damage or an attack
+_MOST_BYTES = 2**26  # of values read from one file; more is damage or an attack
 _MOST_DIRECTORIES = 1000  # in a chain
-_MOST_STRIPS = 2**21  # that a page claims to consist of: each costs its readers far more memory than its 8 bytes
+_MOST_STRIPS = 2**21  # stated by a page: each costs readers far more memory than its 8 bytes
 _OF_STRIPS = {273, 279, 324, 325}  # offsets and lengths of strips and tiles
 
 
@@ -65,7 +65,7 @@ def read_header(stream: BinaryIO) -> tuple[str, bool, int]:
 
 
 class Budget:
-    """How many bytes of values may still be read from one file: its directories share it."""
+    """The bytes of values that may still be read from one file, shared by its directories."""
 
     def __init__(self) -> None:
         self._left = _MOST_BYTES
@@ -79,7 +79,7 @@ class Budget:
 
 
 class _Claim(NamedTuple):
-    """One line of a directory's table: what it says of a value that has not been read."""
+    """One line of a directory's table, before its value is read."""
 
     tag: int
     type: int
@@ -115,7 +115,7 @@ def _table(stream: BinaryIO, order: str, offset: int, big: bool) -> tuple[list[_
 
 
 def _entries(stream: BinaryIO, claims: list[_Claim], budget: Budget) -> Iterator[tuple[int, Entry]]:
-    """Yield the entries whose value lies inside the file and the budget; of a tag that is there twice, the first, as readers do."""
+    """Yield the entries whose value lies inside the file and the budget; of a duplicate tag the first, as other readers do."""
     seen = set()
     for tag, kind, items, length, position, at in claims:
         if length == 0 or tag in seen or not budget.takes(length):
@@ -162,8 +162,8 @@ def read_tags(stream: BinaryIO) -> Tags:
 def page_numbers(stream: BinaryIO, tag: int) -> list[int | None]:
     """Return the number that each page of a TIFF file states by `tag`, None where it does not; no other value is read.
 
-    Raises ValueError for a chain of pages without end, and where the first page claims values of more bytes than the file
-    can hold: a reader that believes it runs out of memory.
+    Raises ValueError where its pages form a cycle, and where the first page states values of more bytes than the file
+    can hold: a reader that trusts them runs out of memory.
     """
     order, big, offset = read_header(stream)
     size = stream.seek(0, 2)
@@ -171,7 +171,7 @@ def page_numbers(stream: BinaryIO, tag: int) -> list[int | None]:
     visited: set[int] = set()
     while offset:
         if len(visited) == _MOST_DIRECTORIES or offset in visited:
-            raise ValueError("a chain of pages without end")
+            raise ValueError("its pages form a cycle")
         claims, _, following = _table(stream, order, offset, big)
         if not visited:
             _check_claims(claims, size)
@@ -184,9 +184,9 @@ def page_numbers(stream: BinaryIO, tag: int) -> list[int | None]:
 
 def _check_claims(claims: list[_Claim], size: int) -> None:
     if sum(claim.length for claim in claims) > max(size, _MOST_BYTES):
-        raise ValueError("its tags claim more bytes than the file has")
+        raise ValueError("its tags are larger than the file")
     if any(claim.items > _MOST_STRIPS for claim in claims if claim.tag in _OF_STRIPS):
-        raise ValueError("it claims to consist of millions of strips")
+        raise ValueError("it states too many strips")
 
 
 def number(order: str, entry: Entry | None) -> int | None:
@@ -206,7 +206,7 @@ def rational(order: str, entry: Entry | None) -> float | None:
 
 
 def pack_directory(order: str, entries: dict[int, Entry], offset: int, *, big: bool = False) -> bytes:
-    """Lay out a directory that will stand at `offset`, the values that do not fit into it right behind it."""
+    """Return the bytes of a directory at `offset`, followed by the values that do not fit into it."""
     count_code, entry_code, word = ("Q", "HHQ", 8) if big else ("H", "HHI", 4)
     table = bytearray(struct.pack(order + count_code, len(entries)))
     values = bytearray()
@@ -222,7 +222,7 @@ def pack_directory(order: str, entries: dict[int, Entry], offset: int, *, big: b
 
 
 def pack_tags(tags: Tags, offset: int, *, big: bool = False) -> bytes:
-    """Lay out a photograph's directories from `offset` on, the first one first, with the pointers between them."""
+    """Return the bytes of a photograph's directories from `offset` on, with the pointers between them."""
 
     def with_pointer(entries: dict[int, Entry], tag: int, to: int) -> dict[int, Entry]:
         code, kind = ("Q", LONG8) if big else ("I", LONG)

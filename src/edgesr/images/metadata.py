@@ -1,4 +1,4 @@
-"""What travels with the pixels: orientation, XMP, colour profile and resolution, made true for the pixels at hand."""
+"""Keep orientation, XMP, colour profile and resolution consistent with the pixels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CHANNELS_OF_SPACE = {b"GRAY": (1, 2), b"RGB ": (3, 4)}
 
 
 def settle(picture: Picture, orientation: int | None) -> Picture:
-    """Turn a picture just decoded upright and make its metadata say so; whatever is damaged goes, with a note.
+    """Turn a decoded picture upright and update its metadata; damaged metadata is dropped with a note.
 
     `orientation` is the one to apply, 1..8; None takes it from the EXIF or, where that has none, from the XMP.
     """
@@ -35,12 +35,12 @@ def settle(picture: Picture, orientation: int | None) -> Picture:
     refresh(picture)
     if picture.icc is not None and not icc_fits(picture.icc, picture.pixels.shape[2]):
         picture.icc = None
-        picture.notes.append("colour profile dropped: it does not describe such pixels")
+        picture.notes.append("colour profile dropped: it does not match the picture's channels")
     return picture
 
 
 def refresh(picture: Picture) -> None:
-    """Set the sizes that EXIF and XMP state to those of the pixels, and the orientation to upright."""
+    """Set the sizes in EXIF and XMP to those of the pixels, and the orientation to upright."""
     height, width = picture.pixels.shape[:2]
     if picture.exif is not None:
         picture.exif = exif_block.refreshed(picture.exif, width, height)

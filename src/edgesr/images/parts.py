@@ -1,6 +1,6 @@
-"""The parts that files consist of, walked without reading them: PNG's chunks, JPEG's segments, the boxes of AVIF, HEIC and JPEG XL.
+"""Iterate over the parts of files without reading them: PNG chunks, JPEG segments, boxes of AVIF, HEIC and JPEG XL.
 
-A file may claim any number of them, and decoders keep a record of each: more than any picture has are refused here.
+Decoders keep a record of each part, so files with more parts than any real picture are refused here.
 """
 
 from __future__ import annotations

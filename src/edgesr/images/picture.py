@@ -1,4 +1,4 @@
-"""The picture as the rest of the program sees it: upright pixels, and what to keep of the file they came from."""
+"""The picture as the rest of the program sees it: upright pixels, and the metadata of the file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Others = TypeVar("Others", np.ndarray, Bands)
 
 @dataclass
 class Picture(Generic[Pixels]):
-    """One still picture, upright, with the metadata that describes it; on its way to a file, a Picture[Bands]."""
+    """One still picture, upright, with the metadata that describes it; a Picture[Bands] while it is written."""
 
     pixels: Pixels  # (H, W, C) uint8 or uint16; C: 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA; alpha is straight
     format: str  # of the file it came from, by Pillow's name: "PNG", "JPEG", "WEBP", "TIFF", "BMP", "AVIF", "HEIF", ...
@@ -30,5 +30,5 @@ class Picture(Generic[Pixels]):
     notes: list[str] = field(default_factory=list)  # one-line remarks for the user
 
     def with_pixels(self, pixels: Others) -> Picture[Others]:
-        """Return the same picture of other pixels."""
+        """Return the same picture with other pixels."""
         return Picture(**{**vars(self), "pixels": pixels})

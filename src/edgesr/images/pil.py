@@ -1,4 +1,4 @@
-"""Pillow images into pictures and back, keeping what their mode means and what their `info` says."""
+"""Convert Pillow images to pictures and back, with the meaning of their mode and the metadata in `info`."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from edgesr.images import exif as exif_block
 from edgesr.images.bands import Bands
 from edgesr.images.elsewhere import decoded_raw_profile
 from edgesr.images.ifd import read_tags
+from edgesr.images.library_output import quiet
 from edgesr.images.metadata import resolution, settle
 from edgesr.images.picture import Picture
-from edgesr.images.quiet import quiet
 
 _SIXTEEN_BIT = {"I;16", "I;16L", "I;16B", "I;16N"}
 _CONVERTED = {"CMYK", "LAB"}  # to sRGB, which leaves their profile behind
@@ -34,7 +34,7 @@ def from_pil(image: Image.Image) -> Picture:
     """
     notes: list[str] = []
     if 0 in image.size:
-        raise InputError(f"an image of {image.width}x{image.height} pixels: there is nothing to show")
+        raise InputError(f"the image is empty: {image.width}x{image.height} pixels")
     with quiet():
         try:
             image.load()
@@ -59,7 +59,7 @@ def to_pil(picture: Picture) -> Image.Image:
 
 
 def info(picture: Picture) -> dict[str, Any]:
-    """Return what a picture has of profile, EXIF, XMP and resolution, by the names Pillow gives them."""
+    """Return a picture's profile, EXIF, XMP and resolution under Pillow's names."""
     exif = picture.exif and exif_block.PREFIX + picture.exif
     kept = {"icc_profile": picture.icc, "exif": exif, "xmp": picture.xmp, "dpi": picture.dpi}
     return {key: value for key, value in kept.items() if value is not None}
@@ -73,7 +73,7 @@ def as_image(array: np.ndarray) -> Image.Image:
 
 
 def metadata(image: Image.Image, array: np.ndarray) -> Picture:
-    """Make a picture of pixels not yet upright and what their Pillow image's `info` says."""
+    """Make a picture from pixels that are not yet upright and the `info` of their Pillow image."""
     stated = image.info
     exif = stated.get("exif")
     if exif is None and isinstance(raw := stated.get("Raw profile type exif"), str):  # how PNG held it before 2017
@@ -94,7 +94,7 @@ def metadata(image: Image.Image, array: np.ndarray) -> Picture:
 
 
 def _text(image: Image.Image) -> dict[str, str]:
-    """Return what people or programs wrote into a PNG or JPEG, less what is kept elsewhere or describes a thumbnail."""
+    """Return the text of a PNG or JPEG, without the metadata that is kept elsewhere and thumbnails' text."""
     if isinstance(image, PngImageFile):
         return {keyword: text for keyword, text in image.text.items() if not keyword.startswith(_NO_TEXT)}
     comment = image.info.get("comment")

@@ -1,6 +1,6 @@
-"""ICC profiles built for colours that a file describes otherwise: a PNG by gamma and chromaticities, an AVIF by code points.
+"""Build ICC profiles for files that describe their colours in another way: PNG by gamma and chromaticities, AVIF by code points.
 
-Every format that keeps a profile then keeps the look, and one that does not can be converted to.
+Formats with profiles then keep the colours; for the others the pixels can be converted.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ def from_png(info: Mapping[Any, Any], *, grey: bool) -> bytes | None:
 
 
 def from_cicp(primaries: int, transfer: int, notes: list[str], *, grey: bool) -> bytes | None:
-    """Build the profile of CICP code points; None where they mean sRGB, or with a note where no profile can say it."""
+    """Build the profile of CICP code points; None for sRGB, and, with a note, where no profile can express them."""
     known = primaries in _CICP_XY or primaries == _UNSPECIFIED
     if transfer in _CICP_HDR or not known or transfer not in _CICP_AS_SRGB | _CICP_EXPONENTS.keys():
         kind = f"{_CICP_HDR[transfer]} (HDR)" if transfer in _CICP_HDR else f"code points {primaries}/{transfer}"
-        notes.append(f"the description of its colours is dropped: {kind} has no ICC profile, so they may look different")
+        notes.append(f"colour description dropped: {kind} has no ICC profile here, so colours may look different")
         return None
     xy = _CICP_XY.get(primaries, _SRGB_XY)
     return _profile(f"CICP {primaries}/{transfer}", _CICP_EXPONENTS.get(transfer), xy, grey=grey)

@@ -1,4 +1,4 @@
-"""Read a picture from a file, bytes or stream: format told by its content, size checked before it is decoded."""
+"""Read a picture from a file, bytes or stream: the content decides the format, and the size is checked before decoding."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from PIL import Image, PngImagePlugin
 
 from edgesr.errors import InputError, one_line
 from edgesr.images import damage, elsewhere, formats, headers, parts, pil, profile, segments, sixteen_bit, tiff
+from edgesr.images.library_output import quiet
 from edgesr.images.metadata import settle
 from edgesr.images.picture import MAX_PIXELS, Picture
-from edgesr.images.quiet import quiet
 
 _HEADER_BYTES = 64
-_PIPE_BYTES = (8, 2**26)  # a pixel, and beside the pixels: as much of a pipe is read as the largest picture can take
+_PIPE_BYTES = (8, 2**26)  # per pixel, and for everything else: the longest pipe that is read
 _pillow_limit = threading.Lock()
 
 
 class DamagedError(InputError):
-    """A file that is damaged or cut short, of which part could be shown."""
+    """A damaged or truncated file that could be decoded in part."""
 
 
 def read(source: str | Path | bytes | BinaryIO, *, max_pixels: int = MAX_PIXELS, accept_damaged: bool = False) -> Picture:
@@ -32,7 +32,7 @@ def read(source: str | Path | bytes | BinaryIO, *, max_pixels: int = MAX_PIXELS,
 
     Raises InputError, one line that names the file and the reason, for whatever cannot be read: a missing, damaged or
     truncated file, an animation, 32-bit samples, or more than `max_pixels` pixels. With `accept_damaged` a damaged JPEG, PNG, TIFF,
-    GIF or BMP is read as far as it goes, with a note.
+    GIF or BMP is decoded in part, with a note.
     """
     name = _name(source)
     with _named_errors(name), quiet(), _opened(source, max_pixels) as stream:
@@ -43,9 +43,9 @@ def read(source: str | Path | bytes | BinaryIO, *, max_pixels: int = MAX_PIXELS,
                 raise
             with damage.passed_over():
                 picture = _read(stream, max_pixels, strict=False)
-            picture.notes.append(f"damaged, and read as far as it goes: {error}")
+            picture.notes.append(f"damaged file, decoded in part: {error}")
         if formats.by_extension(Path(name).suffix) not in (None, picture.format):
-            picture.notes.append(f"a {picture.format} by its content, whatever its name says")
+            picture.notes.append(f"the file is a {picture.format}, although its name says otherwise")
         return picture
 
 
@@ -69,9 +69,9 @@ def _read(stream: BinaryIO, max_pixels: int, *, strict: bool) -> Picture:
             tiff.metadata(stream, picture)
             return settle(picture, 1)
     if name == "AVIF" and any(box.kind == b"clap" for box in parts.properties(stream)):
-        raise InputError("is cropped by a clean aperture (clap), which is not supported: save it as the part that shows")
+        raise InputError("has a clean aperture (clap), which is not supported: crop the picture first")
     if name == "JXL" and headers.jxl_is_animated(stream):
-        raise InputError("is an animation, and only still pictures are supported")
+        raise InputError("is an animation; only still pictures are supported")
     early = headers.early_size(name, stream)
     if early is not None:
         _check_pixels(early[0], early[1], max_pixels)
@@ -79,7 +79,7 @@ def _read(stream: BinaryIO, max_pixels: int, *, strict: bool) -> Picture:
         _check_pixels(image.size[0], image.size[1], max_pixels)
         frames = 1 if name == "TIFF" else getattr(image, "n_frames", 1)
         if frames > 1:
-            raise InputError(f"is an animation or a series of {frames} frames, and only still pictures are supported")
+            raise InputError(f"has {frames} frames; only still pictures are supported")
         if strict and (damaged := damage.found(name, stream, page)):
             raise DamagedError(damaged)
         picture = _decoded(name, image, stream, notes)
@@ -117,7 +117,7 @@ def _load(image: Image.Image) -> None:
 
 
 def _described(name: str, image: Image.Image, array: np.ndarray, stream: BinaryIO, notes: list[str]) -> Picture:
-    """Make a picture of the pixels and of what the file says of them, and turn it upright."""
+    """Make a picture from the pixels and the file's metadata, and turn it upright."""
     picture = pil.metadata(image, array)
     picture.format, picture.notes = name, notes
     if name == "TIFF":
@@ -134,14 +134,14 @@ def _described(name: str, image: Image.Image, array: np.ndarray, stream: BinaryI
 
 
 def _describe_colours(picture: Picture, image: Image.Image, stream: BinaryIO) -> None:
-    """Turn colours described by code points into a profile; say so where the decoder cuts samples."""
+    """Make a profile of colours that are described by code points; add a note where the decoder reduces the bit depth."""
     cicp = None
     if picture.format == "PNG":
         cicp = headers.png_cicp(stream)
     elif picture.format == "AVIF":
         bits, cicp = headers.avif_properties(stream)
         if bits > 8:
-            picture.notes.append(f"{bits} bits a channel reduced to 8: the decoder gives no more")
+            picture.notes.append(f"{bits} bits a channel reduced to 8: the decoder supports no more")
     elif picture.format == "HEIF" and (stated := image.info.get("nclx_profile")):
         cicp = stated["color_primaries"], stated["transfer_characteristics"]
     if cicp is not None and not image.info.get("icc_profile"):
@@ -158,7 +158,7 @@ def _format_of(header: bytes) -> str:
         raise InputError("is empty (0 bytes)")
     name = formats.detect(header)
     if name is None:
-        raise InputError(f"is no picture in a format that is read ({formats.readable_formats()})")
+        raise InputError(f"unsupported image format (supported: {formats.readable_formats()})")
     if hint := formats.missing_extra(name):
         raise InputError(hint)
     return name
@@ -172,7 +172,7 @@ def _image(name: str, stream: BinaryIO) -> Any:
 
 def _check_pixels(width: int, height: int, max_pixels: int) -> None:
     if width < 1 or height < 1:
-        raise InputError(f"states a size of {width}x{height} pixels")
+        raise InputError(f"has an invalid size: {width}x{height} pixels")
     if width * height > max_pixels:
         raise InputError(
             f"has {width}x{height} = {width * height:,} pixels, more than the limit of {max_pixels:,}; "
@@ -184,7 +184,7 @@ def _check_pixels(width: int, height: int, max_pixels: int) -> None:
 def _lifted_limit(size: tuple[int, int] | None) -> Iterator[None]:
     """Keep Pillow's own limit from refusing a picture that `max_pixels` allows.
 
-    Some of its formats look at a global limit inside. It is touched only for pictures beyond it, one at a time.
+    Some formats read a global limit. It is changed only for pictures beyond it, one thread at a time.
     """
     limit = Image.MAX_IMAGE_PIXELS
     if limit is None or size is None or size[0] * size[1] <= 2 * limit:
@@ -207,7 +207,7 @@ def _name(source: str | Path | bytes | BinaryIO) -> str:
 
 @contextmanager
 def _opened(source: str | Path | bytes | BinaryIO, max_pixels: int) -> Iterator[BinaryIO]:
-    """Yield a stream that can seek; a pipe is read to its end first."""
+    """Yield a seekable stream; a pipe is read to its end first."""
     if isinstance(source, (str, Path)):
         with Path(source).open("rb") as stream:
             yield stream if stream.seekable() else _drained(stream, max_pixels)
@@ -218,7 +218,7 @@ def _opened(source: str | Path | bytes | BinaryIO, max_pixels: int) -> Iterator[
 
 
 def _drained(pipe: BinaryIO, max_pixels: int) -> io.BytesIO:
-    """Read a pipe to its end, unless its first bytes are no picture's or it holds more than a picture of `max_pixels` can."""
+    """Read a pipe to its end. Stop early if it does not start like a picture, or is longer than a picture of `max_pixels` can be."""
     header = b""
     while len(header) < _HEADER_BYTES and (piece := pipe.read(_HEADER_BYTES - len(header))):
         header += piece

@@ -1,4 +1,4 @@
-"""Segments of a JPEG that are kept as they are: Photoshop's, in which IPTC lies, and what an XMP packet had no room for."""
+"""JPEG segments that are kept as they are: Photoshop's, which contain IPTC, and extended XMP."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from edgesr.images import parts
 _PHOTOSHOP, _EXTENDED_XMP = b"Photoshop 3.0\0", b"http://ns.adobe.com/xmp/extension/\0"
 _APP1, _APP13 = b"\xe1", b"\xed"
 _LONGEST = 65533  # bytes in a segment
-_THUMBNAILS = {0x0409, 0x040C}  # Photoshop's resources that show the old pixels
-NAMES = {_APP1: "extended XMP", _APP13: "IPTC and other of Photoshop's data"}
+_THUMBNAILS = {0x0409, 0x040C}  # Photoshop's thumbnail resources
+NAMES = {_APP1: "extended XMP", _APP13: "IPTC and Photoshop data"}
 
 
 def kept(stream: BinaryIO) -> list[tuple[bytes, bytes]]:
@@ -33,12 +33,12 @@ def kept(stream: BinaryIO) -> list[tuple[bytes, bytes]]:
 
 
 def packed(segments: list[tuple[bytes, bytes]]) -> bytes:
-    """Return segments as a file holds them."""
+    """Return the bytes of segments in a file."""
     return b"".join(b"\xff" + marker + struct.pack(">H", len(content) + 2) + content for marker, content in segments)
 
 
 def _without_thumbnails(resources: bytes) -> bytes:
-    """Leave Photoshop's thumbnails out of its resources; what cannot be read stays as it is."""
+    """Remove the thumbnails from Photoshop's resources; unknown data stays as it is."""
     out, at = [], 0
     while resources[at : at + 4] == b"8BIM" and at + 7 <= len(resources):
         name_end = at + 7 + resources[at + 6]

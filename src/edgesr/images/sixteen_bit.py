@@ -1,4 +1,4 @@
-"""Samples of more than 8 bits in PNG and HEIC, which Pillow alone would cut.
+"""Decode samples of more than 8 bits in PNG and HEIC, which Pillow would reduce to 8.
 
 Pillow's C decoder unpacks each sample's first byte under one name of the raw mode and its second byte under another:
 two passes give all 16 bits, for interlaced files too.
@@ -30,7 +30,7 @@ def decode(open_image: Any, rawmode: str) -> np.ndarray:
 
 
 def png_rawmode(image: PngImageFile) -> str | None:
-    """Return the raw mode of a PNG whose 16-bit samples Pillow would cut; None for any other."""
+    """Return the raw mode of a PNG whose 16-bit samples Pillow would reduce; None for any other."""
     rawmode = image.tile[0].args if image.tile else None
     return rawmode if rawmode in ("RGB;16B", "RGBA;16B", "LA;16B") else None
 
@@ -43,7 +43,7 @@ def _pass(image: Any, rawmode: str) -> np.ndarray:
 
 
 def heif_pixels(stream: BinaryIO, bits: int) -> np.ndarray:
-    """Decode a HEIC picture of 10 or 12 `bits` a channel, which its Pillow plugin cuts to 8: (H, W, C) uint16."""
+    """Decode a HEIC picture of 10 or 12 `bits` a channel, which its Pillow plugin reduces to 8: (H, W, C) uint16."""
     from pillow_heif import HeifFile
 
     stream.seek(0)
@@ -53,7 +53,7 @@ def heif_pixels(stream: BinaryIO, bits: int) -> np.ndarray:
     decoded = np.atleast_3d(np.asarray(image))
     pixels = np.empty(decoded.shape, np.uint16)
     most = 2**bits - 1
-    for top in range(0, len(pixels), _ROWS):  # a wider copy of all of it would be twice its size
+    for top in range(0, len(pixels), _ROWS):  # a wider copy of the whole picture would take twice its size
         rows = decoded[top : top + _ROWS].astype(np.uint32)
         pixels[top : top + _ROWS] = (rows * 65535 + most // 2) // most
     return pixels

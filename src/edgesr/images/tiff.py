@@ -1,4 +1,4 @@
-"""TIFF: which of its many layouts are read, its 16-bit samples, and the EXIF, XMP and profile in its own directory."""
+"""Read and write TIFF: the supported layouts, 16-bit samples, and EXIF, XMP and profile in the file's own directory."""
 
 from __future__ import annotations
 
@@ -50,20 +50,18 @@ def first_page(stream: BinaryIO) -> Any:
     Raises InputError for several pictures, for camera raw files and for samples that are not 1 to 8 or 16 bits.
     """
     pictures = sum(not (kind or 0) & _REDUCED_OR_MASK for kind in page_numbers(stream, _SUBFILE_TYPE))
-    stream.seek(0)  # tifffile counts from where the stream stands
+    stream.seek(0)  # tifffile starts at the stream's position
     page: Any = tifffile.TiffFile(stream).pages.first
     if _RAW_CAMERA in page.tags:
-        raise InputError("is a camera's raw file (DNG): develop it into a 16-bit TIFF first")
+        raise InputError("is a camera raw file (DNG): convert it to a 16-bit TIFF first")
     if pictures > 1:
-        raise InputError(f"has {pictures} pages, and only still pictures are supported: split it first")
+        raise InputError(f"has {pictures} pages; only still pictures are supported: split it first")
     bits = page.bitspersample
     if page.sampleformat not in (1, 4) or bits not in (1, 2, 4, 8, 16):
         kind = {2: "signed", 3: "floating-point", 5: "complex", 6: "complex"}.get(page.sampleformat, "unsigned")
         raise InputError(f"has {bits}-bit {kind} samples: convert it to 8 or 16 bits a channel first")
     if page.planarconfig == 2 and page.samplesperpixel > 1 and not (is_sixteen_bit(page) or _reads_planes(page)):
-        raise InputError(
-            "keeps its channels in separate planes, not supported for such samples: save it with interleaved channels"
-        )
+        raise InputError("has planar channels, which are not supported with these samples: save it with interleaved channels")
     size = stream.seek(0, 2)
     ends = [offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False)]
     if not ends or max(ends) > size or 0 in page.databytecounts:
@@ -115,16 +113,16 @@ def _by_tifffile(stream: BinaryIO, page: Any) -> np.ndarray:
     elif page.axes == "YX":
         pixels = pixels[..., None]
     elif page.axes != "YXS":
-        raise InputError("is a volume, and only still pictures are supported")
+        raise InputError("is a volume; only still pictures are supported")
     orientation = page.tags.get(exif_block.ORIENTATION)
     return upright(pixels, int(orientation.value) if orientation is not None else 1)
 
 
 def _assembled(stream: BinaryIO, page: Any) -> np.ndarray:
-    """Decode a page whose compression only libtiff undoes: each strip or tile is unpacked by Pillow, laid out by tifffile."""
+    """Decode a page with a compression that only libtiff supports: Pillow unpacks each strip or tile, tifffile places it."""
     if page.compression not in _BY_LIBTIFF:
-        raise InputError(f"its 16-bit samples are compressed in a rare way ({page.compression.name}): save it with deflate")
-    compression, page.compression = int(page.compression), 1  # what tifffile is given is unpacked already
+        raise InputError(f"has 16-bit samples with an unsupported compression ({page.compression.name}): save it with deflate")
+    compression, page.compression = int(page.compression), 1  # the data for tifffile is already unpacked
     pixels = np.zeros(page.shaped, page.dtype)
     _, _, height, width, samples = page.shaped
     for index, (offset, count) in enumerate(zip(page.dataoffsets, page.databytecounts, strict=True)):
@@ -136,12 +134,12 @@ def _assembled(stream: BinaryIO, page: Any) -> np.ndarray:
         unpacked = _unpacked(stream.read(count), compression, across * samples * 2, rows)
         part, (plane, _, top, left, _), _ = page.decode(unpacked, index)
         place = pixels[plane, 0, top : top + rows, left : left + across]
-        place[:] = part[0, : place.shape[0], : place.shape[1]]  # tiles may stand out over the edges
+        place[:] = part[0, : place.shape[0], : place.shape[1]]  # tiles may extend beyond the edges
     return pixels.reshape(page.shape)
 
 
 def _unpacked(data: bytes, compression: int, width: int, rows: int) -> bytes:
-    """Undo a compression of bytes through libtiff, which gets them as an 8-bit grey TIFF of `width` x `rows`."""
+    """Decompress bytes with libtiff, wrapped in an 8-bit grey TIFF of `width` x `rows`."""
     values = {256: width, 257: rows, 258: 8, 259: compression, 262: _GREY, 273: 8, 277: 1, 278: rows, 279: len(data)}
     entries = {tag: Entry(tag, LONG, 1, struct.pack("<I", value)) for tag, value in values.items()}
     end = 8 + len(data)
@@ -155,7 +153,7 @@ def metadata(stream: BinaryIO, picture: Picture) -> None:
     values = {tag: tags.image[tag].value for tag in (_XMP, _ICC) if tag in tags.image}
     picture.exif, picture.xmp, picture.icc = exif_block.from_tiff(tags), values.get(_XMP), values.get(_ICC)
     if not _GEO.isdisjoint(tags.image):
-        picture.notes.append("GeoTIFF tags dropped: they place the old pixels on the map")
+        picture.notes.append("GeoTIFF tags dropped: they refer to the input's pixel grid")
     unit = {2: 1.0, 3: 2.54}.get(number(tags.order, tags.image.get(296)) or 2)
     across, down = (rational(tags.order, tags.image.get(tag)) for tag in (282, 283))
     if unit and across and down:
@@ -163,12 +161,12 @@ def metadata(stream: BinaryIO, picture: Picture) -> None:
 
 
 def needs_big(pixel_bytes: int) -> bool:
-    """Tell whether a TIFF of so many bytes before compression may pass the 4 GiB that its usual form can address."""
+    """Tell whether a TIFF of so many bytes before compression may exceed 4 GiB and needs BigTIFF."""
     return pixel_bytes > 2**32 - _ROOM
 
 
 def _strips(bands: Bands, rows: int, order: Literal["<", ">"]) -> Iterator[bytes]:
-    """Yield strips as the file holds them: each sample less the one to its left, deflated."""
+    """Yield the strips of the file: horizontally differenced and deflated."""
     for strip in bands.of_height(rows):
         strip[:, 1:] -= strip[:, :-1].copy()
         yield zlib.compress(strip.astype(bands.dtype.newbyteorder(order), copy=False).data)

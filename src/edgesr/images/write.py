@@ -1,6 +1,6 @@
-"""Write a picture in any format: fitted to what the format can hold and encoded band by band, then put in place whole.
+"""Write a picture in any format: converted to what the format supports, encoded band by band, written whole or not at all.
 
-JPEG, PNG and TIFF hold no more than a few rows of it; the encoders of the other formats want the whole picture.
+JPEG, PNG and TIFF need a few rows in memory at a time; the other encoders need the whole picture.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import numpy as np
 
 from edgesr.atomic import atomic_write, check_target
 from edgesr.errors import InputError, UsageError
-from edgesr.images import colour, jpeg, pil, png, segments, tiff
+from edgesr.images import colour, jpeg_writer, pil, png_writer, segments, tiff
 from edgesr.images import exif as exif_block
 from edgesr.images.bands import Bands
 from edgesr.images.formats import FORMATS, check_size, format_for
+from edgesr.images.library_output import quiet
 from edgesr.images.metadata import icc_fits, refresh
 from edgesr.images.picture import Picture
-from edgesr.images.quiet import quiet
 from edgesr.images.read import size_of
 
 
@@ -37,11 +37,11 @@ def write(
     overwrite: bool = False,
     source: Path | None = None,
 ) -> list[str]:
-    """Write a picture to `target`, whole or not at all, and return remarks on what its format could not keep.
+    """Write a picture to `target`, whole or not at all, and return notes on what its format could not keep.
 
     `format` is a format's name; by default the extension of `target` says it. `quality`, 1..100, see `encode`.
-    `strip_metadata` leaves out EXIF, XMP and text, which tell of persons and places; profile and resolution stay.
-    A new file may be read by nobody who may not read the file `source`. Bands of pixels are computed while the file is written.
+    `strip_metadata` removes EXIF, XMP and text (location, author, camera); profile and resolution stay.
+    A new file gets no more permissions than the file `source`. Bands of pixels are computed while the file is written.
     Raises InputError naming file, folder and reason if it cannot be written, or exists and `overwrite` is false.
     """
     name = format_for(format or str(target))
@@ -54,7 +54,7 @@ def write(
         stream.flush()
         height, width = fitted.pixels.shape[:2]
         if size_of(Path(stream.name)) != (width, height):
-            raise InputError(f"{target}: the file written does not read back as {width}x{height} pixels")
+            raise InputError(f"{target}: the written file is damaged: its size is not {width}x{height} pixels")
     return fitted.notes
 
 
@@ -68,7 +68,7 @@ def encode(picture: Picture, format: str, *, quality: int | None = None, strip_m
 def encode_into(
     stream: BinaryIO, picture: Picture, format: str, *, quality: int | None = None, strip_metadata: bool = False
 ) -> None:
-    """Write a picture as a file into an empty `stream`, which can be read and sought in.
+    """Write a picture as a file into an empty `stream`, which must be readable and seekable.
 
     `quality`, 1..100, is for the lossy formats: JPEG 95 by default, WebP 90 (100 is lossless), AVIF 85, HEIC and
     JPEG XL 90 (JPEG XL: 100 is lossless). JPEG and AVIF keep the colours' full resolution (4:4:4); lossy WebP cannot.
@@ -80,17 +80,17 @@ def encode_into(
 
 
 def fit(picture: Picture, name: str, *, strip_metadata: bool = False) -> Picture[Bands]:
-    """Return the picture as format `name` can hold it, its metadata true for its pixels; `notes` say what changed."""
+    """Convert the picture to what format `name` supports and update its metadata; `notes` say what changed."""
     height, width, channels = picture.pixels.shape
     check_size(name, width, height)
     bands = picture.pixels if isinstance(picture.pixels, Bands) else Bands.of(picture.pixels)
     fitted = replace(picture.with_pixels(bands), notes=[])
     if fitted.pixels.dtype == np.uint16 and not FORMATS[name].sixteen_bit:
         fitted.pixels = fitted.pixels.map(colour.to_eight_bit, dtype=np.uint8)
-        fitted.notes.append(f"16 bits a channel reduced to 8: {name} is written with 8")
+        fitted.notes.append(f"16 bits a channel reduced to 8: {name} is written with 8 bits")
     if channels in (2, 4) and not FORMATS[name].alpha:
         fitted.pixels = fitted.pixels.map(colour.flatten, channels=channels - 1)
-        fitted.notes.append(f"alpha flattened onto white: {name} has none")
+        fitted.notes.append(f"alpha flattened onto white: {name} has no alpha channel")
     _fit_profile(fitted, name)
     if strip_metadata:
         fitted.exif, fitted.xmp, fitted.text, fitted.segments = None, None, {}, []
@@ -114,7 +114,7 @@ def _fit_profile(picture: Picture[Bands], name: str) -> None:
                 picture.pixels = picture.pixels.map(convert)
         picture.icc = None
     elif not kind.keeps_profile or not icc_fits(picture.icc, channels if kind.grey else 3):
-        picture.notes.append(f"colour profile dropped: it does not fit such a {name}")
+        picture.notes.append(f"colour profile dropped: it does not match the channels of this {name}")
         picture.icc = None
 
 
@@ -134,14 +134,14 @@ def _fit_metadata(picture: Picture, name: str) -> None:
         too_long = longest is not None and len(block) > longest
         if not FORMATS[name].exif or too_long:
             setattr(picture, kind, None)
-            reason = "it is too long for one" if too_long else "it has no place for it"
+            reason = "too large for the format" if too_long else "not supported by the format"
             picture.notes.append(f"{kind.upper()} dropped from the {name}: {reason}")
     if picture.text and picture.format not in FORMATS[name].text_of:
-        picture.notes.append(f"text beside EXIF and XMP dropped: a {name} cannot hold that of a {picture.format}")
+        picture.notes.append(f"text metadata dropped: {name} cannot store the text of {picture.format}")
         picture.text = {}
     if picture.segments and name != "JPEG":
         for marker in sorted({marker for marker, _ in picture.segments}):
-            picture.notes.append(f"{segments.NAMES[marker]} dropped from the {name}: it has no place for it")
+            picture.notes.append(f"{segments.NAMES[marker]} dropped from the {name}: not supported by the format")
         picture.segments = []
 
 
@@ -151,7 +151,7 @@ def _check_quality(quality: int | None) -> None:
 
 
 def _encode(stream: BinaryIO, picture: Picture[Bands], name: str, quality: int | None) -> None:
-    upstream: list[Exception] = []  # what went wrong where the pixels come from, which is no fault of the encoder
+    upstream: list[Exception] = []  # errors from where the pixels are computed, not from the encoder
 
     def watched(bands: Bands) -> Iterator[np.ndarray]:
         try:
@@ -166,7 +166,7 @@ def _encode(stream: BinaryIO, picture: Picture[Bands], name: str, quality: int |
             if name == "TIFF":
                 tiff.write(stream, picture)
             elif name == "PNG":
-                png.write(stream, picture)
+                png_writer.write(stream, picture)
             elif name == "JPEG":
                 _write_jpeg(stream, picture, quality)
             else:
@@ -183,11 +183,11 @@ def _write_jpeg(stream: BinaryIO, picture: Picture[Bands], quality: int | None) 
     def strip(rows: np.ndarray, first: bool) -> bytes:
         return _saved((picture if first else bare).with_pixels(rows), "JPEG", quality)
 
-    jpeg.write(stream, picture.pixels, strip)
+    jpeg_writer.write(stream, picture.pixels, strip)
 
 
 def _saved(picture: Picture[np.ndarray], name: str, quality: int | None) -> bytes:
-    """Return what Pillow makes of the picture."""
+    """Encode the picture with Pillow."""
     image = pil.as_image(picture.pixels)
     stream = io.BytesIO()
     kept = pil.info(picture)

@@ -187,7 +187,7 @@ def test_a_file_that_holds_something_else_is_refused_and_kept(benchmark, tmp_pat
     with pytest.raises(UsageError, match=r"diary\.txt: line 1 is not a vote"):
         session_of(benchmark, path)
     assert path.read_text() == "dear diary"
-    with pytest.raises(UsageError, match="votes cannot be kept there"):
+    with pytest.raises(UsageError, match="votes cannot be stored there"):
         session_of(benchmark, tmp_path)
 
 
@@ -201,7 +201,7 @@ def test_what_cannot_be_compared_is_refused_with_its_reason(benchmark) -> None:
     result = copy.deepcopy(benchmark)
     for image in result["images"]["wild"].values():
         del image["systems"][B]
-    with pytest.raises(InputError, match="there is no picture"):
+    with pytest.raises(InputError, match="have no picture of the right size in common"):
         comparable(result, "wild", A, B)
     result["images"]["photos"]["img_0.png"]["width"] += 4  # so that its size would tell the systems apart
     assert len(comparable(result, "photos", A, B)[1]) == 6

@@ -64,7 +64,7 @@ def test_reasons_that_several_metrics_share_are_told_once_with_the_systems_they_
 
 
 def test_a_suite_under_a_known_name_says_whether_it_is_the_known_one(benchmark, tmp_path) -> None:
-    for as_known, text in ((True, "; the pictures of the known suite"), (False, "; not the pictures of the known suite")):
+    for as_known, text in ((True, "; the same pictures as the known suite"), (False, "; other pictures than the known suite")):
         result = {**benchmark, "suite_info": {**benchmark["suite_info"], "photos": {"pictures": 14, "as_known": as_known}}}
         assert f"mean over 7 of 14 pictures{text}" in page_of(result, tmp_path)
 
@@ -100,7 +100,7 @@ def test_the_best_figure_is_sought_among_those_over_every_picture(benchmark, tmp
     cells = {name: re.search(rf'<th scope="row">{name}</th><td class="(\w+)"', section)[1] for name in ("nearest", "bicubic")}
     assert cells == {"nearest": "number", "bicubic": "number"}
     assert '<td class="best" data-value="31.0">' in section
-    assert "The figures of nearest are over 6 of 7 pictures: not to be compared with the others" in section
+    assert "nearest was scored on 6 of 7 pictures: its figures are not comparable with the others" in section
     assert "measured; failed on 1 of 9 pictures" in page
 
 
@@ -211,7 +211,7 @@ def test_an_older_report_is_replaced_and_nothing_else(benchmark, tmp_path) -> No
     assert target.read_bytes() != first
     (tmp_path / "diary.html").write_text("dear diary")
     for check in (check_report, lambda path: write_report(benchmark, path)):
-        with pytest.raises(UsageError, match=r"diary\.html: exists and is no report"):
+        with pytest.raises(UsageError, match=r"diary\.html: exists and is not a report"):
             check(tmp_path / "diary.html")
         with pytest.raises(UsageError, match=r"report\.html: the folder .*nowhere does not exist"):
             check(tmp_path / "nowhere" / "report.html")

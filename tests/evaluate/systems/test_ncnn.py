@@ -64,8 +64,8 @@ def test_the_cost_of_a_network_that_nobody_counted_is_unknown(tmp_path):
     ("text", "words"),
     [
         ("nonsense", "cannot load"),
-        (NEAREST + "Input other 0 1 more\n", "one input and one output"),
-        (NEAREST.replace("4.0", "2.0"), "it is no 4x upscaler"),
+        (NEAREST.replace("2 2", "3 3") + "Input other 0 1 more\n", "one input and one output"),
+        (NEAREST.replace("4.0", "2.0"), "it is not a 4x RGB upscaler"),
         (NEAREST.replace("Interp", "Nosuch"), "cannot load"),
     ],
 )

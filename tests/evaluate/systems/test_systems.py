@@ -63,7 +63,7 @@ def test_names_and_spellings(text, name, spec):
         ("folder:", "write one of"),
         ("edgesr:huge", "unknown model 'huge'"),
         ("edgesr:tiny:fidelity=lots", "edgesr:PRESET"),
-        ("command:tool {input}", "must hold {output}"),
+        ("command:tool {input}", "must contain {output}"),
         ("command:tool '{input} {output}", "quotation"),
     ],
 )
@@ -130,7 +130,7 @@ def test_any_program_reads_the_input_and_writes_the_output(tmp_path):
     [
         ("raise SystemExit('the model is missing')", "ended with code 1: the model is missing"),
         ("pass", "wrote no output"),
-        ("import sys; open(sys.argv[2], 'w').write('nonsense')", "wrote what is no picture"),
+        ("import sys; open(sys.argv[2], 'w').write('nonsense')", "wrote an invalid picture"),
     ],
 )
 def test_a_program_that_fails_is_told_of(tmp_path, text, words):

@@ -54,7 +54,7 @@ def test_the_cost_is_that_of_the_convolutions(tmp_path):
     assert told.gflops == pytest.approx(2 * (216 + 24 * 16) * 128**2 / 1e9, abs=1e-3)
     for damaged in ("nonsense", "{}", "[]"):
         (package / "package.json").write_text(damaged)
-        with pytest.raises(Unavailable, match=r"esrgan-slim: cannot be read .*: install it again"):
+        with pytest.raises(Unavailable, match=r"esrgan-slim: cannot be read .*: reinstall it"):
             parse(f"upscalerjs-slim:{tmp_path}").system.facts()
 
 

@@ -1,5 +1,5 @@
-"""The blind human test: a local page shows what two systems made of the same pictures, without saying which is which, and the
-votes give a win rate with its interval (ours)."""
+"""The blind human test: a local page shows the results of two systems for the same pictures without their names, and the votes
+give a win rate with its interval."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Tally", "serve_ab", "votes_file"]
 
 
 def votes_file(suite: str, a: str, b: str) -> Path:
-    """Where the votes of a test go unless said otherwise: a file in the current folder named after what is compared."""
+    """The default file of a test's votes, in the current folder: ab-SUITE-A-B.jsonl."""
     names = (re.sub(r"[^\w.@-]+", "-", name).strip("-") for name in (suite, a, b))
     return Path("ab-{}-{}-{}.jsonl".format(*names))
 
@@ -35,7 +35,7 @@ def serve_ab(
     announce: Callable[[str], None],
     rng: random.Random | None = None,
 ) -> Tally:
-    """Serve the test on this machine until every picture has its vote, or Ctrl-C; return the votes, older ones included.
+    """Serve the test on this machine until every picture has a vote, or until Ctrl-C. Return all votes, those of earlier sessions included.
 
     `result` is the dict of a benchmark that holds the outputs of the systems `a` and `b` on `suite`. `votes` is a file of
     JSON lines that is appended to: pictures that have a vote in it are not shown again. `port` 0 takes any free one;
@@ -54,9 +54,9 @@ def serve_ab(
     thread.start()
     try:
         announce(f"http://{LOOPBACK}:{server.server_port}/")
-        while not server.finished.wait(0.5):  # a wait without an end could not be interrupted everywhere
+        while not server.finished.wait(0.5):  # a wait without a timeout cannot be interrupted on every system
             pass
-    except KeyboardInterrupt:  # the way to stop early: every vote is in its file already
+    except KeyboardInterrupt:  # stops early: every vote is already in its file
         pass
     finally:
         server.shutdown()

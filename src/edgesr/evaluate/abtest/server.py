@@ -1,6 +1,5 @@
-"""The web server of the blind test, for this machine alone: it listens on the loopback address, answers only requests that
-name it by that address, so that no page of another site can reach it under a name of its own, and takes votes only from its
-own page (ours)."""
+"""The web server of the blind test. It listens on the loopback address, checks the Host header against DNS rebinding, and accepts
+votes only from its own page."""
 
 from __future__ import annotations
 
@@ -29,7 +28,7 @@ _HEADERS = {
 
 
 class Server(ThreadingHTTPServer):
-    """Serves one session; `finished` is set once the answer to the last vote is out."""
+    """Serves one session; `finished` is set after the answer to the last vote."""
 
     daemon_threads = True
 
@@ -56,9 +55,9 @@ class _Handler(BaseHTTPRequestHandler):
     server: Server
 
     def do_GET(self) -> None:
-        """The page, its script and style, the pair that waits, or one of its pictures."""
+        """The page, its script and style, the current pair, or one of its pictures."""
         if self.headers.get("Host") not in self.server.hosts:
-            self._refuse(HTTPStatus.FORBIDDEN, "this server answers to its own address only")
+            self._refuse(HTTPStatus.FORBIDDEN, "this server accepts requests to its own address only")
         elif self.path in self.server.static:
             kind, body = self.server.static[self.path]
             self._answer(HTTPStatus.OK, f"{kind}; charset=utf-8", body)
@@ -67,19 +66,19 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.path.startswith("/picture/"):
             self._show(self.path.removeprefix("/picture/"))
         else:
-            self._refuse(HTTPStatus.NOT_FOUND, "there is nothing here")
+            self._refuse(HTTPStatus.NOT_FOUND, "not found")
 
     def do_POST(self) -> None:
         """A vote; answers with the next pair, or the result."""
         body = self._body()
         if self.headers.get("Host") not in self.server.hosts or not self._from_own_page():
-            self._refuse(HTTPStatus.FORBIDDEN, "votes come from the page of this server only")
+            self._refuse(HTTPStatus.FORBIDDEN, "votes are accepted from this server's page only")
             return
         try:
             vote = json.loads(body or b"")
             token, choice = str(vote["pair"]), str(vote["choice"])
         except (ValueError, KeyError, TypeError):
-            self._refuse(HTTPStatus.BAD_REQUEST, "that is no vote")
+            self._refuse(HTTPStatus.BAD_REQUEST, "invalid vote")
             return
         try:
             counted = self.path == "/vote" and self.server.session.vote(token, choice)
@@ -89,7 +88,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._tell(HTTPStatus.OK if counted else HTTPStatus.CONFLICT)
 
     def log_message(self, format: str, *arguments: object) -> None:
-        """Say nothing: the page tells its user what matters."""
+        """Log nothing."""
 
     def _from_own_page(self) -> bool:
         own = [f"http://{host}" for host in self.server.hosts]
@@ -99,11 +98,11 @@ class _Handler(BaseHTTPRequestHandler):
         length = self.headers.get("Content-Length", "")
         if length.isdecimal() and int(length) <= LONGEST:
             return self.rfile.read(int(length))
-        self.close_connection = True  # what was not read must not be taken for the next request
+        self.close_connection = True  # the unread body must not be parsed as the next request
         return None
 
     def _tell(self, status: HTTPStatus) -> None:
-        """The state of the session: no name of a system is in it before the last vote."""
+        """Answer with the state of the session, without the names of the systems before the last vote."""
         session = self.server.session
         trial, tally = session.trial, session.tally()
         state: dict[str, object] = {"votes": tally.votes, "total": tally.pictures}
@@ -123,7 +122,7 @@ class _Handler(BaseHTTPRequestHandler):
         except BROKEN:
             picture = None
         if picture is None:
-            self._refuse(HTTPStatus.NOT_FOUND, "this picture is not part of the pair that waits, or cannot be read")
+            self._refuse(HTTPStatus.NOT_FOUND, "not a picture of the current pair, or it cannot be read")
         else:
             self._answer(HTTPStatus.OK, "image/png", picture)
 

@@ -1,4 +1,4 @@
-"""Counting a blind test: votes, the win rate and Wilson's interval for it (Wilson 1927)."""
+"""Count the votes of a blind test: the win rate and its Wilson interval (Wilson 1927)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A blind test: pairs in random order and side, known to the page by random tokens alone (ours)."""
+"""The pairs of a blind test, in random order and on random sides. The page sees random tokens only."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from edgesr.evaluate.abtest.votes import LEFT, RIGHT, SAME, Contest, Votes
 
 @dataclass(frozen=True)
 class Pair:
-    """One picture of the suite and what the two systems made of it."""
+    """One picture of the suite and the two results."""
 
     image: str
     width: int
@@ -40,7 +40,7 @@ class Trial:
 
 
 class Session:
-    """Goes once through the pairs that have no vote yet; safe to use from several threads."""
+    """Goes once through the pairs that have no vote yet. Thread-safe."""
 
     def __init__(self, contest: Contest, pairs: list[Pair], votes: Votes, rng: random.Random) -> None:
         self._contest, self._pairs, self._votes, self._rng = contest, pairs, votes, rng
@@ -51,13 +51,13 @@ class Session:
 
     @property
     def trial(self) -> Trial | None:
-        """The pair that waits for its vote, the same until it has one; None when all have."""
+        """The current pair, which waits for its vote; None after the last one."""
         return self._trial
 
     def vote(self, token: str, choice: str) -> bool:
-        """Store the vote for the pair that waits and go on; False if `token` is another's or `choice` is none.
+        """Store the vote for the current pair and go on; False if `token` or `choice` is not valid.
 
-        Raises OSError if the vote cannot be stored; the pair then waits on.
+        Raises OSError if the vote cannot be stored; the pair then stays the current one.
         """
         with self._lock:
             trial = self._trial
@@ -68,7 +68,7 @@ class Session:
             return True
 
     def picture(self, token: str) -> bytes | None:
-        """A picture of the pair that waits as a PNG made anew, since names and comments in a file could tell; or None."""
+        """Return a picture of the current pair, encoded as PNG again because metadata could reveal its system; or None."""
         trial = self._trial
         if trial is None or token not in trial.pictures:
             return None
@@ -95,7 +95,7 @@ class Session:
 
 
 def comparable(result: dict, suite: str, a: str, b: str) -> tuple[Contest, list[Pair]]:
-    """The contest of two systems on a suite of the result dict, and the pictures that both made, in one size.
+    """Return the contest of two systems on a suite of the result dict, and the pictures that both have in the right size.
 
     Raises UsageError if the suite or a system is not in `result` or both are one, InputError if there is no such picture.
     """
@@ -115,7 +115,7 @@ def comparable(result: dict, suite: str, a: str, b: str) -> tuple[Contest, list[
             if all(_size(path) == (entry["width"], entry["height"]) for path in outputs.values()):
                 pairs.append(Pair(image, entry["width"], entry["height"], Path(entry["lr"]), outputs))
     if not pairs:
-        raise InputError(f"{suite}: there is no picture of which both {a} and {b} made one of the right size")
+        raise InputError(f"{suite}: {a} and {b} have no picture of the right size in common")
     return Contest(suite, a, b, {system: result["systems"][system]["fingerprint"] for system in (a, b)}), pairs
 
 

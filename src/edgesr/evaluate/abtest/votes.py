@@ -1,4 +1,4 @@
-"""The file of votes: a line of JSON each, appended and synced to the disk before the next pair is shown (ours)."""
+"""The file of votes: one JSON line for each, appended and synced to disk before the next pair is shown."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ START = b'{"time": "'  # of every vote
 
 @dataclass(frozen=True)
 class Contest:
-    """What is compared: votes count for it only if all of it is the same."""
+    """What is compared: only votes with the same values count."""
 
     suite: str
     a: str
@@ -25,10 +25,10 @@ class Contest:
 
 
 class Votes:
-    """The votes of one contest in a file that may hold those of others too."""
+    """The votes of one contest, in a file that may also contain other contests."""
 
     def __init__(self, path: Path, contest: Contest) -> None:
-        """Read what earlier sessions left. Raises UsageError if `path` cannot be written or holds no votes."""
+        """Read the votes of earlier sessions. Raises UsageError if `path` cannot be written or is not a file of votes."""
         self.path, self.contest = path, contest
         self.winners: dict[str, str | None] = {}  # image -> system, None for "no difference"; the last vote counts
         try:
@@ -36,7 +36,7 @@ class Votes:
                 stream.seek(0)
                 text = stream.read()
         except OSError as error:
-            raise UsageError(f"{path}: votes cannot be kept there ({one_line(error)}); name another file") from error
+            raise UsageError(f"{path}: votes cannot be stored there ({one_line(error)}); name another file") from error
         for number, line in enumerate(text.splitlines(), 1):
             self._count(self._parse(line, number))
 
@@ -62,7 +62,7 @@ class Votes:
         self._count(vote)
 
     def _parse(self, line: bytes, number: int) -> dict:
-        """One vote; nothing for an empty line, or for the beginning of a vote that a crash or a full disk kept from its end."""
+        """Parse one vote; {} for an empty line, or a truncated vote after a crash or on a full disk."""
         if not line.strip():
             return {}
         try:

@@ -1,8 +1,8 @@
-"""The benchmark's report: one self-contained HTML page that opens from a file, with no network and nothing beside it (ours).
+"""The benchmark's report: one self-contained HTML file that needs no network.
 
-The tables are written here, so that they can be read without scripts; `page/` holds what makes them sortable, the plots and the
-viewer, in plain JavaScript. Whatever comes from outside (file names, reasons, the command) reaches the page as text only, and a
-content security policy admits this page's own script and style by their hashes, and pictures inside the page, and nothing else.
+The tables are HTML, readable without scripts; `page/` has the JavaScript for sorting, the plots and the viewer. File names, reasons
+and the command are escaped as text. A content security policy allows only the page's own script and style, by their hashes, and
+embedded pictures.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from edgesr.evaluate.report.document import GENERATOR, render
 
 __all__ = ["IMAGES", "check_report", "write_report"]
 
-IMAGES = 12  # pictures a suite whose pixels go into the page, unless asked otherwise
+IMAGES = 12  # default number of embedded pictures of each suite
 
 
 def check_report(path: Path) -> None:
@@ -29,15 +29,15 @@ def check_report(path: Path) -> None:
     except (InputError, OSError) as error:
         raise UsageError(str(error)) from error
     if start and GENERATOR.encode() not in start:
-        raise UsageError(f"{path}: exists and is no report of `edgesr evaluate`, so it is not replaced; name another file")
+        raise UsageError(f"{path}: exists and is not a report of `edgesr evaluate`; choose another file")
 
 
 def write_report(result: dict, path: Path, *, images: int = IMAGES) -> None:
     """Write the results of a benchmark as one HTML page, whole or not at all; an older report at `path` is replaced.
 
     `result` is the dict that `--json` writes. All figures are shown; of each suite the pixels of at most `images` pictures
-    are embedded (0: none), which the page says. A picture that cannot be read is left out, which the page shows too.
-    Raises UsageError if `path` cannot be a report's, InputError if writing fails.
+    are embedded (0: none). The page says how many, and which pictures could not be read.
+    Raises UsageError if `path` cannot be written, InputError if writing fails.
     """
     check_report(path)
     with atomic_write(path, overwrite=True) as stream:

@@ -1,4 +1,4 @@
-"""Which pictures of a suite the report shows: all of a small one, else the worst, the most different, and typical ones (ours)."""
+"""Choose the pictures of a suite for the report: all of a small suite, else the worst, the most different, and typical ones."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ WORST, DIFFERENT, TYPICAL, ALL = "worst", "different", "typical", "all"
 
 
 def subject(systems: list[str]) -> str | None:
-    """The system whose worst pictures are looked for: the first of this project, else the first."""
+    """The system whose worst pictures are chosen: the first of this project, else the first."""
     return next((name for name in systems if name.startswith("edgesr:")), systems[0] if systems else None)
 
 
 def choose(images: dict[str, dict], systems: list[str], metrics: dict[str, dict], limit: int) -> dict[str, str]:
     """At most `limit` pictures of a suite, each with the reason why it was chosen, in the suite's order.
 
-    `images` and `metrics` are those of the result dict. If not all fit, the places go in turn to the worst picture of the
-    subject, the one on which the systems differ most, and the most typical of the subject (nearest to its median).
+    `images` and `metrics` are those of the result dict. If not all fit, take in turn the worst picture of the subject, the
+    one on which the systems differ most, and the most typical of the subject (nearest to its median).
     """
     if len(images) <= limit:
         return dict.fromkeys(images, ALL)

@@ -1,4 +1,4 @@
-"""Puts the report together: the template, its style and script with their hashes in the policy, the data, the pictures (ours)."""
+"""Assemble the report: the template, its style and script with their hashes in the policy, the data, the pictures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from edgesr.evaluate.report import tables
 from edgesr.evaluate.report.choice import choose, subject
 from edgesr.evaluate.report.pictures import QUALITY, SIDE, embed
 
-GENERATOR = '<meta name="generator" content="edgesr evaluate">'  # by which an older report is known
+GENERATOR = '<meta name="generator" content="edgesr evaluate">'  # identifies an older report
 SCRIPTS = [f"{name}.js" for name in ["dom", "sort", "views", "state", "axes", "scatter", "boxes", "compare", "gallery", "main"]]
 _PAGE = files("edgesr.evaluate.report") / "page"
 
@@ -55,7 +55,7 @@ def render(result: dict, images: int) -> Iterator[str]:
 
 
 def _document(result: dict) -> str:
-    """The page without the data, for which it leaves a mark."""
+    """The page with a placeholder for the data."""
     style, script = asset("page.css"), "\n".join(asset(name) for name in SCRIPTS)
     policy = (
         f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; img-src data:; "
@@ -75,14 +75,14 @@ def _document(result: dict) -> str:
         published=tables.published(result),
         metrics=tables.metrics(result["metrics"]),
         about_pictures=escape(
-            f"Pictures are stored as JPEG of quality {QUALITY} with full colour, the inputs without loss; all figures come from "
-            f"the original files. Of pictures larger than {SIDE} px a window is kept, the one in which the systems differ most."
+            f"Pictures are embedded as JPEG (quality {QUALITY}, 4:4:4), inputs as PNG. All figures are computed from "
+            f"the original files. Pictures larger than {SIDE} px are cropped to the window in which the systems differ most."
         ),
     )
 
 
 def _data(result: dict, shown: dict) -> dict:
-    """What the plots and the viewer need; no path of the machine that measured is among it."""
+    """The data of the plots and the viewer, without paths of the machine."""
 
     def figures(picture: dict) -> dict:
         return {system: entry["metrics"] for system, entry in picture["systems"].items()}
@@ -92,7 +92,7 @@ def _data(result: dict, shown: dict) -> dict:
 
 
 def _json(data: dict) -> str:
-    """JSON that cannot end its script element; what is not finite becomes null."""
+    """JSON that is safe inside a script element; non-finite numbers become null."""
     text = json.dumps(_finite(data), ensure_ascii=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 

@@ -1,4 +1,4 @@
-"""How the report writes numbers (ours): `page/dom.js` does the same for the plots."""
+"""Number formats of the report; `page/dom.js` has the same for the plots."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 
 def figure(value: float | None) -> str:
-    """A metric's figure: 1 to 3 places, so that its size stays readable; "n/a" for None."""
+    """A metric's figure with 1 to 3 decimals; "n/a" for None."""
     if value is None or math.isnan(value):
         return "n/a"
     if math.isinf(value):

@@ -1,4 +1,4 @@
-"""Pictures inside the report: decoded, cut to the window where the systems differ most if large, and made data URLs (ours)."""
+"""Pictures in the report, as data URLs; large ones are cropped to the window where the systems differ most."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PIL import Image
 from edgesr.data.files import BROKEN, read_rgb
 from edgesr.evaluate.suites import without_spare
 
-SIDE = 768  # HR px; of larger pictures the page holds a window of this side
+SIDE = 768  # HR px; larger pictures are cropped to a window of this side
 QUALITY = 92  # of JPEG, colour at full resolution
 
 
@@ -64,7 +64,7 @@ def window(pictures: list[np.ndarray], width: int, height: int, side: int = SIDE
 
 
 def jpeg(pixels: np.ndarray) -> str:
-    """A data URL of (h, w, 3) uint8 pixels, all but lossless to the eye."""
+    """A data URL of (h, w, 3) uint8 pixels, visually lossless."""
     return _url(pixels, "jpeg", quality=QUALITY, subsampling=0, optimize=True)
 
 

@@ -1,4 +1,4 @@
-"""The report's tables as HTML, every text of the result escaped; the script makes them sortable (ours)."""
+"""The report's tables as HTML, with all text of the result escaped."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgesr.evaluate.direction import Metric, arrow, merit, phrase
 from edgesr.evaluate.report.figures import count, figure, share, significant
 from edgesr.evaluate.results import TIMES_MIXED
 
-FEW = 5  # lines that need no folding
+FEW = 5  # more lines are collapsed
 HIGHER, LOWER = {"better": "higher"}, {"better": "lower"}
 COSTS = {  # field of a system -> title, unit
     "seconds_per_megapixel": ("Time", "s/MP"),
@@ -28,7 +28,7 @@ def contents(result: dict) -> str:
 
 
 def moment(iso: str) -> str:
-    """A time as people write it: "2026-01-31 12:00 UTC"; whatever else is given, as it is."""
+    """A time such as "2026-01-31 12:00 UTC"; any other text unchanged."""
     try:
         return f"{datetime.fromisoformat(iso).astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC"
     except ValueError:
@@ -55,7 +55,7 @@ def suite(result: dict, name: str) -> str:
     out = [f"Left out: {reason if image in reason else f'{image}: {reason}'}" for image, reason in left_out.items()]
     mixed = [TIMES_MIXED] if result["times_mixed"] else []
     fewer = [
-        f"The figures of {system} are over {row['n']} of {len(result['images'][name])} pictures: not to be compared with the others"
+        f"{system} was scored on {row['n']} of {len(result['images'][name])} pictures: its figures are not comparable with the others"
         for system, row in scored.items()
         if row["failed"] and row["n"]
     ]
@@ -70,7 +70,7 @@ def systems(result: dict) -> str:
         state = f"skipped: {system['skipped']}" if system.get("skipped") else _state(result, name)
         cells = [_name(name), _text(system["description"]), _text(state), _text(system.get("fingerprint") or "n/a", "code")]
         rows.append("".join(cells))
-    head = [_head(title, text=True) for title in ("System", "What it is", "State", "Fingerprint")]
+    head = [_head(title, text=True) for title in ("System", "Description", "State", "Fingerprint")]
     return _table("The systems compared", head, rows, "table-systems")
 
 
@@ -113,9 +113,9 @@ def metrics(metrics: dict) -> str:
 
 
 def _pictures(result: dict, suite: str) -> str:
-    """How many pictures the means are over, and whether they are those that the suite is known for."""
+    """The number of pictures, and whether they are those of the known suite."""
     scored, info = len(result["images"][suite]), result["suite_info"][suite]
-    known = {True: "; the pictures of the known suite", False: "; not the pictures of the known suite of this name"}
+    known = {True: "; the same pictures as the known suite", False: "; other pictures than the known suite of this name"}
     return f"mean over {scored} of {info['pictures']} pictures{known.get(info['as_known'], '')}"
 
 
@@ -126,7 +126,7 @@ def _row(result: dict, suite: str, system: str, metrics: dict) -> str:
     cells = [_name(system)]
     for metric, info in metrics.items():
         value = scored[system].get(metric)
-        # A mean over other pictures is not to be compared.
+        # Means over different pictures are not comparable.
         values = [row[metric] for row in scored.values() if row.get(metric) is not None and row["n"] == pictures]
         best = whole and len(values) > 1 and merit(value, info) == max(merit(each, info) for each in values)
         low_high = scored[system]["intervals"].get(metric)
@@ -144,7 +144,7 @@ def _row(result: dict, suite: str, system: str, metrics: dict) -> str:
 
 
 def _missing(metrics: dict, scored: dict[str, dict]) -> list[str]:
-    """One line a reason why there is no figure, with its metrics, and with its systems if it is not all of them."""
+    """One line for each reason for missing figures, with its metrics, and its systems unless it is all of them."""
     without: dict[tuple[str, str], list[str]] = {}
     for system, row in scored.items():
         for metric, reason in row["unavailable"].items():
@@ -152,15 +152,15 @@ def _missing(metrics: dict, scored: dict[str, dict]) -> list[str]:
     lines: dict[tuple[str, ...], list[str]] = {}
     for (metric, reason), systems in without.items():
         lines.setdefault((reason, *([] if len(systems) == len(scored) else systems)), []).append(metrics[metric]["title"])
-    told = []
+    notes = []
     for (reason, *systems), titles in lines.items():
         whose = f" by {', '.join(systems)}" if systems else ""
-        told.append(f"No figure for {', '.join(titles)}{whose}: {reason}")
-    return told
+        notes.append(f"No figure for {', '.join(titles)}{whose}: {reason}")
+    return notes
 
 
 def _failures(scored: dict[str, dict]) -> str:
-    """What systems failed on; folded where it is much."""
+    """The pictures that systems failed on, collapsed if there are many."""
     lines = [f"{system} failed on {image}: {why}" for system, row in scored.items() for image, why in row["failed"].items()]
     listed = _list(lines)
     return listed if len(lines) <= FEW else f"<details><summary>{len(lines)} failures</summary>{listed}</details>"

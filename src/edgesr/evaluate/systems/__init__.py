@@ -1,4 +1,4 @@
-"""The systems that the benchmark compares, one small file a kind, behind the protocol in `base` (ours)."""
+"""The systems that the benchmark compares, one module for each kind, with the protocol in `base`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ FORMS = (
 
 
 class Named(NamedTuple):
-    """A system, what the tables call it, and how it was written."""
+    """A system, its name in the tables, and its specification."""
 
     name: str
     spec: str
@@ -45,7 +45,7 @@ class Named(NamedTuple):
 
 
 def parse(text: str) -> Named:
-    """Read SYSTEM or NAME=SYSTEM; raises UsageError for a spelling that no kind of system has."""
+    """Read SYSTEM or NAME=SYSTEM; raises UsageError for an unknown kind of system."""
     label = re.match(r"([\w.+-]+)=(.+)", text, re.DOTALL)
     name, spec = label.groups() if label else (text, text)
     return Named(name, spec, _system(spec))

@@ -1,4 +1,4 @@
-"""What every system of the benchmark is to the rest of it: facts that cost nothing to tell, and a function once loaded (ours)."""
+"""The protocol of a system: facts that are cheap to get, and a function once it is loaded."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ Pixels = NDArray[np.uint8]  # (h, w, 3) RGB
 
 @dataclass(frozen=True)
 class Facts:
-    """What the tables say of a system, and what tells its results from another's in the cache."""
+    """What the tables show of a system, and its fingerprint in the cache."""
 
-    description: str  # what is really in use, for people
+    description: str  # what actually runs, for people
     fingerprint: str  # of everything that decides its pixels: weights, code, versions
     parameters: int | None = None
     gflops: float | None = None  # 2 x multiply-accumulates / 1e9 for 128x128 -> 512x512
-    timed: bool = True  # False: the pictures were made elsewhere
+    timed: bool = True  # False: precomputed results
 
 
 class Place(NamedTuple):
@@ -48,7 +48,7 @@ class Loaded(Protocol):
 
 
 class System(Protocol):
-    """A system by its name on the command line; making one checks its spelling alone."""
+    """A system by its specification on the command line. Its constructor checks the spelling only."""
 
     def facts(self) -> Facts:
         """Facts, without loading anything heavy; raises Unavailable if the system cannot run here."""
@@ -77,7 +77,7 @@ def digest(*parts: str | bytes | Path) -> str:
 
 
 def code(path: Path) -> bytes:
-    """Return what a file of Python does, for `digest`: its syntax tree. Its name, comments and docstrings do not count."""
+    """Return a Python file's syntax tree without docstrings, for `digest`: comments and the file's name do not count either."""
     tree = ast.parse(path.read_bytes())
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node, clean=False) is not None:

@@ -33,17 +33,17 @@ class Command:
             raise UsageError(f"system 'command:{text}': {error}") from None
         for part in ("{input}", "{output}"):
             if not any(part in word for word in words):
-                raise UsageError(f"system 'command:{text}': must hold {part}, in whose place the file's name is put")
+                raise UsageError(f"system 'command:{text}': must contain {part}, which is replaced by the file name")
         return cls(text)
 
     def facts(self) -> Facts:
-        """See System. Files that the template names, the program first, are part of its fingerprint; what they load is not."""
+        """See System. Files that the template names, the program first, are part of its fingerprint; files that they load are not."""
         words = shlex.split(self.template)
         program = shutil.which(words[0])
         if program is None:
             raise Unavailable(f"the program '{words[0]}' is not found")
         files = [Path(program), *(Path(word) for word in words[1:] if Path(word).is_file())]
-        return Facts(f"{Path(program).name}, a program of its own; time with its start", digest(self.template, *files))
+        return Facts(f"external program {Path(program).name}; times include its start", digest(self.template, *files))
 
     def load(self, threads: int) -> Loaded:  # it runs on the worker's cores
         """See System."""
@@ -75,7 +75,7 @@ class _Loaded:
             except FileNotFoundError:
                 raise EdgesrError(f"{self._words[0]} wrote no output") from None
             except BROKEN as error:
-                raise EdgesrError(f"{self._words[0]} wrote what is no picture ({brief(error)})") from None
+                raise EdgesrError(f"{self._words[0]} wrote an invalid picture ({brief(error)})") from None
 
     def peak_rss_mb(self) -> float | None:
         return self._memory.peak_rss_mb()

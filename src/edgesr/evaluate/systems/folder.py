@@ -1,4 +1,4 @@
-"""`folder:PATH`: pictures that anybody made, in PATH/SUITE/ or in PATH/ itself, named like those of the suite."""
+"""`folder:PATH`: precomputed results, in PATH/SUITE/ or in PATH/, with the file names of the suite."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from edgesr.errors import EdgesrError, InputError
 from edgesr.evaluate.systems.base import Facts, Loaded, Pixels, Place, listing_digest
 from edgesr.evaluate.unavailable import Unavailable, brief
 
-RESULT_SUFFIXES = ("", "_4x", "_x4", "x4", "_out")  # what programs add to a picture's name
+RESULT_SUFFIXES = ("", "_4x", "_x4", "x4", "_out")  # suffixes that programs add to a file name
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Folder:
         if not folder.is_dir():
             raise Unavailable(f"{folder}: no such folder")
         pictures = [path for path in folder.rglob("*") if path.is_file()]
-        return Facts(f"results made elsewhere, in {folder.name}", listing_digest(pictures), timed=False)
+        return Facts(f"precomputed results in {folder.name}", listing_digest(pictures), timed=False)
 
     def load(self, threads: int) -> Loaded:  # nothing is computed
         """See System."""

@@ -1,4 +1,4 @@
-"""`bicubic` and `lanczos`: what every picture program does."""
+"""`bicubic` and `lanczos`: interpolation by Pillow."""
 
 from __future__ import annotations
 

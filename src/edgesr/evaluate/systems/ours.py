@@ -83,7 +83,7 @@ class Ours:
         return _Loaded(upscaler)
 
     def _parts(self) -> list[bytes | str]:
-        """What tells these weights from others: bytes, or the fingerprint of a file; raises OSError for what cannot be read."""
+        """Return what identifies these weights: bytes, or fingerprints of files; raises OSError."""
         if self.weights is None:
             released = [weights_path(self.preset), *([difference_path(self.preset)] if self.fidelity else [])]
             return [source.read_bytes() for source in released]

@@ -56,7 +56,7 @@ class UpscalerJs:
             manifest = packages / self.package / "package.json"
             version = json.loads(manifest.read_text(encoding="utf-8"))["version"]
         except (OSError, ValueError, LookupError, TypeError) as error:  # damaged: any part may be missing or of another kind
-            raise Unavailable(f"{model.parents[2]}: cannot be read ({brief(error)}): install it again") from None
+            raise Unavailable(f"{model.parents[2]}: cannot be read ({brief(error)}): reinstall it") from None
         native = " (tfjs-node)" if tensorflow[0].is_dir() else " (TensorFlow.js in WebAssembly, one thread)"
         weights = sorted(model.parent.glob("*.bin"))
         return Facts(f"{self.package} {version}{native}", digest(native, SCRIPT, model, *weights), parameters, gflops)
@@ -68,7 +68,7 @@ class UpscalerJs:
 
 class _Loaded:
     def __init__(self, package: str, folder: str) -> None:
-        # Standard error is inherited: what Node says there, the benchmark keeps for the case that it crashes.
+        # Standard error is inherited, so that the benchmark has Node's last message if it crashes.
         self._node = subprocess.Popen(
             ["node", str(SCRIPT), package], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -93,7 +93,7 @@ class _Loaded:
         assert self._node.stdout is not None
         line = self._node.stdout.readline()
         if not line:
-            raise EdgesrError(f"node ended with code {self._node.wait()}")
+            raise EdgesrError(f"node exited with code {self._node.wait()}")
         answer = json.loads(line)
         if "error" in answer:
             raise EdgesrError(f"node: {answer['error'][:200]}")

@@ -10,7 +10,7 @@ async function ask(path, options) {
     if (!answer.ok && answer.status !== 409) throw new Error(await answer.text()); // 409: the vote was counted before
     await show(await answer.json());
   } catch (error) {
-    byId("trouble").textContent = error instanceof TypeError ? "The server has stopped; what you voted so far is stored." : error.message;
+    byId("trouble").textContent = error instanceof TypeError ? "The server has stopped. Your votes so far are saved." : error.message;
     byId("trouble").hidden = false;
   }
 }

@@ -8,9 +8,9 @@ function drawBoxes() {
     .map((name) => [name, Object.keys(images()).map((image) => [image, valueOf(image, name)]).filter(([, value]) => value !== null)])
     .filter(([, values]) => values.length);
   byId("boxes-note").hidden = !rows.length;
-  if (!rows.length) return place.replaceChildren(element("p", { class: "hint" }, `${metric().title} has no figure a picture.`));
+  if (!rows.length) return place.replaceChildren(element("p", { class: "hint" }, `${metric().title} has no figures for single pictures.`));
 
-  const [drawing, width] = canvas(place, ROW * rows.length + 44, `${metricLabel()} of each picture of ${state.suite}, a box a system`);
+  const [drawing, width] = canvas(place, ROW * rows.length + 44, `${metricLabel()} of each picture of ${state.suite}, one box for each system`);
   const [low, high] = padded(rows.flatMap(([, values]) => values.map(([, value]) => value)), 0.03);
   const bottom = ROW * rows.length;
   const x = linear(low, high, 10, width - 10);
@@ -51,7 +51,7 @@ function drawWins() {
   const wins = DATA.win_rates[state.suite]?.[state.metric] ?? {};
   const names = systems().filter((name) => name in wins);
   byId("wins-note").hidden = !names.length;
-  if (!names.length) return byId("wins").replaceChildren(element("p", { class: "hint" }, `${metric().title} has no figure a picture.`));
+  if (!names.length) return byId("wins").replaceChildren(element("p", { class: "hint" }, `${metric().title} has no figures for single pictures.`));
   const head = element("tr", {}, element("th", { scope: "col" }, "beats"), ...names.map((name) => element("th", { scope: "col" }, name)));
   const rows = names.map((name) => element("tr", {}, element("th", { scope: "row" }, name), ...names.map((other) => win(wins[name][other]))));
   const caption = element("caption", {}, `Paired wins by ${metric().title} on ${state.suite}`);

@@ -18,8 +18,8 @@ function showSuitePictures() {
   const names = Object.keys(shown());
   const total = Object.keys(images()).length;
   byId("embedded").textContent =
-    names.length === total ? `All ${total} pictures of the suite are in this page.`
-    : `${names.length} of the suite's ${total} pictures are in this page: ${reasons()}. The figures cover all.`;
+    names.length === total ? `This page contains all ${total} pictures of the suite.`
+    : `This page contains ${names.length} of the suite's ${total} pictures: ${reasons()}. The figures cover all pictures.`;
   byId("viewer").hidden = !names.length;
   options(byId("picture"), names.map((name) => [name, name]), names[0]);
   change({ picture: names[0] ?? null });

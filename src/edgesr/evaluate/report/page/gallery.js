@@ -28,7 +28,7 @@ function cards(place, names, text) {
     const small = identity ? element("img", { src: source(identity), alt: "" }) : null;
     return element("button", { type: "button", click: () => openPicture(name) }, small, element("b", {}, name), element("span", {}, text(name)));
   });
-  place.replaceChildren(...(made.length ? made : [element("p", { class: "hint" }, `No picture in this page has ${metric().title}.`)]));
+  place.replaceChildren(...(made.length ? made : [element("p", { class: "hint" }, `No picture on this page has a figure for ${metric().title}.`)]));
 }
 
 function drawAllPictures() {

@@ -6,7 +6,7 @@ function drawScatter() {
   const left = systems().filter((name) => !marks.includes(name));
   byId("scatter-note").textContent = notes(marks, left);
   const place = byId("scatter");
-  if (!marks.length) return place.replaceChildren(element("p", { class: "hint" }, "No system has both figures."));
+  if (!marks.length) return place.replaceChildren(element("p", { class: "hint" }, "No system has a figure for both axes."));
 
   const label = `${metricLabel()} against ${COSTS[state.cost]} on ${state.suite}`;
   const [drawing, width] = canvas(place, 370, label);
@@ -42,8 +42,8 @@ function notes(marks, left) {
   const failures = (name) => Object.keys(rows[name].failed).length;
   const fewer = marks.filter((name) => failures(name)).map((name) => `${name} (${rows[name].n} of ${rows[name].n + failures(name)})`);
   return [
-    left.length ? `Not in the plot, for want of a figure on one axis: ${left.join(", ")}.` : "",
-    fewer.length ? `Means over the pictures that did not fail, not to be compared with the others: ${fewer.join(", ")}.` : "",
+    left.length ? `Not in the plot, because one figure is missing: ${left.join(", ")}.` : "",
+    fewer.length ? `Means over fewer pictures, not comparable with the others: ${fewer.join(", ")}.` : "",
   ].filter(Boolean).join(" ");
 }
 

@@ -3,7 +3,7 @@
 const DATA = JSON.parse(byId("data").textContent);
 const INPUT = "input", REFERENCE = "reference"; // the two pictures of a comparison that no system made
 const COSTS = {
-  seconds_per_megapixel: "seconds a megapixel out", gflops: "GFLOPs a tile", parameters: "parameters", peak_rss_mb: "peak memory, MB",
+  seconds_per_megapixel: "seconds per output megapixel", gflops: "GFLOPs a tile", parameters: "parameters", peak_rss_mb: "peak memory, MB",
 };
 
 const state = { suite: null, metric: null, cost: "seconds_per_megapixel", picture: null, left: null, right: null };

@@ -1,7 +1,7 @@
-"""The PNG writer: rows are filtered and compressed as they come, which Pillow's writer cannot, in 8 and 16 bits (ours).
+"""Write PNG files of 8 or 16 bits a few rows at a time, which Pillow cannot.
 
-Run-length coding (zlib's Z_RLE) of well-filtered rows takes a fifth of the time that a search for repetitions takes, and
-photographs, which hold none, do not grow by it.
+Run-length coding (zlib's Z_RLE) of filtered rows takes a fifth of the time of a full search. Photographs do not become larger,
+because they contain no repetitions.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def _compressed(bands: Bands) -> Iterator[bytes]:
 
 
 def _filtered(rows: np.ndarray, above: np.ndarray, bytes_per_pixel: int) -> bytes:
-    """Filter rows (N, bytes), each so that the least sum of differences is left, as the PNG standard advises."""
+    """Filter rows (N, bytes), each with the filter of the least sum of absolute differences, as the PNG standard advises."""
     up = np.concatenate([above[None], rows[:-1]])
     left, upper_left = np.zeros_like(rows), np.zeros_like(rows)
     left[:, bytes_per_pixel:] = rows[:, :-bytes_per_pixel]

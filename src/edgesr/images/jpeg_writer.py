@@ -1,7 +1,7 @@
-"""JPEG strip by strip: each is encoded by Pillow for itself, and their compressed data follow each other in one file (ours).
+"""Write a JPEG strip by strip: Pillow encodes each strip, and their compressed data are joined in one file.
 
-A JPEG may restart its coding after any number of its 8x8 blocks, with a marker in between. Strips of whole blocks, coded by the
-same tables, are therefore to the bit what one restart interval holds of the whole picture.
+A JPEG may restart its coding after any number of 8x8 blocks. A strip of whole blocks, coded with the same tables, is therefore
+bit-identical to one restart interval of the whole picture.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def write(stream: BinaryIO, bands: Bands, encode: Callable[[np.ndarray, bool], b
     """Write bands as one JPEG.
 
     `encode(rows, first)` returns rows (h, W, C) as a whole JPEG with restart intervals of `ROWS_OF_BLOCKS` rows of blocks, with
-    the picture's metadata if they are its `first`; chroma must be as fine as luma.
+    the picture's metadata in the `first` one. Chroma must not be subsampled.
     """
     for number, rows in enumerate(bands.of_height(8 * ROWS_OF_BLOCKS)):
         data = encode(rows, number == 0)
@@ -38,7 +38,7 @@ def write(stream: BinaryIO, bands: Bands, encode: Callable[[np.ndarray, bool], b
 
 
 def _places(data: bytes) -> tuple[int, int]:
-    """Return where a JPEG's height stands, and where its compressed data begin."""
+    """Return the offsets of a JPEG's height and of its compressed data."""
     at, size = 2, 0
     while True:
         kind, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")

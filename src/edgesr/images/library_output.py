@@ -15,9 +15,9 @@ from PIL import Image
 for _library in ("tifffile", "PIL"):
     logging.getLogger(_library).addHandler(logging.NullHandler())
 
-# libtiff prints to file descriptor 2 whatever it finds wrong with a file, beside the error that Pillow raises for it.
+# libtiff prints to file descriptor 2 whatever it finds wrong with a file, in addition to the error that Pillow raises.
 # Its handlers belong to the process, so they are taken away once, not around each picture, where threads would overlap.
-with suppress(AttributeError, OSError):  # Pillow for Windows holds libtiff inside and out of reach
+with suppress(AttributeError, OSError):  # Pillow for Windows has libtiff inside, out of reach
     _libtiff = ctypes.CDLL(Image.core.__file__)  # whose symbols are found through the extension that links to it
     for _set_handler in (_libtiff.TIFFSetErrorHandler, _libtiff.TIFFSetWarningHandler):
         _set_handler.argtypes, _set_handler.restype = [ctypes.c_void_p], ctypes.c_void_p
