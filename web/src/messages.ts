@@ -1,6 +1,6 @@
 /** The messages between the page and its worker. */
 
-import type { OutputFormat } from "./files/write";
+import type { OutputFormat } from "./files/kept";
 
 export type Backend = "webgpu" | "wasm";
 

@@ -6,7 +6,8 @@ import { targetSize } from "./core/numbers";
 import { upscale, type Listener } from "./core/upscale";
 import { decode } from "./files/decode";
 import { describe } from "./files/read";
-import { keep, startEncoder, toRgba, type OutputFormat } from "./files/write";
+import type { OutputFormat } from "./files/kept";
+import { keep, startEncoder, toRgba } from "./files/write";
 import type { FromWorker, Job, ToWorker } from "./messages";
 import { Engine, OutOfMemory, oneLine } from "./network";
 

@@ -2,17 +2,9 @@
 
 import { ascii, concat, latin, viewOf, type Bytes } from "./bytes";
 import { refreshed } from "./exif";
+import type { Kept, OutputFormat } from "./kept";
 import { PngWriter } from "./png";
 import { JPEG_EXIF_PREFIX, JPEG_XMP_PREFIX, type Description } from "./read";
-
-export type OutputFormat = "PNG" | "JPEG" | "WEBP";
-
-export interface Kept {
-  exif?: Bytes;
-  icc?: Bytes;
-  xmp?: Bytes;
-  pngChunks: Bytes[];
-}
 
 export interface Encoder {
   rows(rows: Uint8Array): Promise<void>;
