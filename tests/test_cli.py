@@ -209,8 +209,8 @@ def test_bad_bytes_from_a_pipe_fail() -> None:
         (["upscale", "a.png", "--format", "xyz"], "xyz"),
         (["upscale", "a.png", "--format", "jpg", "-o", "b.png"], "--format"),
         (["upscale", "a.png", "-o", "./a.png", "--overwrite"], "is the input itself"),
-        (["upscale", "empty"], "no pictures"),
-        (["upscale", "*.bmp"], "no picture matches"),
+        (["upscale", "empty"], "no images"),
+        (["upscale", "*.bmp"], "no image matches"),
         (["bench", "--size", "128"], "'128'"),
         (["train", "recipe.toml"], "--out"),
     ],
@@ -316,7 +316,7 @@ def test_more_threads_than_cores_are_not_started() -> None:
     done = edgesr_("upscale", "a.png", "--threads", "200", timeout=60)
     told = done.stderr.decode().splitlines()
     assert done.returncode == 0
-    assert told[0] == f"--threads 200: this machine has {os.cpu_count()} cores, so no more are used"
+    assert told[0] == f"--threads 200: using {os.cpu_count()}, the number of cores of this machine"
     assert f"{os.cpu_count()} thread" in told[1]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -75,3 +76,16 @@ def test_no_modules_import_each_other_in_a_circle():
     graph = {module: {name for name, _ in imported(path, known)} - {module} for module, path in known.items()}
     graph["edgesr"] = set()
     list(TopologicalSorter(graph).static_order())  # raises CycleError, which names the circle
+
+
+def test_the_pages_modules_do_not_import_each_other_in_a_circle():
+    pages = Path(__file__).parents[1] / "web" / "src"
+    graph = {}
+    for path in pages.rglob("*.ts"):
+        names = re.findall(r'(?:from|import) "(\.[^"]+)"', path.read_text(encoding="utf-8"))
+        graph[path] = {
+            (path.parent / name).resolve().with_suffix(".ts") for name in names if not name.endswith((".css", "?worker"))
+        }
+    assert sum(len(imports) for imports in graph.values()) > 30
+    assert {path for imports in graph.values() for path in imports} <= set(graph)
+    list(TopologicalSorter(graph).static_order())

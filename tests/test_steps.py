@@ -68,10 +68,10 @@ def test_the_tile_size_changes_no_byte_in_several_steps(trained, steps, tile):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"steps": 2}, r"--steps 2: .*tiny\.onnx: is made for one step; more need a checkpoint folder"),
-        ({"steps": 2, "engine": "torch"}, "is made for one step"),
-        ({"steps": 2, "fidelity": 0.5}, "is made for one step"),
-        ({"steps": 4, "weights": weights_path("tiny")}, "is made for one step"),
+        ({"steps": 2}, r"--steps 2: .*tiny\.onnx: supports one step; more need a checkpoint folder"),
+        ({"steps": 2, "engine": "torch"}, "supports one step"),
+        ({"steps": 2, "fidelity": 0.5}, "supports one step"),
+        ({"steps": 4, "weights": weights_path("tiny")}, "supports one step"),
         ({"steps": 0}, "--steps 0: give a whole number of at least 1"),
         ({"steps": 1.5}, r"--steps 1\.5: give a whole number"),
     ],
@@ -91,7 +91,7 @@ def test_an_engine_that_cannot_read_a_checkpoint_names_the_one_that_can(trained,
 def test_a_folder_that_holds_no_checkpoint_and_another_models_are_refused(trained, tmp_path):
     with pytest.raises(UsageError, match="no checkpoint there"):
         Upscaler(weights=tmp_path)
-    with pytest.raises(UsageError, match="holds the model 'tiny', not 'small'"):
+    with pytest.raises(UsageError, match="contains the model 'tiny', not 'small'"):
         Upscaler("small", weights=trained)
 
 
@@ -102,7 +102,7 @@ def test_the_command_line_takes_steps_and_says_so(trained, tmp_path):
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["steps"] == 2
     assert np.array_equal(np.asarray(Image.open(tmp_path / "b.png")), Upscaler(weights=trained, steps=2)(photograph(12, 16)))
-    assert "is made for one step" in error_of(*words, "--steps", "2")
+    assert "supports one step" in error_of(*words, "--steps", "2")
 
 
 def test_the_benchmark_evaluates_a_checkpoint_in_steps(trained):

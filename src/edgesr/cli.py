@@ -1,7 +1,7 @@
-"""The command `edgesr`: finds the verb, turns every failure into one line on standard error and an exit code (ours).
+"""The command `edgesr`: finds the verb, turns every failure into one line on standard error and an exit code.
 
-0: all done; 1: some inputs failed; 2: the command line is wrong; 130, 143 or 129: stopped by Ctrl-C, SIGTERM or
-SIGHUP; 141: the reader of standard output has gone. The verbs live in `edgesr.commands`; nothing heavy is imported before one runs.
+Exit codes: 0 all done; 1 some inputs failed; 2 the command line is wrong; 130, 143 or 129 stopped by Ctrl-C, SIGTERM or SIGHUP;
+141 the reader of standard output has closed it. The verbs are in `edgesr.commands`; heavy imports wait until one runs.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from edgesr.errors import EdgesrError, UsageError
 
 EXAMPLES = """\
 examples:
-  edgesr upscale photo.jpg                    photo_4x.jpg beside it
-  edgesr upscale photo.jpg -o big.png         another name and format
-  edgesr upscale holiday --recursive          a folder and its subfolders, into holiday_4x
-  edgesr upscale - < small.png > big.png      as part of a pipe
+  edgesr upscale photo.jpg                    writes photo_4x.jpg beside it
+  edgesr upscale photo.jpg -o big.png         sets name and format
+  edgesr upscale holiday --recursive          upscales a folder and its subfolders into holiday_4x
+  edgesr upscale - < small.png > big.png      reads standard input, writes standard output
 
 `edgesr VERB --help` explains each verb.
 """
 
 
 class _Parser(argparse.ArgumentParser):
-    """argparse prints its usage, several lines, with every mistake; here a mistake is an error like any other."""
+    """A parser that raises UsageError, where argparse would print its usage and exit."""
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message} (see {self.prog} --help)")
@@ -56,22 +56,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         complain("stopped")
         return 128 + (stop.args[0] if stop.args else signal.SIGINT)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter's last flush would complain
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the interpreter's last flush fails again
         return 141
     except MemoryError:
         complain("not enough memory")
         return 1
-    except Exception as error:  # the last line of defence: a traceback helps nobody who did not ask for it
+    except Exception as error:  # a traceback is only for those who ask for it
         if debug:
             raise
-        complain(f"unexpected {type(error).__name__}: {error}; please report it with what --debug shows")
+        complain(f"unexpected {type(error).__name__}: {error}; please report it with the output of --debug")
         return 1
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="edgesr",
-        description="Edge-SD-SR: enlarges small, old or noisy photos on a CPU, with one step of latent diffusion.",
+        description="Edge-SD-SR: upscales small, old or noisy photos on a CPU, by one step of latent diffusion.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

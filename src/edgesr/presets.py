@@ -1,6 +1,6 @@
-"""The presets in one visible table, with what each costs: plain data, so that listing them needs neither torch nor numpy.
+"""The presets and their costs in one table: plain data, so that listing them needs neither torch nor numpy.
 
-The widths are ours: the paper (Edge-SD-SR, CVPR 2025) publishes only its totals, about 169 M parameters and 142 GFLOPs.
+The widths are ours: the paper (Edge-SD-SR, CVPR 2025) only publishes totals, about 169 M parameters and 142 GFLOPs.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from edgesr.errors import UsageError
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """The LR encoder E_L: it works on the latent grid, two LR pixels a position at x4."""
+    """The LR encoder E_L, on the latent grid: two LR pixels per position at x4."""
 
     width: int  # channels of the trunk
     blocks: int  # residual blocks
@@ -24,8 +24,8 @@ class EncoderConfig:
 class UNetConfig:
     """A norm-free UNet with additive skips: its receptive field is bounded, so that tiles can be exact (ours)."""
 
-    widths: tuple[int, ...]  # channels a level, from the latent grid down; each level halves the grid
-    blocks: int  # residual blocks a level, on the way down and again on the way up
+    widths: tuple[int, ...]  # channels per level, from the latent grid down; each level halves the grid
+    blocks: int  # residual blocks per level, on the way down and on the way up
     middle_blocks: int  # residual blocks at the coarsest level
     time_width: int = 64  # channels of the time embedding, folded into biases at export
 
@@ -34,8 +34,8 @@ class UNetConfig:
 class StableDiffusionUNetConfig:
     """Stable Diffusion's UNet without attention and text: GroupNorm, SiLU, a concatenated skip after every layer."""
 
-    widths: tuple[int, ...]  # channels a level, from the latent grid down
-    blocks: int  # residual blocks a level on the way down; one more on the way up
+    widths: tuple[int, ...]  # channels per level, from the latent grid down
+    blocks: int  # residual blocks per level on the way down; one more on the way up
     groups: int = 32  # of each GroupNorm
     time_width: int = 640  # channels of the time embedding
 
@@ -52,7 +52,7 @@ class SkipDecoderConfig:
 
 @dataclass(frozen=True)
 class PyramidDecoderConfig:
-    """The kind of decoder that Stable Diffusion has: GroupNorm, and grids up to half the HR size; the LR skip is ours."""
+    """A decoder like Stable Diffusion's: GroupNorm, and grids up to half the HR size; the LR skip is ours."""
 
     widths: tuple[int, ...]  # channels on the latent grid and on each grid two times finer
     blocks: tuple[int, ...]  # residual blocks on each of those grids
@@ -61,7 +61,7 @@ class PyramidDecoderConfig:
 
 @dataclass(frozen=True)
 class Cost:
-    """Figures of the real modules for one 128x128 -> 512x512 evaluation; a test recomputes each with torch's counters."""
+    """Costs for one 128x128 -> 512x512 evaluation; a test recomputes them with torch's counters."""
 
     encoder: float
     unet: float
@@ -82,29 +82,29 @@ class Preset:
     unet: UNetConfig | StableDiffusionUNetConfig
     decoder: SkipDecoderConfig | PyramidDecoderConfig
     halo: int | None  # LR px around a pixel that can change it; None: unbounded (GroupNorm sees the whole tile)
-    unet_halo: int  # LR px of these that each further step of the diffusion adds; 0 where they are unbounded
+    unet_halo: int  # LR px that each further diffusion step adds to the halo; 0 if it is unbounded
     parameters: Cost  # count
     gflops: Cost  # 2 x multiply-accumulates / 1e9
     group_norm: bool = False  # whether the network has GroupNorm, whose operators not all runtimes support
-    latent_channels: int = 16  # of z, as many as the HR encoder makes: ours 16, Stable Diffusion's 4, SD3's 16
+    latent_channels: int = 16  # of z, set by the HR encoder: ours 16, Stable Diffusion's 4, SD3's 16
 
     def with_latent_channels(self, channels: int) -> Preset:
-        """Return this preset for the latents of another HR encoder; the costs stay those of the table."""
+        """Return this preset for the latents of another HR encoder; the costs are not updated."""
         return replace(self, latent_channels=channels)
 
     def halo_of(self, steps: int) -> int | None:
-        """Return the LR px around a pixel that can change it in so many steps of the diffusion; None: all of its tile."""
+        """Return the LR px around a pixel that can change it in `steps` diffusion steps; None: the whole tile."""
         return None if self.halo is None else self.halo + (steps - 1) * self.unet_halo
 
     @property
     def multiple(self) -> int:
-        """LR px: sides given to the network, and the positions of tiles, are multiples of this."""
+        """LR px: the sides of inputs and the positions of tiles are multiples of this."""
         return 2 ** len(self.unet.widths)
 
 
-WEIGHTS = resources.files("edgesr").joinpath("weights")  # what was released
-SCALE = 4  # output px per input px, the paper's task
-LATENT_STRIDE = 2  # LR px a latent position at x4
+WEIGHTS = resources.files("edgesr").joinpath("weights")  # released files
+SCALE = 4  # output px per input px
+LATENT_STRIDE = 2  # LR px per latent position at x4
 
 PRESETS = {
     preset.name: preset
@@ -152,12 +152,12 @@ def get_preset(name: str) -> Preset:
 
 
 def weights_path(name: str) -> resources.abc.Traversable:
-    """Return where the released ONNX file of a preset lies inside the package, whether or not it is there."""
+    """Return the path of a preset's released ONNX file in the package, whether or not it exists."""
     return WEIGHTS.joinpath(f"{name}.onnx")
 
 
 def difference_path(name: str) -> resources.abc.Traversable:
-    """Return where the way to a preset's fidelity form lies, for `edgesr.upscaling.forms`, whether or not it is there."""
+    """Return the path of the file that leads to a preset's fidelity form (`edgesr.upscaling.forms`), whether or not it exists."""
     return WEIGHTS.joinpath(f"{name}-fidelity.npz")
 
 
@@ -171,7 +171,7 @@ def weights_version(name: str) -> str | None:
 
 
 def list_models() -> list[dict[str, object]]:
-    """Return one record a preset: name, parameters and GFLOPs per part and in total, whether weights ship, their version, a fidelity form.
+    """Return one record per preset: name, parameters and GFLOPs per part and in total, released weights, version, fidelity form.
 
     GFLOPs are 2 x multiply-accumulates for one 128x128 -> 512x512 evaluation.
     """

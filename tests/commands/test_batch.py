@@ -231,7 +231,7 @@ def test_what_may_not_be_looked_at_fails_alone() -> None:
     problems = {str(job.source.relative_to(folder)): job.problem for job in jobs if job.source}
     assert problems == {
         "album/a.png": None,
-        "album/closed": "cannot be listed: Permission denied",
+        "album/closed": "cannot list this folder: Permission denied",
         "album/closed/b.png": "Permission denied",
     }
 

@@ -43,7 +43,7 @@ def test_a_folder_has_its_share_and_keeps_its_sharpness(photographs, checks):
     crops = mixture.crops(400, 32, seeded())
     sharp = ((crops == 0) | (crops == 1)).all(dim=(1, 2, 3))
     assert 0.15 < float(sharp.float().mean()) < 0.35
-    assert (crops[~sharp] == 128 / 255).all(), "the others are photographs"
+    assert (crops[~sharp] - 128 / 255).abs().max() < 1e-4, "the others are photographs"
     assert torch.equal(crops, mixture.crops(400, 32, seeded()))
     assert not torch.equal(crops, mixture.crops(400, 32, seeded(1)))
 

@@ -53,14 +53,14 @@ def test_each_file_computes_what_torch_does(format, precision, tmp_path, photos)
     kind = package.load_format(format)
     options = {"calibrate": photos} if precision == "int8" else {}
     if precision not in kind.precisions:
-        with pytest.raises(UsageError, match=f"'{format}' is written in"):
+        with pytest.raises(UsageError, match=f"'{format}' supports"):
             package.export("tiny", format, tmp_path / "out", precision=precision, size=SIZE, **options)
         assert not list(tmp_path.iterdir())
         return
     done = package.export("tiny", format, tmp_path / "out", precision=precision, size=SIZE, **options)
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     if done.parity is None:
-        assert "structure as meant (30 convolutions" in done.told
+        assert "structure as expected (30 convolutions" in done.summary
     else:
         assert done.parity.psnr >= {"fp32": 100, "fp16": 60, "int8": 35}[precision]
         assert done.parity.psnr < 60 or precision != "int8", "nothing was quantised"
@@ -150,7 +150,7 @@ def of_another_version(folder):
     [
         (lambda folder: b"no model", "cannot be read"),
         (lambda folder: weights_path("tiny").read_bytes()[:100_000], "cannot be read"),
-        (foreign, "no model file of edgesr"),
+        (foreign, "not a model file of edgesr"),
         (of_another_version, "encoder.head.weight"),
     ],
 )

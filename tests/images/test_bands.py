@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from edgesr import images
 from edgesr.images import Picture
 from edgesr.images.bands import Bands
-from edgesr.upscaling.planes import beside, hold_within_neighbours, resize
+from edgesr.upscaling.planes import append_alpha, hold_within_neighbours, resize
 from edgesr.upscaling.tiling import assemble, plan_blended, plan_exact
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (150, 3, 2), np.uint8)
@@ -63,7 +63,7 @@ STEPS = {
     "a change of each pixel": lambda: forgetful().map(lambda rows: rows + 1),
     "another size": lambda: resize(forgetful(), (33, 500)),
     "alpha held": lambda: hold_within_neighbours(forgetful(1), LR_ALPHA),
-    "alpha beside colour": lambda: beside(forgetful(3), forgetful(1)),
+    "alpha beside colour": lambda: append_alpha(forgetful(3), forgetful(1)),
 }
 
 

@@ -74,7 +74,7 @@ def test_another_process_draws_the_same_bytes_without_importing_matplotlib():
     here = hashlib.sha256(drawn.numpy().tobytes()).hexdigest()
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM],
-        env={**os.environ, "PYTHONHASHSEED": "12345"},
+        env={**os.environ, "PYTHONHASHSEED": "12345", "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
         check=True,
@@ -219,7 +219,7 @@ def test_a_missing_or_empty_folder_of_fonts_is_named(tmp_path: Path):
 
 @pytest.mark.parametrize("weights", [{"text": 0, "line_art": 0, "screens": 0}, {"text": -1}])
 def test_weights_that_make_no_sense_are_refused(weights):
-    with pytest.raises(UsageError, match="weights text, line_art, screens"):
+    with pytest.raises(UsageError, match="weights of text, line_art, screens"):
         paint(1, 64, seeded(), PaintConfig(**weights))
 
 

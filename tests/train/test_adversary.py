@@ -234,12 +234,6 @@ def test_a_state_of_another_network_is_refused(other):
         Adversary(config(), 0, CPU).load_state_dict(Adversary(config(**other), 0, CPU).state_dict())
 
 
-@pytest.mark.parametrize("field", ["r1_every", "update_every", "width"])
-def test_counts_below_one_are_refused(field):
-    with pytest.raises(UsageError, match=rf"'loss\.adversarial\.{field}' must be 1 or more, not 0"):
-        config(**{field: 0})
-
-
 def test_a_loss_that_is_not_finite_stops_it_with_its_weights_as_they_were(sharp, blurred):
     adversary = Adversary(config(), seed=0, device=CPU)
     before = [parameter.clone() for parameter in adversary.net.parameters()]

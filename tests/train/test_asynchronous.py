@@ -19,7 +19,8 @@ from edgesr.data.mixture import FolderConfig, Mixture
 from edgesr.errors import DivergedError
 from edgesr.model import checkpoint
 from edgesr.presets import get_preset
-from edgesr.train import adversary, batches, loop, run, stages
+from edgesr.train import adversary, loop, run, stages
+from edgesr.train import step as step_module
 from edgesr.train.adversary import AdversarialConfig
 from edgesr.train.batches import Batches, _turned, _turned_together
 from edgesr.train.losses import LossConfig
@@ -41,7 +42,7 @@ def queued(monkeypatch):
 def meta(monkeypatch, queued):
     """What "meta" lacks beside numbers: generators, autocast and a fused optimizer."""
     adamw, adam = torch.optim.AdamW, torch.optim.Adam
-    for module in (batches, degradation):
+    for module in (step_module, degradation):
         monkeypatch.setattr(module, "device_generator", lambda device, seeds: None)
     monkeypatch.setattr(torch, "is_autocast_enabled", lambda device="cpu": False)
     monkeypatch.setattr(torch, "autocast", lambda *arguments, **options: contextlib.nullcontext())

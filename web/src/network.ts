@@ -1,4 +1,4 @@
-/** onnxruntime-web behind one function: WebGPU where it works, else WASM; when the graphics device goes, WASM takes over. */
+/** onnxruntime-web behind one function: WebGPU if it works, else WASM; if the graphics device is lost, WASM continues. */
 
 import type * as Ort from "onnxruntime-web";
 import { interpolate } from "./core/forms";
@@ -20,10 +20,10 @@ export class Engine {
   constructor(
     private readonly base: string, // address of the page's folder
     readonly threads: number,
-    private readonly changed: () => void, // when the backend is another one than before
+    private readonly changed: () => void, // called when the backend has changed
   ) {}
 
-  /** Load runtime and model, so that the first picture need not wait for them. */
+  /** Load runtime and model before the first picture. */
   async load(wanted: Backend | "auto"): Promise<void> {
     this.model = await this.bytes(`${MODEL.name}.onnx`);
     if (wanted !== "wasm" && (await hasGraphics(wanted === "webgpu"))) {
@@ -31,13 +31,13 @@ export class Engine {
         await this.start("webgpu");
         return;
       } catch (error) {
-        this.note = `WebGPU does not work here (${oneLine(error)}), so WASM runs`;
+        this.note = `WebGPU is not available (${oneLine(error)}); using WASM`;
       }
     }
     await this.start("wasm");
   }
 
-  /** The network at that fidelity. */
+  /** The network at this fidelity. */
   async network(fidelity: number): Promise<Network> {
     if (fidelity !== this.fidelity) await this.build(fidelity);
     return (lr, eps, height, width) => this.evaluate(lr, eps, height, width);
@@ -77,8 +77,8 @@ export class Engine {
       return await this.run(lr, eps, height, width);
     } catch (error) {
       if (this.backend !== "webgpu") throw named(error);
-      this.note = `WebGPU stopped working (${oneLine(error)}), so WASM goes on`;
-      this.session = undefined; // a lost device cannot even be released
+      this.note = `WebGPU failed (${oneLine(error)}); continuing with WASM`;
+      this.session = undefined; // a session on a lost device cannot be released
       await this.start("wasm");
       this.changed();
       return this.run(lr, eps, height, width);
@@ -99,12 +99,12 @@ export class Engine {
 
   private async bytes(name: string): Promise<ArrayBuffer> {
     const response = await fetch(`${this.base}model/${name}`);
-    if (!response.ok) throw new Error(`the model file ${name} is not there (HTTP ${response.status})`);
+    if (!response.ok) throw new Error(`cannot load the model file ${name} (HTTP ${response.status})`);
     return response.arrayBuffer();
   }
 }
 
-/** Whether there is a graphics adapter worth using; one in software is slower than WASM. */
+/** Whether there is a suitable graphics adapter; software adapters are slower than WASM. */
 async function hasGraphics(evenSoftware: boolean): Promise<boolean> {
   try {
     const adapter = await (navigator as { gpu?: { requestAdapter(): Promise<GraphicsAdapter | null> } }).gpu?.requestAdapter();

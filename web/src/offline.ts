@@ -1,4 +1,4 @@
-/** Registers the service worker: use without network, and threads on hosts that send no headers for them. */
+/** Registers the service worker: offline use, and WASM threads on hosts that do not send the headers for them. */
 
 export async function startServiceWorker(idle: () => boolean): Promise<void> {
   if (!("serviceWorker" in navigator) || import.meta.env.DEV) return;
@@ -6,9 +6,9 @@ export async function startServiceWorker(idle: () => boolean): Promise<void> {
     await navigator.serviceWorker.register("./sw.js");
     await navigator.serviceWorker.ready;
   } catch {
-    return; // a private window, or no https: the page works, only not offline
+    return; // a private window, or no https: the page works, but not offline
   }
-  // The headers that it adds count from the next load on: take that one now, once, unless it would cost somebody's work.
+  // Its headers apply from the next load on: reload once, unless a picture was added already.
   if (crossOriginIsolated || !idle() || sessionStorage.getItem("reloaded")) return;
   sessionStorage.setItem("reloaded", "yes");
   location.reload();

@@ -1,9 +1,9 @@
 /**
- * The service worker: keeps the page for use without network, and gives its files the headers that let WASM use threads, for hosts
- * that send none. It knows no address but its own.
+ * The service worker: caches the page for offline use, and adds the headers that WASM threads need, for hosts that do not send them.
+ * It only handles requests to its own scope.
  */
 
-export {}; // a module of its own
+export {}; // makes this file a module
 
 interface Lifetime extends Event {
   waitUntil(work: Promise<unknown>): void;

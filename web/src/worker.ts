@@ -1,4 +1,4 @@
-/** The Web Worker: everything that takes time happens here, one picture after the other, so that the page stays smooth. */
+/** The Web Worker: all expensive work, one picture at a time, so that the page stays responsive. */
 
 import { RowResampler } from "./core/resample";
 import { MODEL } from "./core/model";
@@ -6,11 +6,12 @@ import { targetSize } from "./core/numbers";
 import { upscale, type Listener } from "./core/upscale";
 import { decode } from "./files/decode";
 import { describe } from "./files/read";
-import { keep, startEncoder, toRgba, type OutputFormat } from "./files/write";
+import type { OutputFormat } from "./files/kept";
+import { keep, startEncoder, toRgba } from "./files/write";
 import type { FromWorker, Job, ToWorker } from "./messages";
 import { Engine, OutOfMemory, oneLine } from "./network";
 
-const PREVIEW_SIDE = 2048; // px of the longer side of what is shown while tiles come in
+const PREVIEW_SIDE = 2048; // px, longer side of the preview while tiles are computed
 class Cancelled extends Error {}
 class BadInput extends Error {}
 
@@ -70,12 +71,12 @@ async function perform(job: Job): Promise<void> {
   await loading;
   const network = await engine!.network(settings.fidelity);
   const resampler = new RowResampler(full, size, picture.channels);
-  const shrink = 2 ** Math.max(0, Math.ceil(Math.log2(Math.max(full.width, full.height) / PREVIEW_SIDE))); // tiles begin at multiples
+  const shrink = 2 ** Math.max(0, Math.ceil(Math.log2(Math.max(full.width, full.height) / PREVIEW_SIDE))); // tiles start at multiples of it
   const listener: Listener = {
     band: async (rows) => encoder.rows(resampler.push(rows)),
     async step(done, total) {
       say({ kind: "progress", id, done, total });
-      await new Promise((resolve) => setTimeout(resolve)); // lets a message to cancel come in
+      await new Promise((resolve) => setTimeout(resolve)); // lets a cancel message arrive
       stopIfCancelled(id);
     },
     tile: (data, channels, left, top, width, height) => showTile(id, data, channels, left, top, width, height, shrink),
@@ -85,7 +86,7 @@ async function perform(job: Job): Promise<void> {
   say({ kind: "done", id, blob, notes, milliseconds: performance.now() - start });
 }
 
-/** Post a tile to be shown, every `shrink`-th pixel of it. */
+/** Post a tile for the preview, with every `shrink`-th pixel. */
 function showTile(
   id: number, data: Uint8Array, channels: number, left: number, top: number, width: number, height: number, shrink: number,
 ): void {

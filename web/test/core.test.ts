@@ -73,22 +73,22 @@ describe("the two forms", () => {
   const read = (name: string) => new Uint8Array(readFileSync(`../src/edgesr/weights/${name}`)).buffer;
   const [model, difference] = [read("tiny.onnx"), read("tiny-fidelity.npz")];
 
-  it("are one at fidelity 0, and differ in the weights alone", async () => {
+  it("are equal at fidelity 0, and differ only in the weights", async () => {
     expect(Buffer.from(await interpolate(model, difference, 0)).equals(Buffer.from(model))).toBe(true);
     const other = await interpolate(model, difference, 1);
     expect(other.length).toBe(model.byteLength);
     expect(Buffer.from(other).equals(Buffer.from(model))).toBe(false);
   });
 
-  it("are refused when they do not belong together", async () => {
+  it("are refused if they do not belong together", async () => {
     const strange = model.slice(0);
     new Uint8Array(strange)[1000]! ^= 1;
     await expect(interpolate(strange, difference, 0.5)).rejects.toThrow("belong together");
-    expect(() => readNpz(new ArrayBuffer(100))).toThrow("no .npz");
+    expect(() => readNpz(new ArrayBuffer(100))).toThrow("not an .npz");
   });
 });
 
-/** A network of bounded sight: nearest neighbour plus a trace of the noise. */
+/** A network with a bounded receptive field: nearest neighbour plus a little noise. */
 const nearest = async (lr: Float32Array, eps: Float32Array, height: number, width: number) => {
   const out = new Float32Array(lr.length * 16);
   for (let c = 0; c < 3; c++) {

@@ -77,7 +77,7 @@ group("metadata", () => {
   });
 });
 
-it("transparent colours are laid onto white as Pillow's results are", () => {
+it("transparent colours are replaced by white as in Pillow", () => {
   expect([...toRgba(Uint8Array.of(10, 20, 30, 128, 0, 0, 0, 0), 4, true)]).toEqual([132, 137, 142, 255, 255, 255, 255, 255]);
   expect([...toRgba(Uint8Array.of(7, 9), 1, false)]).toEqual([7, 7, 7, 255, 9, 9, 9, 255]);
 });

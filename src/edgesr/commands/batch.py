@@ -1,4 +1,4 @@
-"""The run over the jobs of `edgesr.commands.jobs`, which no bad picture stops; nothing of a finished picture is kept (ours)."""
+"""Run the jobs of `edgesr.commands.jobs` one by one: a bad image does not stop the run, and memory is freed after each."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Settings:
 
 @dataclass
 class Result:
-    """What became of one job; the keys of the JSON report."""
+    """The result of one job; the fields are the keys of the JSON report."""
 
     input: str
     output: str | None
@@ -53,10 +53,10 @@ class Result:
 def run(
     jobs: Sequence[Job], upscaler: Upscaler, settings: Settings, progress: Callable[[int, float], None] | None = None
 ) -> Iterator[Result]:
-    """Do the jobs in order and yield what became of each; a failure is a result and the next job follows.
+    """Run the jobs in order and yield the result of each; a failure is a result too, and the next job follows.
 
     `progress` gets the index of the job and its fraction done in [0, 1]. Raises BrokenPipeError if the reader of
-    standard output has gone.
+    standard output has closed it.
     """
     for folder in {job.target.parent for job in jobs if job.target is not None}:
         atomic.remove_abandoned(folder)
@@ -87,30 +87,30 @@ def _attempt(job: Job, upscaler: Upscaler, settings: Settings, progress: Callabl
         raise
     except atomic.ExistsError as error:
         if settings.skip_existing:
-            result.notes, result.status = ["made meanwhile by another run"], "skipped"
+            result.notes, result.status = ["written meanwhile by another run"], "skipped"
         else:
             result.error = str(error)
     except EdgesrError as error:
         result.error = str(error)
     except MemoryError:
-        result.error = "not enough memory: try a small --tile, such as --tile 64, or a lower --scale"
+        result.error = "not enough memory: use a smaller --tile, such as --tile 64, or a lower --scale"
     except OSError as error:
         result.error = f"{error.filename or source}: {one_line(error)}"
-    except Exception as error:  # a defect of ours in one picture must not cost the others
+    except Exception as error:  # a bug that one image triggers must not stop the others
         log.debug("%s", source, exc_info=True)
-        result.error = f"unexpected {type(error).__name__}: {error}; please report it with what --debug shows"
+        result.error = f"unexpected {type(error).__name__}: {error}; please report it with the output of --debug"
     result.seconds = round(time.perf_counter() - start, 3)
     return result
 
 
 def _reason_to_skip(job: Job, settings: Settings) -> str | None:
     if settings.skip_existing and job.target is not None and job.target.is_file() and not _is_empty(job.target):
-        return "already there"
+        return "already exists"
     return job.skip
 
 
 def _overwrites(settings: Settings, target: Path) -> bool:
-    """Tell whether what lies at `target` may be replaced: when asked, or where a run was to skip it and it holds nothing."""
+    """Whether `target` may be replaced: with --overwrite, or if it is an empty file of an interrupted run."""
     return settings.overwrite or (settings.skip_existing and _is_empty(target))
 
 
@@ -121,7 +121,7 @@ def _is_empty(target: Path) -> bool:
 def _perform(
     job: Job, upscaler: Upscaler, settings: Settings, progress: Callable[[float], None] | None, result: Result
 ) -> None:
-    """Upscale one picture; what can go wrong without the network goes wrong before the network runs."""
+    """Upscale one image; everything that can be checked is checked before the network runs."""
     if job.problem:
         raise InputError(job.problem)
     if job.target is not None:
@@ -132,7 +132,7 @@ def _perform(
     try:
         picture = images.read(source, max_pixels=limit, accept_damaged=settings.accept_damaged)
     except images.DamagedError as error:
-        hint = "" if settings.accept_damaged else " (--accept-damaged takes what is left of it)"
+        hint = "" if settings.accept_damaged else " (use --accept-damaged to upscale what can be decoded)"
         raise InputError(f"{error}{hint}") from error
     format = _writable(settings.format or picture.format) if job.target is None else images.format_for(str(job.target))
     scale, width, height = settings.scale, settings.width, settings.height
@@ -144,7 +144,7 @@ def _perform(
 
 
 def _deliver(picture: images.Picture[Bands], job: Job, format: str, settings: Settings) -> list[str]:
-    """Write to the job's file, or to standard output; return the writer's notes."""
+    """Write to the job's target, or to standard output; return the writer's notes."""
     quality, strip_metadata = settings.quality, settings.strip_metadata
     if job.target is not None:
         return images.write(
@@ -155,7 +155,7 @@ def _deliver(picture: images.Picture[Bands], job: Job, format: str, settings: Se
             overwrite=_overwrites(settings, job.target),
             source=job.source,
         )
-    # A pipe, too, gets all of a picture or nothing.
+    # Encoded to a file first: a pipe gets the complete image or nothing.
     with tempfile.TemporaryDirectory() as folder, Path(folder, "picture").open("x+b") as whole:
         images.encode_into(whole, picture, format, quality=quality, strip_metadata=strip_metadata)
         whole.seek(0)
@@ -172,7 +172,7 @@ def _writable(format: str) -> str:
 
 
 def _prepare(target: Path) -> None:
-    """Create the folder of `target` and prove that it takes a file of that name, before minutes are spent on it."""
+    """Create the folder of `target` and check that a file of that name can be created, before the network runs."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=target.parent):

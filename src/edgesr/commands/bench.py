@@ -1,4 +1,4 @@
-"""`edgesr bench`: how fast models, engines and peers are on this machine, and how much memory they take."""
+"""`edgesr bench`: measure the speed and memory of models, engines and other upscalers on this machine."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from edgesr.commands.console import int_range, say, size
 
 EXAMPLES = """\
 examples:
-  edgesr bench --size 640x480 --threads 2           the default engine, on a picture of this size
-  edgesr bench --engine all --threads 1 2           every engine that is installed, on one thread and on two
-  edgesr bench --engine all --choose                and let --engine auto mean the fastest one from now on
-  edgesr bench --against realesrgan-x4plus          beside another upscaler ('.[peers]'; systems as in edgesr evaluate)
+  edgesr bench --size 640x480 --threads 2           the default engine, on an image of this size
+  edgesr bench --engine all --threads 1 2           all installed engines, with one and two threads
+  edgesr bench --engine all --choose                also make the fastest one the default (--engine auto)
+  edgesr bench --against realesrgan-x4plus          against another upscaler ('.[peers]'; systems as in edgesr evaluate)
 """
 
 
@@ -22,30 +22,30 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
     verb = verbs.add_parser(
         "bench",
         help="measure the speed and memory of models and engines on this machine",
-        description="Upscales a synthetic picture in memory, 4 times, and reports the time of the whole call (tiles,\n"
-        "noise, network, rounding) in milliseconds, the peak memory of the process in MB, and the share of the\n"
-        "GFLOP/s that a plain convolution reaches on the same threads. Engines and peers take turns.",
+        description="Upscales a synthetic image 4x and reports the time of the whole call (tiling, noise, network,\n"
+        "rounding) in milliseconds, the peak memory of the process in MB, and the speed as a share of the GFLOP/s\n"
+        "that a plain convolution reaches with the same threads. The systems are timed in alternation.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    verb.add_argument("--model", default="tiny", help="see `edgesr models` (default: %(default)s)")
+    verb.add_argument("--model", default="tiny", help="model, listed by `edgesr models` (default: %(default)s)")
     verb.add_argument(
-        "--engine", nargs="+", default=["auto"], help="what runs the network, or 'all' that are installed (default: auto)"
+        "--engine", nargs="+", default=["auto"], help="runtimes of the network, or 'all' installed ones (default: auto)"
     )
-    verb.add_argument("--size", type=size, default="128x128", metavar="WxH", help="of the input, px (default: %(default)s)")
+    verb.add_argument("--size", type=size, default="128x128", metavar="WxH", help="input size in px (default: %(default)s)")
     verb.add_argument(
         "--threads",
         type=int_range(1),
         nargs="+",
         default=[None],
         metavar="N",
-        help="CPU threads, one or more (default: every core)",
+        help="CPU threads, one or more values (default: all cores)",
     )
     verb.add_argument(
-        "--repeat", type=int_range(1), default=5, metavar="N", help="rounds, after a warm-up (default: %(default)s)"
+        "--repeat", type=int_range(1), default=5, metavar="N", help="timed rounds after one warm-up (default: %(default)s)"
     )
-    verb.add_argument("--against", nargs="+", default=[], metavar="SYSTEM", help="upscalers to measure beside it")
-    verb.add_argument("--choose", action="store_true", help="let --engine auto be the fastest of the engines from now on")
+    verb.add_argument("--against", nargs="+", default=[], metavar="SYSTEM", help="other upscalers to measure")
+    verb.add_argument("--choose", action="store_true", help="store the fastest engine as the default (--engine auto)")
     verb.add_argument("--json", action="store_true", help="print a JSON document instead of a table")
     return verb
 
@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     if arguments.choose:
         best = fastest(report)
-        say(f"--engine auto is {best} from now on ({engines.choose(best)})")
+        say(f"--engine auto now selects {best} ({engines.choose(best)})")
     print(json.dumps(report, indent=2) if arguments.json else _table(report))
     return 0
 
@@ -86,9 +86,9 @@ def _table(report: dict[str, Any]) -> str:
         if value is not None
     ]
     notes = [
-        f"{report['size']} px, {report['scale']}x; all take turns",
+        f"{report['size']} px, {report['scale']}x; timed in alternation",
         *(f"{each['system']}: {each['description']}" for each in report["systems"]),
-        "limit, a plain 3x3 convolution of 64 channels: " + (", ".join(limits) or "not measured, it wants torch"),
+        "limit, a plain 3x3 convolution of 64 channels: " + (", ".join(limits) or "not measured (needs torch)"),
         ", ".join(f"{key} {value}" for key, value in report["machine"].items()),
     ]
     return "\n".join([*lines, "", *dict.fromkeys(notes)])

@@ -33,7 +33,7 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
     pack.add_argument("out", type=Path, metavar="OUT", help="folder for the parts; it must hold none")
     pack.add_argument("--only", choices=["ema"], help="the averaged weights alone: for a release, or to start the next stage")
     pack.add_argument(
-        "--half", action="store_true", help="store weights as bfloat16: fine for a release, not for resuming bit for bit"
+        "--half", action="store_true", help="store weights as bfloat16: enough for a release, not for an exact resume"
     )
     pack.add_argument(
         "--part-mb", "--trip-mb", type=int_range(1, 105), default=60, metavar="MB", help="size of a part (default: %(default)s)"
@@ -46,7 +46,7 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
     unpack.add_argument("parts", type=Path, nargs="+", metavar="PART_DIR", help="folder of one part, with its part.json")
     unpack.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="folder to write; an earlier step is replaced")
     unpack.add_argument(
-        "--overwrite", action="store_true", help="replace a later step, another run, or a fuller checkpoint too"
+        "--overwrite", action="store_true", help="also replace a later step, another run, or a more complete checkpoint"
     )
     for action in (pack, unpack):
         action.allow_abbrev = False

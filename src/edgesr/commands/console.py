@@ -1,4 +1,4 @@
-"""What the verbs share: one-line messages on standard error, and types for argparse that say what they expect."""
+"""What the verbs share: one-line messages on standard error, and argument types for argparse."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Callable
 
 
 def say(message: str) -> None:
-    """Print a message on standard error, as one line whatever a file name in it holds."""
+    """Print a message on standard error as one line, even if a file name in it contains line breaks."""
     print(printable(" ".join(message.splitlines())), file=sys.stderr, flush=True)
 
 
 def printable(text: str) -> str:
-    """Escape what would command the terminal, or turn the text around: control characters, and bytes that are no text."""
+    """Escape characters that would control the terminal or reverse the text, and bytes that are not valid text."""
     return "".join(each if each.isprintable() else each.encode("unicode_escape", "surrogatepass").decode() for each in text)
 
 
@@ -23,7 +23,7 @@ def complain(message: str) -> None:
 
 
 def int_range(low: int, high: int | None = None) -> Callable[[str], int]:
-    """Return an argparse type: a whole number, `low` or more and `high` or less."""
+    """Return an argparse type: an integer from `low` to `high`; None: no upper limit."""
     limits = f"{low} or more" if high is None else f"{low} to {high}"
 
     def parse(text: str) -> int:

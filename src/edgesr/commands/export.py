@@ -1,4 +1,4 @@
-"""`edgesr export`: a model as a file that another runtime takes, checked against the torch network."""
+"""`edgesr export`: write a model for another runtime, and compare it with the torch network."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from edgesr.errors import UsageError, needs_extra
 
 EXAMPLES = """\
 examples:
-  edgesr export tiny --format onnx -o tiny-onnx                             a tile of 128x128 px in, 512x512 out
-  edgesr export tiny --format onnx -o any --size dynamic                    pictures of any size
+  edgesr export tiny --format onnx -o tiny-onnx                             for tiles of 128x128 px
+  edgesr export tiny --format onnx -o any --size dynamic                    for images of any size
   edgesr export tiny --format litert -o tiny-android --precision fp16       for Android
   edgesr export tiny --format onnx -o tiny-npu --precision int8 --calibrate PHOTOS
   edgesr export runs/small/4-end-to-end/checkpoint --format coreml -o small-ios
 
-Formats: onnx, openvino, litert, coreml, executorch, ncnn. Each comes with a README.md: names, shapes, ranges, and code to run it.
+Formats: onnx, openvino, litert, coreml, executorch, ncnn. The folder also gets a README.md with names, shapes, ranges and example code.
 """
 
 
@@ -25,30 +25,32 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
     verb = verbs.add_parser(
         "export",
         help="write a model for another runtime: ONNX, OpenVINO, LiteRT, Core ML, ExecuTorch, ncnn",
-        description="Writes a model for another runtime into a folder, runs it there and compares it with the torch network.",
+        description="Writes a model for another runtime into a folder, runs it and compares the output with that of the torch network.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verb.add_argument(
-        "model", metavar="MODEL", help="see `edgesr models`; or a checkpoint folder; or an ONNX file of a release"
+        "model", metavar="MODEL", help="model listed by `edgesr models`, checkpoint folder, or released ONNX file"
     )
     verb.add_argument("--format", required=True, metavar="F", help="onnx, openvino, litert, coreml, executorch or ncnn")
-    verb.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder to write: a new or an empty one")
+    verb.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="output folder, new or empty")
     verb.add_argument("--precision", choices=["fp32", "fp16", "int8"], default="fp32", help="(default: %(default)s)")
     verb.add_argument(
-        "--size", default="128x128", metavar="WxH", help="of the tile it takes, px, or dynamic: any (default: %(default)s)"
+        "--size", default="128x128", metavar="WxH", help="tile size in px, or dynamic for any size (default: %(default)s)"
     )
-    verb.add_argument("--calibrate", type=Path, metavar="DIR", help="photographs that int8's ranges are measured on")
+    verb.add_argument("--calibrate", type=Path, metavar="DIR", help="folder of photographs to calibrate int8 with")
     verb.add_argument(
-        "--fidelity", type=float, default=0.0, metavar="F", help="from 0, crisp (default), to 1, true to the input"
+        "--fidelity", type=float, default=0.0, metavar="F", help="0 for crisp (default) to 1 for faithful to the input"
     )
-    verb.add_argument("--random", action="store_true", help="random weights, to measure the speed of a preset without any")
-    verb.add_argument("--overwrite", action="store_true", help="replace an export that is already there")
+    verb.add_argument(
+        "--random", action="store_true", help="random weights, to measure the speed of a preset without released weights"
+    )
+    verb.add_argument("--overwrite", action="store_true", help="replace an existing export")
     return verb
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Export; print the files' size and how closely they follow torch."""
+    """Export; print the size of the files and their parity with torch."""
     tile = None if arguments.size == "dynamic" else _size(arguments.size)
     if not 0 <= arguments.fidelity <= 1:
         raise UsageError(f"fidelity {arguments.fidelity:g}: give a number from 0 (crisp) to 1 (true to the input)")

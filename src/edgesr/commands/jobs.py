@@ -1,7 +1,7 @@
-"""Which pictures to upscale and where each result goes: planned from names alone, before a picture is opened (ours).
+"""Which images to upscale and where each result goes: planned from names alone, before an image is opened.
 
-The words of a command line (files, folders, patterns, "-") become jobs. No two jobs share a target, no target is an
-input, and the same words give the same names again, so that a second run can tell what the first has done.
+Inputs (files, folders, patterns, "-") become jobs. No two jobs share a target, no target is an input, and the same inputs give
+the same names again, so that a second run can tell what the first one has done.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from edgesr.errors import UsageError, one_line
 
 @dataclass
 class Job:
-    """One picture to upscale."""
+    """One image to upscale."""
 
     source: Path | None  # None: standard input
-    target: Path | None  # None: standard output, or nowhere if `problem` is set
-    problem: str | None = None  # why it fails without being tried
-    skip: str | None = None  # why it is left out on purpose
+    target: Path | None  # None: standard output; unused if `problem` is set
+    problem: str | None = None  # why it fails before it is tried
+    skip: str | None = None  # why it is skipped
 
 
 def plan(
@@ -37,27 +37,27 @@ def plan(
     format: str | None = None,
     recursive: bool = False,
 ) -> list[Job]:
-    """Return one job per picture, in the order of `inputs` (sorted inside a folder or pattern); no two share a target.
+    """Return one job per image, in the order of `inputs` (sorted inside a folder or pattern); no two share a target.
 
-    Without `out` a file's result lies beside it and a folder's results in a sibling folder, both named with `suffix`.
-    `format` is a name such as "JPEG"; None keeps that of each source. Raises UsageError where the words make no sense
-    together or there is nothing to do.
+    Without `out`, the result of a file is written beside it and those of a folder to a sibling folder, both named with `suffix`.
+    `format` is a name such as "JPEG"; None keeps that of each source. Raises UsageError if the arguments contradict
+    each other or there is nothing to do.
     """
-    if "" in inputs or out == "":  # an unset variable of a script, which must not mean the current folder
-        raise UsageError("an INPUT or OUT is the empty word: name a file or folder")
+    if "" in inputs or out == "":  # such as an unset variable in a script; it must not mean the current folder
+        raise UsageError("INPUT or OUT is empty: name a file or folder")
     if "-" in inputs or out == "-":
         return [_plan_pipe(inputs, out, format)]
     if out is not None and len(inputs) == 1 and _names_file(inputs[0]) and not _names_folder(out):
         return [_plan_file(Path(inputs[0]), Path(out), format)]
     folder = None if out is None else _target_folder(out)
 
-    sources: dict[object, tuple[Path, Path]] = {}  # picture and the folder its result goes to; the first mention counts
+    sources: dict[object, tuple[Path, Path]] = {}  # image and the folder of its result; the first mention counts
     failures: list[Job] = []
     unusable: list[Job] = []
     for text in inputs:
         found, problems = _found(text, folder, suffix, recursive)
         for picture, place in found:
-            problem = _problem(picture, regular=picture != Path(text))  # a pipe may be named, but not come upon
+            problem = _problem(picture, regular=picture != Path(text))  # a pipe has to be named, not matched
             if problem is None:
                 sources.setdefault(_entry(picture), (picture, place))
             else:
@@ -71,7 +71,7 @@ def plan(
 
 
 def _found(text: str, folder: Path | None, suffix: str, recursive: bool) -> tuple[list[tuple[Path, Path]], list[Job]]:
-    """Return the pictures that one word means, each with the folder its result goes to, and what fails already."""
+    """Return the images that one input names, each with the folder of its result, and the failures."""
     path = Path(text)
     if _problem(path) is None and path.is_dir():
         pictures, problems = _pictures_in(path, recursive, folder)
@@ -83,14 +83,14 @@ def _found(text: str, folder: Path | None, suffix: str, recursive: bool) -> tupl
 
 def _plan_pipe(inputs: Sequence[str], out: str | None, format: str | None) -> Job:
     if len(inputs) > 1:
-        raise UsageError("'-' (standard input or output) works with one picture at a time: give one input")
+        raise UsageError("'-' (standard input or output) takes one image: give one input")
     source = None if inputs[0] == "-" else Path(inputs[0])
     if source is not None and _problem(source) is None and source.is_dir():
-        raise UsageError(f"{source} is a folder: -o - takes one picture")
+        raise UsageError(f"{source} is a folder: -o - takes one image")
     if out in (None, "-"):
         return Job(source, None, None if source is None else _problem(source))
     if _names_folder(out):
-        raise UsageError(f"-o {out}: a picture from standard input has no name: give a file such as result.png")
+        raise UsageError(f"-o {out}: an image from standard input has no name: name a file, such as result.png")
     return _plan_file(None, Path(out), format)
 
 
@@ -98,10 +98,10 @@ def _plan_file(source: Path | None, target: Path, format: str | None) -> Job:
     by_name = images.format_for(str(target))
     if format not in (None, by_name):
         raise UsageError(
-            f"-o {target} and --format disagree: leave --format out, or end the file in {images.extension_for(format)}"
+            f"-o {target} and --format disagree: omit --format, or use the extension {images.extension_for(format)}"
         )
     if source is not None and _problem(target) is _problem(source) is None and target.samefile(source):
-        raise UsageError(f"-o {target} is the input itself: inputs are never overwritten, give another name")
+        raise UsageError(f"-o {target} is the input itself: inputs are never overwritten; give another name")
     _check_reachable(target.parent)
     return Job(source, target, None if source is None else _problem(source))
 
@@ -118,31 +118,33 @@ def _names_folder(out: str) -> bool:
 def _target_folder(out: str) -> Path:
     folder = Path(out)
     if not _names_folder(out) and images.is_picture_name(folder):
-        raise UsageError(f"-o {out} names one file, but the input may be several: give a folder ({out}/ if you mean that)")
+        raise UsageError(
+            f"-o {out} names one file, but there may be several inputs: name a folder ({out}/ for one of that name)"
+        )
     _check_reachable(folder)
     return folder
 
 
 def _check_reachable(folder: Path) -> None:
-    """Raise UsageError if `folder` cannot be there; creates nothing."""
+    """Raise UsageError if `folder` cannot be created; creates nothing."""
     existing = folder
     while _problem(existing) is not None and existing != existing.parent:
         existing = existing.parent
     if not existing.is_dir():
-        raise UsageError(f"-o: {existing} is a file, so it cannot hold results: give another folder")
+        raise UsageError(f"-o: {existing} is a file, not a folder: name another folder")
     if not os.access(existing, os.W_OK | os.X_OK):
-        raise UsageError(f"-o: no permission to write into {existing}: give another folder")
+        raise UsageError(f"-o: no permission to write into {existing}: name another folder")
 
 
 def _sibling(folder: Path, suffix: str) -> Path:
     named = folder if folder.name not in ("", "..") else folder.resolve()
     if not named.name:
-        raise UsageError(f"{folder}: give a folder for the results with -o")
+        raise UsageError(f"{folder}: name a folder for the results with -o")
     return named.with_name(named.name + suffix)
 
 
 def _pictures_in(folder: Path, recursive: bool, out: Path | None) -> tuple[list[Path], list[Job]]:
-    """List the pictures of a folder by their extension, without hidden ones and those in the folder of results."""
+    """List the images in a folder by extension, except hidden ones and those in the output folder."""
     unreadable: list[OSError] = []
     out_path = None if out is None else os.path.realpath(out)
     pictures: list[Path] = []
@@ -150,15 +152,15 @@ def _pictures_in(folder: Path, recursive: bool, out: Path | None) -> tuple[list[
         visible = sorted(name for name in folders if not name.startswith("."))
         folders[:] = [name for name in visible if os.path.realpath(Path(place, name)) != out_path] if recursive else []
         pictures += [Path(place, name) for name in sorted(files) if _is_visible_picture(Path(name))]
-    problems = [Job(Path(error.filename), None, f"cannot be listed: {one_line(error)}") for error in unreadable]
+    problems = [Job(Path(error.filename), None, f"cannot list this folder: {one_line(error)}") for error in unreadable]
     if not pictures and not problems:
-        hint = "" if recursive else " (--recursive also looks into its subfolders)"
-        problems = [Job(folder, None, f"no pictures in this folder{hint}")]
+        hint = "" if recursive else " (use --recursive to include subfolders)"
+        problems = [Job(folder, None, f"no images in this folder{hint}")]
     return pictures, problems
 
 
 def _files(text: str) -> tuple[list[Path], list[Job]]:
-    """Return the file called `text`, or else the pictures it matches (the shell of Windows leaves patterns to us)."""
+    """Return the file called `text`, else the images that match it as a pattern (the shell of Windows does not expand patterns)."""
     path = Path(text)
     problem = _problem(path)
     if problem is None:
@@ -167,7 +169,7 @@ def _files(text: str) -> tuple[list[Path], list[Job]]:
         return [], [Job(path, None, problem)]
     matches = [Path(match) for match in sorted(glob.glob(text, recursive=True))]  # noqa: PTH207 (absolute patterns too)
     pictures = [match for match in matches if _is_visible_picture(match) and match.is_file()]
-    return pictures, [] if pictures else [Job(path, None, "no picture matches this pattern")]
+    return pictures, [] if pictures else [Job(path, None, "no image matches this pattern")]
 
 
 def _is_visible_picture(path: Path) -> bool:
@@ -175,36 +177,36 @@ def _is_visible_picture(path: Path) -> bool:
 
 
 def _problem(path: Path, *, regular: bool = False) -> str | None:
-    """Say why there is nothing to be seen at `path`, or if `regular` no file that has an end; None if there is."""
+    """Return why `path` cannot be used, None if it can; with `regular`, a special file such as a pipe cannot."""
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
         if path.is_symlink():
-            return f"is a link to {path.readlink()}, which does not exist"
+            return f"broken link to {path.readlink()}"
         return "no such file or folder"
     except OSError as error:
         return error.strerror
-    return "is not a regular file" if regular and not stat.S_ISREG(mode) else None
+    return "not a regular file" if regular and not stat.S_ISREG(mode) else None
 
 
 def _identity(path: Path) -> tuple[object, ...]:
-    """Say which file this is, however it is spelt: the same for links to it and for other cases of its name."""
+    """Return a key of the file itself: the same for links to it and for other spellings of its name."""
     try:
         status = path.stat()
-    except OSError:  # it has vanished: whoever opens it will say so
+    except OSError:  # it has vanished; opening it will fail
         return (str(path),)
     return status.st_dev, status.st_ino
 
 
 def _entry(path: Path) -> tuple[object, ...]:
-    """Say which name in which folder this is: two links to one file are two entries, `a.png` and `./a.png` are one."""
+    """Return a key of the folder entry: two links to one file are two entries, `a.png` and `./a.png` are one."""
     return _identity(path.parent), path.name.casefold(), _identity(path)
 
 
 def _named(sources: list[tuple[Path, Path]], suffix: str, format: str | None) -> list[Job]:
-    """Give every result its own name, which depends on the set of inputs but not on their order.
+    """Give every result a unique name that depends on the set of inputs but not on their order.
 
-    Results that would share a name all take the source's extension into theirs, then the folder's name, its parent's...
+    Results that would share a name get the source's extension added, then the folder's name, its parent's...
     """
     levels = [0] * len(sources)
     while True:
@@ -223,7 +225,7 @@ def _stem(source: Path, level: int) -> str:
     path = source.parent.resolve() / source.name  # the link itself, not what it points to
     depth, with_extension = divmod(level, 2)
     folders = path.parent.parts[1:]
-    if depth > len(folders):  # "a_b/c" and "a/b_c" read alike when joined
+    if depth > len(folders):  # "a_b/c" and "a/b_c" join to the same name
         return f"{source.stem}_{hashlib.sha256(f'{path}{level}'.encode(errors='surrogateescape')).hexdigest()[:12]}"
     words = [*folders[len(folders) - depth :], source.stem]
     return "_".join([*words, source.suffix[1:]] if with_extension and source.suffix else words)
@@ -232,7 +234,7 @@ def _stem(source: Path, level: int) -> str:
 def _extension(source: Path, format: str | None) -> str:
     try:
         own = images.format_for(source.suffix)
-    except UsageError:  # a format that is only read, or a file without an extension
+    except UsageError:  # a format that is read only, or no extension
         own = None
     if format is None:
         return source.suffix if own else images.extension_for("PNG")
@@ -240,7 +242,7 @@ def _extension(source: Path, format: str | None) -> str:
 
 
 def _protect_inputs(jobs: list[Job]) -> None:
-    """Fail the jobs that would write over an input; leave out inputs that are earlier results of these very jobs."""
+    """Fail the jobs that would overwrite an input; skip inputs that are earlier results of these jobs."""
     by_entry = {_entry(job.source): job for job in jobs if job.source is not None}
     inputs = {_identity(job.source): job.source for job in jobs if job.source is not None}
     for job in jobs:
@@ -248,7 +250,9 @@ def _protect_inputs(jobs: list[Job]) -> None:
             continue
         earlier = by_entry.get(_entry(job.target))
         if earlier is not None:
-            earlier.skip = f"looks like the result of {job.source}; to upscale it too, give it in a run of its own"
+            earlier.skip = f"looks like the result of {job.source}; upscale it in a separate run if you want to"
         victim = inputs.get(_identity(job.target))
         if victim is not None:
-            job.problem = f"its result {job.target} would overwrite the input {victim}: choose another OUT, or --skip-existing"
+            job.problem = (
+                f"its result {job.target} would overwrite the input {victim}: choose another OUT, or use --skip-existing"
+            )

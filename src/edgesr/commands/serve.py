@@ -1,4 +1,4 @@
-"""`edgesr serve`: its arguments, and the life of the server from the first message to the last request."""
+"""`edgesr serve`: arguments, start and shutdown of the server."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from edgesr.errors import EdgesrError, UsageError, needs_extra, one_line
 
 EXAMPLES = """\
 examples:
-  edgesr serve                                                  then open http://127.0.0.1:7860
+  edgesr serve                                                  open http://127.0.0.1:7860 afterwards
   curl --data-binary @small.jpg -H 'Content-Type: image/jpeg' \\
        'http://127.0.0.1:7860/v1/upscale?scale=2&format=png' -o large.png
-  EDGESR_TOKEN=secret edgesr serve --host 0.0.0.0               for other machines, the API with a token
+  EDGESR_TOKEN=secret edgesr serve --host 0.0.0.0               reachable from other machines, API with a token
 """
 
 
@@ -24,9 +24,9 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
     """Define the verb's arguments."""
     verb = verbs.add_parser(
         "serve",
-        help="serve the page that enlarges pictures in the browser, and an HTTP API",
-        description="Serves the page that enlarges pictures inside the browser, and an HTTP API that does it on this machine.\n"
-        "Needs pip install 'edgesr[serve]'. Only this machine is answered unless --host says otherwise.",
+        help="serve the web page, which upscales in the browser, and an HTTP API",
+        description="Serves the web page, which upscales in the browser, and an HTTP API, which upscales on this machine.\n"
+        "Needs pip install 'edgesr[serve]'. Only reachable from this machine unless --host is given.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -36,39 +36,41 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
         action="append",
         default=[],
         metavar="NAME",
-        help="a name that clients reach this server by, such as that of a proxy; may be given several times "
-        "(addresses, localhost and --host are answered in any case)",
+        help="additional host name under which clients reach this server, such as a proxy's; may be repeated "
+        "(IP addresses, localhost and --host are always allowed)",
     )
-    verb.add_argument("--port", type=int_range(0, 65535), default=7860, metavar="N", help="0: any (default: %(default)s)")
-    verb.add_argument("--model", default="tiny", help="of the API (default: %(default)s)")
-    verb.add_argument("--threads", type=int_range(1), metavar="N", help="CPU threads for each picture (default: every core)")
+    verb.add_argument(
+        "--port", type=int_range(0, 65535), default=7860, metavar="N", help="port, 0 for any free one (default: %(default)s)"
+    )
+    verb.add_argument("--model", default="tiny", help="model of the API (default: %(default)s)")
+    verb.add_argument("--threads", type=int_range(1), metavar="N", help="CPU threads for each image (default: all cores)")
     secret = verb.add_mutually_exclusive_group()
     secret.add_argument(
         "--token",
         metavar="T",
-        help="that the API asks for, as `Authorization: Bearer T`; others see it in the list of processes, so better give it as "
-        "EDGESR_TOKEN in the environment, or in a file",
+        help="require `Authorization: Bearer T` for the API; the process list shows it to other users, so prefer the environment "
+        "variable EDGESR_TOKEN, or --token-file",
     )
-    secret.add_argument("--token-file", metavar="FILE", help="a file that holds the token")
+    secret.add_argument("--token-file", metavar="FILE", help="read the token from a file")
     limits = verb.add_argument_group("limits of the API")
     limits.add_argument(
-        "--jobs", type=int_range(1), default=1, metavar="N", help="pictures at the same time (default: %(default)s)"
+        "--jobs", type=int_range(1), default=1, metavar="N", help="images processed at the same time (default: %(default)s)"
     )
     limits.add_argument(
-        "--queue", type=int_range(1), default=16, metavar="N", help="pictures that wait or run (default: %(default)s)"
+        "--queue", type=int_range(1), default=16, metavar="N", help="images waiting or running (default: %(default)s)"
     )
-    limits.add_argument("--max-megabytes", type=int_range(1), default=32, metavar="N", help="of a file (default: %(default)s)")
+    limits.add_argument("--max-megabytes", type=int_range(1), default=32, metavar="N", help="file size (default: %(default)s)")
     limits.add_argument(
-        "--max-pixels", type=int_range(1), default=2**24, metavar="N", help="of a picture as it comes (default: %(default)s)"
+        "--max-pixels", type=int_range(1), default=2**24, metavar="N", help="pixels of the input (default: %(default)s)"
     )
     limits.add_argument(
-        "--timeout", type=int_range(1), default=120, metavar="S", help="seconds until a result is there (default: %(default)s)"
+        "--timeout", type=int_range(1), default=120, metavar="S", help="seconds for one image (default: %(default)s)"
     )
     return verb
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Serve until Ctrl-C or SIGTERM; what runs then is finished."""
+    """Serve until Ctrl-C or SIGTERM; running requests are finished first."""
     with needs_extra("serve", "edgesr serve"):
         import uvicorn
 
@@ -95,12 +97,12 @@ def run(arguments: argparse.Namespace) -> int:
         names=arguments.allow_host,
     )
     if token is None and not _is_loopback(listening.getsockname()[0]):
-        say("edgesr: other machines can use the API, without a token: give one in EDGESR_TOKEN or --token-file")
+        say("edgesr: the API is open to other machines without a token: set EDGESR_TOKEN or --token-file")
     if not pages.is_built():
         say(f"edgesr: {pages.NOT_BUILT}")
     host, port = listening.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
-    say(f"open http://{shown}:{port} in a browser; /docs describes the API; Ctrl-C stops")
+    say(f"open http://{shown}:{port} in a browser; API documentation at /docs; Ctrl-C stops")
 
     def stopping() -> None:
         app.state.stopping = True
@@ -119,7 +121,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _token(arguments: argparse.Namespace) -> str | None:
-    """Return the token, None where none is asked for. Raises UsageError for an empty one, which would let everybody in."""
+    """Return the token, None if the API needs none. Raises UsageError for an empty one, which would allow everybody."""
     given, source = os.environ.get("EDGESR_TOKEN"), "EDGESR_TOKEN"
     if arguments.token is not None:
         given, source = arguments.token, "--token"
@@ -128,12 +130,12 @@ def _token(arguments: argparse.Namespace) -> str | None:
         try:
             given = Path(arguments.token_file).read_text(encoding="utf-8")
         except (OSError, ValueError) as error:
-            raise UsageError(f"{source}: cannot be read: {getattr(error, 'strerror', None) or 'is no text'}") from None
+            raise UsageError(f"{source}: cannot be read: {getattr(error, 'strerror', None) or 'not a text file'}") from None
     if given is None:
         return None
     token = given.strip()
     if not token or not token.isascii() or not token.isprintable():
-        raise UsageError(f"{source}: the token is empty, or more than one line of ASCII: give another, or leave it out")
+        raise UsageError(f"{source}: the token is empty, or not one line of ASCII: give another, or omit it")
     return token
 
 
@@ -142,13 +144,13 @@ def _is_loopback(address: str) -> bool:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """Open the port before anything else, so that a port in use is one clear line."""
+    """Open the port first, so that a port in use is reported in one line."""
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         opened = socket.socket(family, kind)
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         opened.bind(address)
-        opened.listen(128)  # so that a client that comes at once waits instead of being refused
+        opened.listen(128)  # so that early clients wait instead of being refused
     except OSError as error:
         raise EdgesrError(f"cannot listen on {host}:{port}: {one_line(error)}; choose another --host or --port") from None
     return opened

@@ -1,4 +1,4 @@
-"""Stopping by signals: they unwind the stack; where a library does not come back for that, the process ends (ours)."""
+"""Signals: they raise KeyboardInterrupt; if a library does not return to Python for that, the process is ended."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _STOPS = [number for name in ("SIGTERM", "SIGHUP") if (number := getattr(signal,
 
 @contextlib.contextmanager
 def interrupted_by_signals() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP unwind the stack as Ctrl-C does, so that no half-written file stays behind.
+    """Let SIGTERM and SIGHUP raise KeyboardInterrupt, as Ctrl-C does, so that temporary files are removed.
 
-    The signal's number is the argument of the KeyboardInterrupt. A signal that is ignored, as `nohup` makes SIGHUP, stays so.
+    The argument of the exception is the signal's number. Ignored signals, such as SIGHUP under `nohup`, stay ignored.
     """
 
     def interrupt(number: int, _frame: FrameType | None) -> None:
@@ -38,16 +38,17 @@ def interrupted_by_signals() -> Iterator[None]:
 
 @contextlib.contextmanager
 def ended_by_signals(clean: Callable[[], None]) -> Iterator[None]:
-    """End the process a while after a signal that the block did not react to: it waits for a library that does not return.
+    """End the process a few seconds after a signal if the block has not ended by then.
 
-    Python runs its handlers between two of its own steps only. `clean` is called before.
+    Python runs signal handlers between bytecode instructions only, so a long call into a library delays them. `clean` is called
+    before the process ends.
     """
     if threading.current_thread() is not threading.main_thread() or os.name != "posix":
         yield
         return
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
-    before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)  # gets each signal's number at once
+    before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)  # receives each signal's number immediately
     unwound = threading.Event()
 
     def watch() -> None:

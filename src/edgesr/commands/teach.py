@@ -54,7 +54,7 @@ def run_teach(arguments: argparse.Namespace) -> int:
         from tqdm import tqdm
 
         from edgesr.data.targets import Source, without_path
-        from edgesr.data.teach import Lesson, teach
+        from edgesr.data.teaching import Lesson, teach
         from edgesr.train.recipe import DataConfig, load_recipe
         from edgesr.upscaling.engines import available_cores
 

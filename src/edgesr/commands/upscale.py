@@ -1,4 +1,4 @@
-"""`edgesr upscale`: its arguments, messages and progress bar; `edgesr.commands.jobs` and `edgesr.commands.batch` deal with the files."""
+"""`edgesr upscale`: arguments, messages and progress bar. `edgesr.commands.jobs` and `edgesr.commands.batch` handle the files."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\
 examples:
-  edgesr upscale photo.jpg                          photo_4x.jpg beside it
-  edgesr upscale photo.jpg --scale 2 -o big.png     twice as large, as PNG
-  edgesr upscale photo.jpg --width 3840             as wide as a 4K screen
-  edgesr upscale *.jpg -o big/                      several pictures into a folder
+  edgesr upscale photo.jpg                          writes photo_4x.jpg beside it
+  edgesr upscale photo.jpg --scale 2 -o big.png     2x, as PNG
+  edgesr upscale photo.jpg --width 3840             to the width of a 4K screen
+  edgesr upscale *.jpg -o big/                      several images into a folder
   edgesr upscale holiday --recursive                a folder and its subfolders, into holiday_4x
-  edgesr upscale holiday --skip-existing            go on where an earlier run stopped
+  edgesr upscale holiday --skip-existing            continue an interrupted run
   edgesr upscale - < small.png > big.png            standard input to standard output
 
 exit codes: 0 all done, 1 some inputs failed (each named on standard error), 2 the command line is wrong
@@ -36,9 +36,9 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
     """Define the verb's arguments."""
     verb = verbs.add_parser(
         "upscale",
-        help="enlarge pictures",
-        description="Enlarges pictures. A picture's result lies beside it, a folder's in a folder beside it,\n"
-        "unless -o says otherwise; no input is ever changed or overwritten.",
+        help="upscale images",
+        description="Upscales images. The result of a file is written beside it, that of a folder into a folder beside it,\n"
+        "unless -o is given. Inputs are never overwritten.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -46,85 +46,87 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
         "inputs",
         nargs="+",
         metavar="INPUT",
-        help="a picture, a folder, a pattern such as '*.jpg', or - for standard input",
+        help="image file, folder, pattern such as '*.jpg', or - for standard input",
     )
     verb.add_argument(
-        "-o", "--output", metavar="OUT", help="file (its extension sets the format), folder, or - for standard output"
+        "-o", "--output", metavar="OUT", help="output file (its extension sets the format), folder, or - for standard output"
     )
 
     result = verb.add_argument_group("size and model")
     result.add_argument(
         "--scale", type=float, metavar="S", help="output px per input px, 1 to 8, such as 2 or 2.5 (default: 4)"
     )
-    result.add_argument("--width", type=int_range(1), metavar="W", help="width of the result, px; with --height: at most")
-    result.add_argument("--height", type=int_range(1), metavar="H", help="height of the result, px; with --width: at most")
-    result.add_argument("--model", default="tiny", help="see `edgesr models` (default: %(default)s)")
+    result.add_argument("--width", type=int_range(1), metavar="W", help="width of the result in px; with --height: the maximum")
+    result.add_argument(
+        "--height", type=int_range(1), metavar="H", help="height of the result in px; with --width: the maximum"
+    )
+    result.add_argument("--model", default="tiny", help="model, listed by `edgesr models` (default: %(default)s)")
     result.add_argument(
         "--weights",
         metavar="FILE",
-        help="an ONNX file of this model, of your own training, instead of the released one; or a checkpoint folder (engine torch)",
+        help="your own weights: an ONNX file of this model, or a checkpoint folder (engine torch)",
     )
     result.add_argument(
         "--steps",
         type=int_range(1),
         default=1,
         metavar="N",
-        help="of the diffusion; more than 1 for a checkpoint folder as --weights alone (default: %(default)s)",
+        help="diffusion steps; more than 1 needs a checkpoint folder as --weights (default: %(default)s)",
     )
     result.add_argument(
         "--fidelity",
         type=float,
         default=0.0,
         metavar="F",
-        help="from 0, crisp (default), to 1, true to the input; for models that `edgesr models` lists with it",
+        help="0 for crisp (default) to 1 for faithful to the input; for models with two forms, see `edgesr models`",
     )
     result.add_argument(
         "--seed",
         type=int,
         default=0,
         metavar="N",
-        help="of the noise: another number gives other fine texture (default: 0)",
+        help="seed of the noise; it changes fine texture (default: 0)",
     )
 
     files = verb.add_argument_group("files")
-    files.add_argument(
-        "--format", metavar="F", help="format of the results, such as png, jpg, webp or tiff (default: the input's)"
-    )
-    files.add_argument("--quality", type=int_range(1, 100), metavar="Q", help="of lossy formats, 1 to 100")
-    files.add_argument("--recursive", action="store_true", help="also the subfolders of folders; the results keep their tree")
+    files.add_argument("--format", metavar="F", help="output format, such as png, jpg, webp or tiff (default: the input's)")
+    files.add_argument("--quality", type=int_range(1, 100), metavar="Q", help="quality of lossy formats, 1 to 100")
+    files.add_argument("--recursive", action="store_true", help="include subfolders; the results keep the folder structure")
     present = files.add_mutually_exclusive_group()
-    present.add_argument("--skip-existing", action="store_true", help="leave out pictures whose result is already there")
-    present.add_argument("--overwrite", action="store_true", help="replace results that are already there")
-    files.add_argument("--max-pixels", type=int_range(1), metavar="N", help="refuse inputs of more pixels (default: 134217728)")
+    present.add_argument("--skip-existing", action="store_true", help="skip images whose result exists")
+    present.add_argument("--overwrite", action="store_true", help="replace existing results")
     files.add_argument(
-        "--accept-damaged", action="store_true", help="upscale damaged or cut pictures as far as they go, with a note"
+        "--max-pixels", type=int_range(1), metavar="N", help="refuse larger inputs, in pixels (default: 134217728)"
+    )
+    files.add_argument(
+        "--accept-damaged", action="store_true", help="upscale what can be decoded of damaged or truncated images, with a note"
     )
     files.add_argument(
         "--strip-metadata",
         action="store_true",
-        help="leave EXIF, XMP and text out of the results (location, camera, author...)",
+        help="remove EXIF, XMP and text (location, author, camera) from the results",
     )
 
     machine = verb.add_argument_group("machine")
     machine.add_argument(
-        "--engine", default="auto", help="what runs the network; the first message says which (default: %(default)s)"
+        "--engine", default="auto", help="runtime of the network; the first message names it (default: %(default)s)"
     )
     machine.add_argument(
         "--tile",
         default="auto",
         metavar="PX",
-        help="side of the tiles, input px; smaller takes less memory; or 'blended': 128 px that overlap by 32 (default: auto)",
+        help="tile size in input px: smaller tiles use less memory; or 'blended': 128 px with an overlap of 32 (default: auto)",
     )
-    machine.add_argument("--threads", type=int_range(1), metavar="N", help="CPU threads (default: the engine's choice)")
+    machine.add_argument("--threads", type=int_range(1), metavar="N", help="CPU threads (default: all cores)")
 
     messages = verb.add_argument_group("messages")
-    messages.add_argument("--json", action="store_true", help="print one JSON document on standard output at the end")
+    messages.add_argument("--json", action="store_true", help="print a JSON report to standard output at the end")
     messages.add_argument("--quiet", action="store_true", help="print errors only")
     return verb
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Upscale every input; return 0 if none failed, else 1."""
+    """Upscale every input; return 0 if all succeeded, else 1."""
     from edgesr import atomic
 
     with ended_by_signals(atomic.remove_unfinished):
@@ -137,7 +139,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from edgesr.upscaling.engines import most_threads
     from edgesr.upscaling.upscaler import Upscaler, target_size
 
-    if arguments.scale is not None:  # a wrong one is wrong for all pictures; a width depends on the picture
+    if arguments.scale is not None:  # checked once: unlike a width, it does not depend on the image
         target_size(1, 1, arguments.scale, arguments.width, arguments.height)
     format = images.format_for(arguments.format) if arguments.format else None
     planned = jobs.plan(
@@ -148,9 +150,9 @@ def _run(arguments: argparse.Namespace) -> int:
         recursive=arguments.recursive,
     )
     _check_pipes(planned, arguments)
-    talkative = not (arguments.quiet or arguments.json)
-    if talkative and (arguments.threads or 1) > most_threads():
-        say(f"--threads {arguments.threads}: this machine has {most_threads()} cores, so no more are used")
+    verbose = not (arguments.quiet or arguments.json)
+    if verbose and (arguments.threads or 1) > most_threads():
+        say(f"--threads {arguments.threads}: using {most_threads()}, the number of cores of this machine")
     upscaler = Upscaler(
         arguments.model,
         fidelity=arguments.fidelity,
@@ -161,7 +163,7 @@ def _run(arguments: argparse.Namespace) -> int:
         weights=arguments.weights,
         steps=arguments.steps,
     )
-    if talkative:
+    if verbose:
         form = f" at fidelity {upscaler.fidelity:g}" if upscaler.fidelity else ""
         form += f" in {upscaler.steps} steps" if upscaler.steps > 1 else ""
         say(f"model {upscaler.model}{form}, engine {upscaler.engine}")
@@ -178,13 +180,13 @@ def _run(arguments: argparse.Namespace) -> int:
         overwrite=arguments.overwrite,
     )
     results = []
-    with _progress_bar(planned, talkative and sys.stderr.isatty()) as (progress, pause):
+    with _progress_bar(planned, verbose and sys.stderr.isatty()) as (progress, pause):
         for result in batch.run(planned, upscaler, settings, progress):
             results.append(result)
             with pause():
-                _tell(result, talkative)
+                _print_result(result, verbose)
     failed = sum(result.status == "failed" for result in results)
-    if len(results) > 1 and (failed or talkative):
+    if len(results) > 1 and (failed or verbose):
         done, skipped = (sum(result.status == status for result in results) for status in ("done", "skipped"))
         say(f"{'edgesr: ' if failed else ''}{done} done, {skipped} skipped, {failed} failed")
     if arguments.json:
@@ -200,7 +202,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _suffix(arguments: argparse.Namespace) -> str:
-    """Return what the names of results end with; known before a picture is opened, so one side may stand for both."""
+    """Return the suffix of the results' names; it is chosen before an image is opened, so it may name one side only."""
     if arguments.width and arguments.height:
         return f"_{arguments.width}x{arguments.height}"
     if arguments.width:
@@ -214,21 +216,23 @@ def _check_pipes(jobs: list[Job], arguments: argparse.Namespace) -> None:
     for job in jobs:
         if job.source is None and sys.stdin.isatty():
             raise UsageError(
-                "standard input is the keyboard: send a picture into it, as in `edgesr upscale - < in.png > out.png`"
+                "standard input is a terminal: redirect an image to it, as in `edgesr upscale - < in.png > out.png`"
             )
         if job.target is not None or job.problem:
             continue
         if arguments.json:
-            raise UsageError("--json and the picture both want standard output: give the picture a file with -o")
+            raise UsageError("--json and the image both go to standard output: name a file with -o")
         if sys.stdout.isatty():
-            raise UsageError("a picture is no text for a terminal: redirect standard output to a file, or give one with -o")
+            raise UsageError(
+                "refusing to write image data to a terminal: redirect standard output to a file, or name one with -o"
+            )
 
 
 @contextmanager
 def _progress_bar(
     jobs: list[Job], shown: bool
 ) -> Iterator[tuple[Callable[[int, float], None] | None, Callable[[], AbstractContextManager[None]]]]:
-    """Give the callback for `batch.run`, and a context in which messages do not run into the bar."""
+    """Yield the callback for `batch.run`, and a context in which messages can be printed above the bar."""
     if not shown:
         yield None, nullcontext
         return
@@ -246,15 +250,15 @@ def _progress_bar(
         yield progress, partial(tqdm.external_write_mode, file=sys.stderr)
 
 
-def _tell(result: Result, talkative: bool) -> None:
+def _print_result(result: Result, verbose: bool) -> None:
     if result.error is not None:
         name = "<stdin>" if result.input == "-" else result.input
         complain(result.error if result.error.startswith(name) else f"{name}: {result.error}")
-    elif talkative and result.status == "done":
+    elif verbose and result.status == "done":
         say(f"{result.input} -> {result.output} ({result.width}x{result.height}, {result.seconds:.1f} s)")
-    elif talkative:
+    elif verbose:
         say(f"{result.input} skipped")
-    if talkative:
+    if verbose:
         for note in result.notes:
             say(f"  {note}")
 

@@ -1,4 +1,4 @@
-"""The format `coreml`: an .mlpackage for Apple's systems, by coremltools. It runs there alone; here its structure is checked."""
+"""The format `coreml`: an .mlpackage, by coremltools. It only runs on Apple's systems, so that its structure is checked instead."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edgesr.errors import EdgesrError
 from edgesr.export.graph import for_runtimes
 from edgesr.export.job import Format, Job
 
-# What the Neural Engine and the GPU are given; a new one is looked at before it is let in.
+# Operators that the Neural Engine and the GPU support; check a new one before you add it.
 OPERATORS = {
     "add", "cast", "clip", "concat", "const", "conv", "exp", "mul", "pixel_shuffle", "relu", "sigmoid", "slice_by_index", "sub",
 }  # fmt: skip
@@ -51,7 +51,7 @@ def write(job: Job, folder: Path) -> None:
 
 
 def inspect(job: Job, folder: Path) -> str:
-    """Read the package again; return what it holds. Raises EdgesrError for other names, shapes, axes or operators than meant."""
+    """Read the package back; return a summary. Raises EdgesrError for unexpected names, shapes, axes or operators."""
     spec = coremltools.utils.load_spec(str(folder / f"{job.name}.mlpackage"))
     got = {value.name: tuple(value.type.multiArrayType.shape) for value in (*spec.description.input, *spec.description.output)}
     batch, channels, height, width = job.lr.shape
@@ -64,10 +64,10 @@ def inspect(job: Job, folder: Path) -> str:
     unknown = operators - OPERATORS - (NORMALISED if job.model.preset.group_norm else set())
     if got != want or unknown or axes != {4}:
         raise EdgesrError(
-            f"coreml: the package is not what was meant (shapes {got}, new operators {sorted(unknown)}, axes {sorted(axes)})"
+            f"coreml: unexpected structure of the package (shapes {got}, new operators {sorted(unknown)}, axes {sorted(axes)})"
         )
     count = sum(operation.type == "conv" for operation in block.operations)
-    return f"structure as meant ({count} convolutions, 4 axes, known operators); not run: Core ML is on Apple's systems alone"
+    return f"structure as expected ({count} convolutions, 4 axes, known operators); not run: Core ML needs an Apple system"
 
 
 FORMAT = Format(

@@ -1,4 +1,4 @@
-"""Make the file of differences that leads from a released ONNX file to the network's other form (read by `upscaling.forms`)."""
+"""Write the file of differences from a released ONNX file to the network's other form (read by `upscaling.forms`)."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from edgesr.atomic import new_file
 from edgesr.errors import EdgesrError, one_line
 from edgesr.upscaling.forms import DIFFERENCE, WEIGHT, Difference, interpolate, write
 
-MAX_DIFFERENCE = 1e-3  # of [0, 1] output values between the fidelity form and what the runtime makes of the difference
+MAX_DIFFERENCE = 1e-3  # of [0, 1] output values, between the fidelity form and its reconstruction from the difference
 
 Weights = NDArray[np.float32]
 
 
 def write_difference(base: Path, fidelity: Path, target: Path, metadata: dict[str, str] | None = None) -> float:
-    """Write to `target` (.npz) what leads from the ONNX file `base` to `fidelity`, two exports of one network.
+    """Write the difference from the ONNX file `base` to `fidelity`, two exports of one network, to `target` (.npz).
 
-    Returns the largest absolute difference, of output values in [0, 1] on a random tile, between `fidelity` and what the runtime
-    makes of `base` and `target`. Raises EdgesrError, and leaves `target` as it was, when a file cannot be read, when the two are no
-    forms of one network, or when half precision cannot hold the difference.
+    Returns the largest absolute difference, of output values in [0, 1] on a random tile, between `fidelity` and its reconstruction
+    from `base` and `target`. Raises EdgesrError, and leaves `target` as it was, if a file cannot be read, if the two are not forms
+    of one network, or if half precision cannot represent the difference.
     """
     data, ours = _parsed(base)
     wanted, theirs = _parsed(fidelity)
     if _skeleton(ours) != _skeleton(theirs):
         raise EdgesrError(
-            f"{base}: its graph or the shapes of its weights are not those of the other form; export both with one version of edgesr"
+            f"{base}: its graph or the shapes of its weights differ from the other form's; export both with the same version of edgesr"
         )
     difference = _difference(base, data, ours, theirs)
     with new_file(target) as stream:
@@ -38,7 +38,9 @@ def write_difference(base: Path, fidelity: Path, target: Path, metadata: dict[st
         write(temporary, difference, metadata)
         made = interpolate(base, temporary, 1.0)
         if not _holds(onnx.load_model_from_string(made), ours, theirs):
-            raise EdgesrError(f"{target}: half precision cannot hold the difference of the two forms' weights; nothing written")
+            raise EdgesrError(
+                f"{target}: half precision cannot represent the difference of the two forms' weights; nothing written"
+            )
         parity = _parity(made, wanted)
         if not parity <= MAX_DIFFERENCE:  # not a number fails as well
             raise EdgesrError(
@@ -56,7 +58,7 @@ def _parsed(path: Path) -> tuple[bytes, onnx.ModelProto]:
 
 
 def _tensors(proto: onnx.ModelProto) -> list[onnx.TensorProto]:
-    """The float32 tensors that lie in the file as raw bytes: the weights, and a few constants of the graph."""
+    """The float32 tensors stored as raw bytes: the weights, and a few constants of the graph."""
     return [tensor for tensor in proto.graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT and tensor.raw_data]
 
 
@@ -65,7 +67,7 @@ def _weights(proto: onnx.ModelProto) -> list[Weights]:
 
 
 def _filled(proto: onnx.ModelProto, byte: bytes) -> onnx.ModelProto:
-    """A copy that has `byte` in place of every byte of a weight."""
+    """A copy with every byte of the weights replaced by `byte`."""
     copy = onnx.ModelProto()
     copy.CopyFrom(proto)
     for tensor in _tensors(copy):
@@ -74,16 +76,18 @@ def _filled(proto: onnx.ModelProto, byte: bytes) -> onnx.ModelProto:
 
 
 def _skeleton(proto: onnx.ModelProto) -> bytes:
-    """Everything of the graph but its weights: operators, names, shapes, integers."""
+    """The graph without its weights: operators, names, shapes, integers."""
     return _filled(proto, b"\0").graph.SerializeToString()
 
 
 def _offsets(path: Path, data: bytes, proto: onnx.ModelProto) -> list[int]:
-    """Where in `data` the bytes of each weight tensor begin: exactly the bytes that change when all weights do."""
+    """The offset in `data` of each weight tensor, found as the bytes that change when all weights do."""
     if proto.SerializeToString() != data:
-        raise EdgesrError(f"{path}: is not laid out as tools/release.py writes it; release it again")
+        raise EdgesrError(f"{path}: not laid out as tools/release.py writes it; release it again")
     low, high = (np.frombuffer(_filled(proto, byte).SerializeToString(), np.uint8) for byte in (b"\0", b"\xff"))
-    edges = np.flatnonzero(np.diff(low != high, prepend=False, append=False))  # a tensor's header keeps it from the next one
+    edges = np.flatnonzero(
+        np.diff(low != high, prepend=False, append=False)
+    )  # the header of each tensor separates it from the one before
     return edges[::2].tolist()
 
 
@@ -92,13 +96,13 @@ def _difference(path: Path, data: bytes, ours: onnx.ModelProto, theirs: onnx.Mod
     for offset, before, after in zip(_offsets(path, data, ours), _weights(ours), _weights(theirs), strict=True):
         if not np.array_equal(before, after):  # constants are the same
             blocks.append((offset, before.size))
-            with np.errstate(over="ignore"):  # what is too large is found when the result is checked
+            with np.errstate(over="ignore"):  # overflow is found when the result is checked
                 values.append((after - before).astype(DIFFERENCE))
     return Difference(hashlib.sha256(data).hexdigest(), np.array(blocks, np.int64).reshape(-1, 2), np.concatenate(values))
 
 
 def _holds(made: onnx.ModelProto, ours: onnx.ModelProto, theirs: onnx.ModelProto) -> bool:
-    """Whether `made` is `ours` with the weights of `theirs`, as precisely as half-precision differences allow."""
+    """Whether `made` is `ours` with the weights of `theirs`, within the precision of half-precision differences."""
     if _skeleton(made) != _skeleton(ours):
         return False
     half, single = np.finfo(np.float16), np.finfo(np.float32)

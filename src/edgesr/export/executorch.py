@@ -1,4 +1,4 @@
-"""The format `executorch`: a .pte file for PyTorch's runtime on phones, its operators given to XNNPACK."""
+"""The format `executorch`: a .pte file for PyTorch's runtime on phones, delegated to XNNPACK."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ const float* hr = outputs->at(0).toTensor().const_data_ptr<float>();  // 3 plane
 
 
 def write(job: Job, folder: Path) -> None:
-    """Write NAME.pte; raises EdgesrError when an operator is left to ExecuTorch's slow portable kernels."""
+    """Write NAME.pte; raises EdgesrError if an operator would run in ExecuTorch's slow portable kernels."""
     graph = for_runtimes(job.model)
     program = torch.export.export(graph, (torch.from_numpy(job.lr), torch.from_numpy(job.eps)))
     edge = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
     left = {str(node.target) for node in edge.exported_program().graph.nodes if node.op == "call_function"}
     left = {name for name in left if "call_delegate" not in name and "getitem" not in name}
     if left and not job.model.preset.group_norm:
-        raise EdgesrError(f"executorch: XNNPACK does not take {', '.join(sorted(left))}")
+        raise EdgesrError(f"executorch: XNNPACK does not support {', '.join(sorted(left))}")
     (folder / f"{job.name}.pte").write_bytes(edge.to_executorch().buffer)
 
 
@@ -58,7 +58,7 @@ FORMAT = Format(
     run=run,
     inspect=None,
     names=("first input", "second input", "output"),
-    notes="Inputs have an order, no names.",
+    notes="Inputs are positional, without names.",
     language="cpp",
     snippet=SNIPPET,
 )

@@ -1,4 +1,4 @@
-"""An export's folder: there whole or not at all, and never in place of files that are not an earlier export (ours)."""
+"""The output folder of an export: written atomically, and it only replaces an earlier export."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from pathlib import Path
 from edgesr.atomic import new_folder
 from edgesr.errors import InputError, one_line
 
-MARK = "export.json"  # what the files are; by it a folder is known to be an export
+MARK = "export.json"  # describes the files, and marks the folder as an export
 
 
 def check(folder: Path, *, overwrite: bool) -> None:
-    """Raise InputError if `folder` cannot become an export: call it before the work that leads to it."""
+    """Raise InputError if `folder` cannot be written; call it before the export starts."""
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
-        raise InputError(f"{folder}: exists already and is no folder; name another")
+        raise InputError(f"{folder}: exists and is not a folder; name another")
     if folder.is_dir() and any(folder.iterdir()):
         if not (folder / MARK).is_file():
-            raise InputError(f"{folder}: holds other files; name a new or an empty folder")
+            raise InputError(f"{folder}: contains other files; name a new or an empty folder")
         if not overwrite:
-            raise InputError(f"{folder}: exists already; use --overwrite to replace it")
+            raise InputError(f"{folder}: already exists; use --overwrite to replace it")
 
 
 @contextmanager
 def complete(folder: Path, *, overwrite: bool) -> Iterator[Path]:
-    """Yield a new folder beside `folder` that takes its name, as a whole, when the block ends without an error.
+    """Yield a temporary folder that replaces `folder` when the block ends without an error.
 
-    After any error, or an interruption, `folder` is as before. Raises InputError for what the file system refuses.
+    After an error or an interruption, `folder` is as before. Raises InputError for errors of the file system.
     """
     check(folder, overwrite=overwrite)
     try:

@@ -1,4 +1,4 @@
-"""The network as model files hold it: everything folded that no picture changes, four axes at most, known operators only (ours)."""
+"""The network for model files: constants folded, at most four axes, known operators only."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from torch import Tensor, nn
 from edgesr.model import EdgeSR
 from edgesr.presets import Preset
 
-# What the ONNX graphs are made of, and why each runtime takes it. A test lists the operators of every preset's graph against this.
+# Operators of the ONNX graphs, and their support by each runtime. A test compares the graph of every preset with this.
 # Sources: onnxruntime's op_builder_factory.cc of its QNN provider, coreml_supported_mlprogram_ops.md, webgpu-operators.md;
-# ExecuTorch's backends/xnnpack/partition/config. QNN HTP and WebGPU claim all of them; the others as noted.
+# ExecuTorch's backends/xnnpack/partition/config. QNN HTP and WebGPU support all of them; the others as noted.
 CONVOLUTIONAL = {
     "Add", "Clip", "Concat", "Conv", "Exp", "Mul", "Relu", "Sigmoid", "Slice", "Sub",
-    "DepthToSpace",  # Core ML: of fixed shapes alone, hence the tile variant; XNNPACK: as view and permute
+    "DepthToSpace",  # Core ML: fixed shapes only, hence the variant for one tile size; XNNPACK: as view and permute
 }  # fmt: skip
 # With Stable Diffusion's UNet: GroupNorm in its parts, on four axes (Div and Sqrt
 # are in every list, Rsqrt in none), and nearest-neighbour upsampling by 2.
 NORMALISED = CONVOLUTIONAL | {"Div", "ReduceMean", "Reshape", "Resize", "Sqrt"}
-# Left out on purpose: Neg and Pad (Core ML's provider has neither), Split (XNNPACK has slices only), InstanceNormalization and
-# GroupNormalization (converters put them on three or five axes), Attention, Resize for the bicubic path (the slowest node there is).
+# Avoided: Neg and Pad (missing in Core ML's provider), Split (XNNPACK only has slices), InstanceNormalization and
+# GroupNormalization (converters use three or five axes), Attention, Resize for the bicubic path (it was the slowest node).
 
 
 def operators(preset: Preset) -> set[str]:
-    """Return the ONNX operators that the graph of a preset is made of."""
+    """Return the ONNX operators in the graph of a preset."""
     return NORMALISED if preset.group_norm else CONVOLUTIONAL
 
 
 class GroupNorm(nn.Module):
-    """nn.GroupNorm in elementary operators on four axes: converters would take three or five."""
+    """nn.GroupNorm in elementary operators on four axes: converters would use three or five."""
 
     def __init__(self, norm: nn.GroupNorm) -> None:
         super().__init__()
@@ -48,9 +48,9 @@ class GroupNorm(nn.Module):
 
 
 def for_runtimes(model: EdgeSR, *, whole_norms: bool = False) -> EdgeSR:
-    """Return a copy of `model` in float32 on the CPU, folded, its GroupNorms in parts unless `whole_norms`.
+    """Return a copy of `model` in float32 on the CPU, folded, with GroupNorm split into elementary operators unless `whole_norms`.
 
-    A model that is folded already, as weights read back from a file are, stays so.
+    A model that is already folded, such as one read back from a file, is not folded again.
     """
     graph = copy.deepcopy(model).eval().float().cpu().requires_grad_(False)
     graph.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]

@@ -14,32 +14,32 @@ from edgesr.model import EdgeSR
 class Job(NamedTuple):
     """One export."""
 
-    name: str  # of the preset; the model file is called by it
+    name: str  # of the preset; also the name of the model file
     model: EdgeSR
     precision: str  # fp32, fp16 or int8
-    size: tuple[int, int] | None  # LR px, width and height of the one tile that the file takes; None: any
+    size: tuple[int, int] | None  # LR px, width and height of the fixed tile size; None: any size
     metadata: dict[str, str]
     lr: Array  # a real tile, to trace and to compare with
     eps: Array
-    calibration: list[dict[str, Array]]  # tiles lr and eps of photographs, for int8
+    calibration: list[dict[str, Array]]  # tiles lr and eps from photographs, for int8
 
 
 class Format(NamedTuple):
-    """One kind of model file."""
+    """One format of model files."""
 
     title: str
-    extra: str  # of pyproject.toml: what brings the converter
+    extra: str  # of pyproject.toml, which installs the converter
     precisions: tuple[str, ...]
-    any_size: bool  # whether it can take LR pictures of any size, not tiles of one alone
-    write: Callable[[Job, Path], None]  # the files, into an empty folder
-    run: Callable[[Job, Path], Array] | None  # the result for lr and eps by the files just written; None: no runtime here
-    inspect: Callable[[Job, Path], str] | None  # what can be checked without one
-    names: tuple[str, str, str]  # lr, eps and hr in the file
-    notes: str  # for its README
+    any_size: bool  # whether it supports inputs of any size, not only one tile size
+    write: Callable[[Job, Path], None]  # writes the files into an empty folder
+    run: Callable[[Job, Path], Array] | None  # the output for lr and eps; None: no runtime on this system
+    inspect: Callable[[Job, Path], str] | None  # checks the files where there is no runtime
+    names: tuple[str, str, str]  # of lr, eps and hr in the file
+    notes: str  # for the README
     language: str
-    snippet: str  # with FILE in place of the file's name, and NOISE, WIDTH... in place of sizes
+    snippet: str  # with the placeholders FILE, BIN, HEIGHT, WIDTH, CHANNELS, ROWS and COLUMNS
 
 
 def converter_error(format: str, error: Exception) -> EdgesrError:
     """Return the error, of one line, for whatever a converter raised."""
-    return EdgesrError(f"{format}: the converter failed ({one_line(error, 300)}); run again with --debug, and report it")
+    return EdgesrError(f"{format}: the converter failed ({one_line(error, 300)}); please report it with the output of --debug")

@@ -1,4 +1,4 @@
-"""The format `ncnn`: a .param and a .bin file for Tencent's runtime on phones, by pnnx."""
+"""The format `ncnn`: .param and .bin files for Tencent's runtime on phones, by pnnx."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ FORMAT = Format(
     run=run,
     inspect=None,
     names=("in0", "in1", "out0"),
-    notes="In fp16 the weights are halved on disk; whether they are computed with in half precision is the runtime's option.",
+    notes="In fp16 the weights are stored in half precision; options of the runtime decide the precision of the computation.",
     language="cpp",
     snippet=SNIPPET,
 )

@@ -1,4 +1,4 @@
-"""Write a model as ONNX: time folded into biases, batch and sides dynamic, parity checked before it is kept."""
+"""Write a model as ONNX: time folded into biases, dynamic batch and sides, compared with torch before it is written."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def export_onnx(model: EdgeSR, path: Path, metadata: dict[str, str] | None = Non
     """Write `model` to `path`; return the largest absolute difference to torch on a random tile (output values in [0, 1]).
 
     Inputs `lr` (B, 3, h, w) in [0, 1] and `eps` (B, C, h/2, w/2) ~ N(0, I); output `hr` (B, 3, 4h, 4w) in [0, 1]; h and w
-    multiples of the preset's. Raises EdgesrError, and leaves no file, when the parity fails.
+    multiples of the preset's. Raises EdgesrError, and writes no file, if the difference is too large.
     """
     data = to_onnx(model, None, metadata)
     difference = _parity(model, data)
@@ -40,7 +40,7 @@ def export_onnx(model: EdgeSR, path: Path, metadata: dict[str, str] | None = Non
 
 
 def to_onnx(model: EdgeSR, size: tuple[int, int] | None, metadata: dict[str, str] | None = None) -> bytes:
-    """Return `model` as an ONNX file for LR tiles of `size` (width, height) px, one at a time, or of any batch and size."""
+    """Return `model` as an ONNX file for one LR tile of `size` (width, height) px; None: any batch and size."""
     graph = for_runtimes(model)
     lr, eps = (
         (random_tile(model, 1, *size)) if size else random_tile(model, 2, 8 * model.preset.multiple, 16 * model.preset.multiple)
@@ -63,7 +63,7 @@ def to_onnx(model: EdgeSR, size: tuple[int, int] | None, metadata: dict[str, str
 
 
 def random_tile(model: EdgeSR, batch: int, width: int, height: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return lr (batch, 3, height, width) in [0, 1] and eps for it, the same ones every time."""
+    """Return lr (batch, 3, height, width) in [0, 1] and eps for it; the values are reproducible."""
     generator = torch.Generator().manual_seed(0)
     lr = torch.rand(batch, 3, height, width, generator=generator)
     return lr, torch.randn(batch, model.preset.latent_channels, height // 2, width // 2, generator=generator)
@@ -77,8 +77,8 @@ def _any_size(model: EdgeSR) -> tuple[dict[int, Any], dict[int, Any]]:
 
 
 def _drop_debug_text(proto: onnx.ModelProto) -> None:
-    """Stack traces of the exporting machine have no place in a released file."""
-    # Symbols are named anew in every process: two forms could not be told to be one network.
+    """Remove stack traces of the exporting machine."""
+    # The names of symbols differ in every process, so that the two forms of a network would not compare equal.
     del proto.graph.metadata_props[:]
     for node in proto.graph.node:
         del node.metadata_props[:]

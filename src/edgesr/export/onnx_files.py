@@ -1,4 +1,4 @@
-"""The format `onnx`: onnxruntime on every system, and what compiles ONNX (Qualcomm AI Hub, browsers by onnxruntime-web)."""
+"""The format `onnx`, for onnxruntime, onnxruntime-web and compilers that read ONNX (Qualcomm AI Hub)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SNIPPET = """\
 import * as ort from "onnxruntime-web";
 const session = await ort.InferenceSession.create("FILE", { executionProviders: ["webgpu", "wasm"] });
 const normal = () => Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random());
-const lr = new Float32Array(3 * HEIGHT * WIDTH);                         // fill: red plane, green plane, blue plane, in [0, 1]
+const lr = new Float32Array(3 * HEIGHT * WIDTH);                         // to fill: planes red, green, blue, in [0, 1]
 const eps = Float32Array.from({ length: CHANNELS * ROWS * COLUMNS }, normal);
 const { hr } = await session.run({
   lr: new ort.Tensor("float32", lr, [1, 3, HEIGHT, WIDTH]),
@@ -25,7 +25,7 @@ console.log(hr.dims, hr.data);                                       // [1, 3, 4
 
 
 def graph(job: Job) -> bytes:
-    """The ONNX file of a job, in its precision."""
+    """Return the ONNX file of a job, in its precision."""
     data = to_onnx(job.model, job.size, job.metadata)
     if job.precision == "fp16":
         return half_weights(data)
@@ -51,8 +51,8 @@ FORMAT = Format(
     run=run,
     inspect=None,
     names=("lr", "eps", "hr"),
-    notes="In fp16 the weights alone are halved: a cast follows each, which runtimes fold when they load the file. In int8 every\n"
-    "convolution stands between QuantizeLinear and DequantizeLinear, weights with a scale for each channel.",
+    notes="In fp16 only the weights are stored in half precision: each is followed by a cast, which runtimes fold at load time. In int8\n"
+    "every convolution is between QuantizeLinear and DequantizeLinear, with one scale per channel of the weights.",
     language="js",
     snippet=SNIPPET,
 )

@@ -1,4 +1,4 @@
-"""The format `openvino`: Intel's intermediate representation, an .xml and a .bin file."""
+"""The format `openvino`: Intel's intermediate representation, .xml and .bin files."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def write(job: Job, folder: Path) -> None:
 
 
 def run(job: Job, folder: Path) -> Array:
-    """Run it on the CPU, in single precision where the file does not ask for less."""
+    """Run it by OpenVINO on the CPU."""
     return load_engine("openvino", folder / f"{job.name}.xml", None)(job.lr, job.eps)
 
 

@@ -1,4 +1,4 @@
-"""An export from beginning to end: weights, converter, parity, README, folder; `edgesr export` is this (ours)."""
+"""A complete export: load the weights, convert, compare with torch, write README and folder. `edgesr export` calls this."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from edgesr.export.job import Format, Job, converter_error
 from edgesr.export.quiet import quiet
 from edgesr.export.readme import readme
 
-FORMATS = {  # name: module, extra that brings its packages
+FORMATS = {  # name: module, extra that installs its packages
     "onnx": ("onnx_files", "export"),
     "openvino": ("openvino", "export,openvino"),
     "litert": ("litert", "export,litert"),
@@ -28,15 +28,15 @@ TILE = (128, 128)  # LR px, the paper's
 
 
 class Exported(NamedTuple):
-    """What `export` made."""
+    """The result of `export`."""
 
     files: dict[str, int]  # name: bytes
-    parity: parity.Parity | None  # None where no runtime is here
-    summary: str  # the parity, or what was checked in its place
+    parity: parity.Parity | None  # None: there is no runtime on this system
+    summary: str  # the parity, or what was checked instead
 
 
 def load_format(name: str) -> Format:
-    """Return the format called `name`; raises UsageError for an unknown one, ModuleNotFoundError where a package is missing."""
+    """Return the format called `name`; raises UsageError if it is unknown, ModuleNotFoundError if a package is missing."""
     if name not in FORMATS:
         raise UsageError(f"unknown format '{name}': choose one of {', '.join(FORMATS)}")
     with quiet():
@@ -56,11 +56,11 @@ def export(
     random: bool = False,
     overwrite: bool = False,
 ) -> Exported:
-    """Write `model` (see `source.load`) as `format` into the folder `out`, after a check against torch on a real tile.
+    """Write `model` (see `source.load`) as `format` to the folder `out`, if it agrees with torch on a real tile.
 
-    `precision` is fp32, fp16 or int8, which needs photographs to calibrate by in the folder `calibrate`. `size` is (width, height)
-    in LR px of the one tile that the file takes; None: any. Raises UsageError for what a format or a model has not, InputError
-    for a folder that cannot be written, EdgesrError when the file does not follow torch; `out` is then as before.
+    `precision` is fp32, fp16 or int8, which needs a folder of photographs, `calibrate`. `size` is the tile size (width, height) in
+    LR px; None: any size. Raises UsageError for options that the format or the model does not support, InputError for a folder that
+    cannot be written, EdgesrError if the file differs too much from torch; `out` is then unchanged.
     """
     kind = load_format(format)
     _check(kind, format, precision, size, calibrate)
@@ -68,14 +68,14 @@ def export(
     found = source.load(model, fidelity=fidelity, random=random)
     preset = found.model.preset
     if size is None and preset.halo is None:
-        raise UsageError(f"--size dynamic: the tiles of '{preset.name}' have one size, as its normalisation sees all of them")
+        raise UsageError(f"--size dynamic: '{preset.name}' needs a fixed tile size, as GroupNorm depends on the whole tile")
     tile = size or TILE
     if any(side % preset.multiple for side in tile):
         raise UsageError(f"--size {tile[0]}x{tile[1]}: sides must be multiples of {preset.multiple}")
     lr, eps = parity.real_tile(preset, tile)
     photos = []
     if precision == "int8" and calibrate:
-        from edgesr.export.quantize import photographs  # needs onnx, and int8 alone needs it
+        from edgesr.export.quantize import photographs  # needs onnx, only for int8
 
         photos = photographs(calibrate, preset, tile)
     job = Job(found.name, found.model.eval().requires_grad_(False), precision, size, found.metadata, lr, eps, photos)
@@ -89,17 +89,17 @@ def export(
 
 def _check(kind: Format, format: str, precision: str, size: tuple[int, int] | None, calibrate: Path | None) -> None:
     if precision not in kind.precisions:
-        raise UsageError(f"--precision {precision}: the format '{format}' is written in {', '.join(kind.precisions)}")
+        raise UsageError(f"--precision {precision}: the format '{format}' supports {', '.join(kind.precisions)}")
     if size is None and not kind.any_size:
-        raise UsageError(f"--size dynamic: the format '{format}' takes tiles of one size; give one such as 128x128")
+        raise UsageError(f"--size dynamic: the format '{format}' needs a fixed tile size, such as 128x128")
     if precision == "int8" and calibrate is None:
-        raise UsageError("--precision int8 needs --calibrate DIR, a folder of photographs (none that you test with)")
+        raise UsageError("--precision int8 needs --calibrate DIR, a folder of photographs (not your test images)")
     if precision != "int8" and calibrate is not None:
-        raise UsageError("--calibrate belongs to --precision int8")
+        raise UsageError("--calibrate needs --precision int8")
 
 
 def _written(job: Job, kind: Format, format: str, partial: Path) -> tuple[parity.Parity | None, str]:
-    """Write the files and check them; whatever a converter raises becomes one line."""
+    """Write the files and check them; errors of the converter become one line."""
     try:
         with quiet():
             kind.write(job, partial)

@@ -1,4 +1,4 @@
-"""Fewer bits for an ONNX file: weights in half precision, or everything in 8 bits between QuantizeLinear and DequantizeLinear (ours)."""
+"""Quantise an ONNX file: weights in half precision, or weights and activations in 8 bits (QuantizeLinear, DequantizeLinear)."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from edgesr.images.formats import is_picture_name
 from edgesr.presets import LATENT_STRIDE, SCALE, Preset
 from edgesr.upscaling.noise import noise_field
 
-PHOTOS = 24  # that calibrate: activations' ranges hardly move after that
+PHOTOS = 24  # for calibration: with more, the ranges of activations hardly change
 Tile = dict[str, Array]
 
 
 def half_weights(data: bytes) -> bytes:
-    """Return an ONNX file whose weights lie in it in half precision, each followed by a cast to the single one it computes in.
+    """Return an ONNX file with the weights in half precision, each followed by a cast to single precision.
 
-    A runtime folds the casts when it loads the file, so that it is half the size and no slower; one that computes in half
-    precision, as NPUs and GPUs do, may fold them away.
+    Runtimes fold the casts at load time, so that the file is half the size and no slower; NPUs and GPUs, which compute in half
+    precision, may remove them.
     """
     proto = onnx.load_model_from_string(data)
     casts = []
@@ -47,12 +47,12 @@ def half_weights(data: bytes) -> bytes:
 
 
 def photographs(folder: Path, preset: Preset, size: tuple[int, int], count: int = PHOTOS) -> list[Tile]:
-    """Return up to `count` tiles lr and eps of `size` (width, height) LR px, from degraded middles of the photographs in `folder`.
+    """Return up to `count` tiles lr and eps of `size` (width, height) LR px, from degraded centre crops of the photographs in `folder`.
 
-    Raises UsageError when it holds none that are large enough (four times the tile); unreadable ones are left out.
+    Raises UsageError if none is large enough (four times the tile); unreadable files are skipped.
     """
     if not folder.is_dir():
-        raise UsageError(f"--calibrate {folder}: no such folder; give one of photographs")
+        raise UsageError(f"--calibrate {folder}: no such folder; name a folder of photographs")
     files = sorted(path for path in folder.rglob("*") if is_picture_name(path))
     tiles: list[Tile] = []
     width, height = size
@@ -64,17 +64,17 @@ def photographs(folder: Path, preset: Preset, size: tuple[int, int], count: int 
         rows, columns = range(index, index + height // LATENT_STRIDE), range(width // LATENT_STRIDE)
         tiles.append({"lr": lr, "eps": noise_field(0, preset.latent_channels, rows, columns)[None]})
     if not tiles:
-        raise UsageError(f"--calibrate {folder}: holds no photograph of {SCALE * width}x{SCALE * height} px or more")
+        raise UsageError(f"--calibrate {folder}: contains no photograph of {SCALE * width}x{SCALE * height} px or more")
     return tiles
 
 
 def _spread(files: list[Path], count: int) -> list[Path]:
-    """`count` of them from all over the list, always the same."""
+    """`count` files at regular intervals of the list."""
     return [files[i] for i in np.unique(np.linspace(0, len(files) - 1, min(count, len(files))).astype(int))] if files else []
 
 
 def _middle(path: Path, width: int, height: int) -> Array | None:
-    """(3, height, width) in [0, 1] from the middle of a picture; None when it is smaller or unreadable."""
+    """(3, height, width) in [0, 1] from the centre of an image; None if it is smaller or unreadable."""
     try:
         with Image.open(path) as picture:
             if picture.width < width or picture.height < height:
@@ -87,7 +87,7 @@ def _middle(path: Path, width: int, height: int) -> Array | None:
 
 
 class _Reader:
-    """What onnxruntime's calibration reads from."""
+    """The reader of tiles that onnxruntime's calibration needs."""
 
     def __init__(self, tiles: Iterable[Tile]) -> None:
         self._tiles: Iterator[Tile] = iter(tiles)
@@ -99,7 +99,7 @@ class _Reader:
 def quantized(
     data: bytes, tiles: list[Tile], *, keep_float: tuple[str, ...] | None = None, activations: str = "QUInt8"
 ) -> bytes:
-    """Return an ONNX file with 8-bit weights, each output channel with a scale of its own, and `activations` calibrated on `tiles`."""
+    """Return an ONNX file with 8-bit weights, one scale per output channel, and `activations` calibrated on `tiles`."""
     from onnxruntime import quantization as q  # slow to import
     from onnxruntime.quantization.shape_inference import quant_pre_process
 

@@ -1,4 +1,4 @@
-"""Keep converters from talking: what they print, from C++ too, is of no use to who exports a model (ours)."""
+"""Suppress the output of converters, including that of C++ code."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Send both standard streams of the process nowhere meanwhile, unless edgesr's own log is at debug level (--debug)."""
+    """Redirect standard output and error of the process to the null device, unless the log is at debug level (--debug)."""
     if logging.getLogger("edgesr").isEnabledFor(logging.DEBUG):
         yield
         return

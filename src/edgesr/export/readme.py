@@ -1,4 +1,4 @@
-"""The README.md of an export: what goes in and out, and how to run it where it is meant for (ours)."""
+"""The README.md of an export: inputs, output, and example code."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from edgesr.presets import SCALE
 
 
 def readme(job: Job, kind: Format, files: list[str], summary: str) -> str:
-    """Return the text for the files of `job`; `summary` is the outcome of the parity check."""
+    """Return the text for the files of `job`; `summary` is the result of the parity check."""
     (_, _, height, width), (_, channels, rows, columns) = job.lr.shape, job.eps.shape
     lr, eps, hr = kind.names
     if job.size:
@@ -24,7 +24,7 @@ def readme(job: Job, kind: Format, files: list[str], summary: str) -> str:
     sides = (
         ""
         if job.size
-        else f"Sides h and w are multiples of {job.model.preset.multiple}, in the example {height} and {width}.\n"
+        else f"h and w are multiples of {job.model.preset.multiple}; in the example they are {height} and {width}.\n"
     )
     notes = f"{kind.notes}\n" if kind.notes else ""
     sizes = {"HEIGHT": height, "WIDTH": width, "CHANNELS": channels, "ROWS": rows, "COLUMNS": columns}
@@ -38,17 +38,17 @@ def readme(job: Job, kind: Format, files: list[str], summary: str) -> str:
     return f"""\
 # `{job.name}` as {kind.title}, {job.precision}
 
-Makes a picture four times as large. Written by `edgesr export` {__version__}: {", ".join(f"`{name}`" for name in files)}.
-Against the torch network on a photograph's tile: {summary}.
+4x super-resolution of images. Written by `edgesr export` {__version__}: {", ".join(f"`{name}`" for name in files)}.
+Compared with the torch network on a tile of a photograph: {summary}.
 
 | | name | shape | type | values |
 |---|---|---|---|---|
-| input | `{lr}` | {shapes[0]} | float32 | the small picture, planes red, green, blue, in [0, 1] (sRGB as stored, no mean or deviation) |
-| input | `{eps}` | {shapes[1]} | float32 | normal noise, mean 0, deviation 1 |
-| output | `{hr}` | {shapes[2]} | float32 | the large picture, in [0, 1] |
+| input | `{lr}` | {shapes[0]} | float32 | the LR image, planes red, green, blue, in [0, 1] (sRGB values without normalisation) |
+| input | `{eps}` | {shapes[1]} | float32 | Gaussian noise, mean 0, standard deviation 1 |
+| output | `{hr}` | {shapes[2]} | float32 | the HR image, in [0, 1] |
 
-{sides}{notes}Pictures larger than a tile are cut into tiles that overlap; what a tile gives near its border, {_halo(job)}, is better taken
-from its neighbour. The noise belongs to the picture: use one field for all of it and cut it as the picture is cut.
+{sides}{notes}Split larger images into overlapping tiles, and discard the border of each output tile: {_halo(job)}.
+Generate the noise once for the whole image, and split it like the image.
 
 ```{kind.language}
 {snippet.rstrip()}
@@ -58,4 +58,4 @@ from its neighbour. The noise belongs to the picture: use one field for all of i
 
 def _halo(job: Job) -> str:
     halo = job.model.preset.halo
-    return "16 LR px" if halo is None else f"up to {halo} LR px where it must be exact"
+    return "about 16 LR px" if halo is None else f"{halo} LR px for an exact result"

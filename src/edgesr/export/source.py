@@ -1,4 +1,4 @@
-"""Where the weights of an export come from: a released ONNX file read back into torch, a checkpoint, or chance for a benchmark."""
+"""The weights of an export: a released ONNX file read back into torch, a checkpoint, or random weights for a benchmark."""
 
 from __future__ import annotations
 
@@ -18,23 +18,22 @@ from edgesr.upscaling import forms
 class Source(NamedTuple):
     """A network to export."""
 
-    name: str  # of the preset; files are called by it
+    name: str  # of the preset; also the name of the files
     model: EdgeSR
-    metadata: dict[str, str]  # what a file can say of itself
+    metadata: dict[str, str]  # for the exported file
 
 
 def load(model: str, *, fidelity: float = 0.0, random: bool = False) -> Source:
-    """Load `model`: the name of a preset, a checkpoint folder, or an ONNX file of a release.
+    """Load `model`: the name of a preset, a checkpoint folder, or a released ONNX file.
 
-    `fidelity` from 0 to 1 lies between the two forms of a released preset. `random` takes weights of chance, of their usual size,
-    where speed alone counts. Raises UsageError for an unknown model, or one without weights; EdgesrError for a file that is
-    damaged or of another program.
+    `fidelity` from 0 to 1 interpolates between the two forms of a released preset. `random` creates random weights, to measure
+    speed. Raises UsageError for an unknown model, or one without weights; EdgesrError for a file that is damaged or not edgesr's.
     """
     if random:
         network = _random(model)
         return Source(model, network, {**described(network), "weights": "random"})
     if fidelity and model not in PRESETS:
-        raise UsageError(f"fidelity {fidelity:g}: only released models have two forms; leave it out")
+        raise UsageError(f"fidelity {fidelity:g}: only released models have two forms; omit it")
     if model in PRESETS:
         return _released(model, fidelity)
     path = Path(model)
@@ -57,14 +56,14 @@ def _released(name: str, fidelity: float) -> Source:
     source = weights_path(name)
     if not source.is_file():
         raise UsageError(
-            f"the model '{name}' has no released weights yet; give a checkpoint folder, or --random to measure speed"
+            f"the model '{name}' has no released weights yet; name a checkpoint folder, or use --random to measure speed"
         )
     with resources.as_file(source) as path:
         if not fidelity:
             return _read(path.read_bytes(), path)
         difference = difference_path(name)
         if not difference.is_file():
-            raise UsageError(f"fidelity {fidelity:g}: the model '{name}' has one form only; leave fidelity out")
+            raise UsageError(f"fidelity {fidelity:g}: the model '{name}' has one form only; omit fidelity")
         with resources.as_file(difference) as beside:
             found = _read(forms.interpolate(path, beside, fidelity), path)
     return found._replace(metadata=found.metadata | {"fidelity": f"{fidelity:g}"})
@@ -72,7 +71,7 @@ def _released(name: str, fidelity: float) -> Source:
 
 @torch.no_grad()
 def _random(name: str) -> EdgeSR:
-    """Every layer at work: a fresh network is bicubic, with convolutions of zeros that a converter would leave out."""
+    """Random weights in every layer: a new network has convolutions of zeros, which a converter would remove."""
     model = build(get_preset(name))
     generator = torch.Generator().manual_seed(0)
     for key, parameter in model.named_parameters():

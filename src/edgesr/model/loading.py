@@ -22,7 +22,7 @@ RELEASE = ("version", "mixture")  # of the metadata: what the release tool state
 def load_averaged(folder: Path) -> tuple[EdgeSR, dict[str, str]]:
     """Return the averaged network of a checkpoint folder, and the metadata for a file of it.
 
-    Raises UsageError when the folder holds no checkpoint, or one that is damaged.
+    Raises UsageError if the folder contains no checkpoint, or a damaged one.
     """
     tensors, state = checkpoint.load(folder)
     preset = get_preset(state["preset"])
@@ -34,7 +34,7 @@ def load_averaged(folder: Path) -> tuple[EdgeSR, dict[str, str]]:
 
 
 def described(model: EdgeSR) -> dict[str, str]:
-    """Return the metadata that a file needs for its weights to be used and read back: tiles in LR px, and the network's form."""
+    """Return the metadata that are needed to use a file and to read it back: tiles in LR px, and the variant of the network."""
     preset = model.preset
     return {
         "preset": preset.name,
@@ -47,9 +47,9 @@ def described(model: EdgeSR) -> dict[str, str]:
 
 
 def read_back(data: bytes, name: str | Path) -> tuple[EdgeSR, dict[str, str]]:
-    """Load the bytes of an ONNX file of edgesr into the network that it came from, folded as it is there; return it and its metadata.
+    """Load the bytes of an ONNX file of edgesr into a folded network; return it and the file's metadata.
 
-    Raises EdgesrError, which calls the file `name`, when it is damaged, of another program, or of another version's graph.
+    Raises EdgesrError, which calls the file `name`, if it is damaged, not edgesr's, or has another version's graph.
     """
     import onnx
 
@@ -73,7 +73,7 @@ def read_back(data: bytes, name: str | Path) -> tuple[EdgeSR, dict[str, str]]:
         model.load_state_dict(_state(model, weights, negated=all(node.op_type != "Neg" for node in proto.graph.node)))
     except (KeyError, RuntimeError, TypeError, ValueError) as error:
         raise EdgesrError(
-            f"{name}: its weights are not those of this version's '{preset_name}'; export it again ({one_line(error)})"
+            f"{name}: its weights do not match '{preset_name}' of this version; export it again ({one_line(error)})"
         ) from None
     return model, metadata
 

@@ -1,1 +1,1 @@
-"""`edgesr serve`: the page that runs the model in the browser, and a small HTTP API that runs it here (ours)."""
+"""`edgesr serve`: the web page, which runs the model in the browser, and an HTTP API, which runs it on the server."""

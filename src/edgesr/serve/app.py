@@ -1,6 +1,6 @@
-"""The HTTP interface: `POST /v1/upscale`, `/v1/models`, `/health`, the description of all that, and the page (ours).
+"""The HTTP interface: `POST /v1/upscale`, `/v1/models`, `/health`, the API documentation, and the page.
 
-Refusals are JSON, `{"reason", "detail"}`. No path of a file ever comes from a client.
+Errors are JSON, `{"reason", "detail"}`. Clients never provide file paths.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ _WRITABLE = [name for name in formats.WRITTEN if formats.missing_extra(name) is 
 Format = Enum("Format", {name: name.lower() for name in _WRITABLE}, type=str)  # type: ignore[misc]
 _REFUSALS = {
     401: "the token is missing or wrong",
-    403: "the request names another host, or comes from a page of another site",
-    408: "the picture did not arrive in time",
-    413: "the file, the picture or its result is too large",
-    415: "not a picture in a format that is read",
-    422: "an option is wrong, or the picture is damaged",
-    429: "the queue is full: try again after `Retry-After` seconds",
-    503: "not done in time, out of memory, too many requests, or stopping",
+    403: "the request is for another host, or comes from a page of another site",
+    408: "the upload timed out",
+    413: "the file, the image or its result is too large",
+    415: "unsupported image format",
+    422: "invalid option, or damaged image",
+    429: "the queue is full; retry after `Retry-After` seconds",
+    503: "timeout, out of memory, too many requests, or shutting down",
 }
 _RETRY_AFTER = "5"  # seconds
 
@@ -54,9 +54,9 @@ def make_app(
     host: str = "localhost",
     names: Collection[str] = (),
 ) -> FastAPI:
-    """Return the application; `token`, if given, has to come as `Authorization: Bearer` with every picture.
+    """Return the application; with `token`, uploads need the header `Authorization: Bearer TOKEN`.
 
-    It answers requests for an address, for localhost, `host` and `names`, and none that pages of other sites send.
+    It accepts requests for IP addresses, localhost, `host` and `names`, and refuses those that pages of other sites send.
     """
     work = Work(limits, model, threads)
 
@@ -68,7 +68,7 @@ def make_app(
     app = FastAPI(
         title="Edge-SD-SR",
         version=__version__,
-        summary="Enlarges pictures, by one step of latent diffusion.",
+        summary="Upscales images by one step of latent diffusion.",
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
@@ -84,7 +84,7 @@ def make_app(
 
 
 def _add_page(app: FastAPI) -> None:
-    """Serve the page at every address that is not the API's."""
+    """Serve the page at all other paths."""
     files = Pages()
     methods = {path: ", ".join(each).upper() for path, each in app.openapi()["paths"].items()}
 
@@ -121,7 +121,7 @@ def _refusal(status: int, reason: str, detail: str) -> JSONResponse:
 
 
 class _Secured:
-    """Adds the security headers to every answer, the page's and the API's."""
+    """Adds the security headers to every response."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -145,10 +145,10 @@ def _add_api(app: FastAPI, work: Work, limits: Limits, token: str | None) -> Non
 
     @app.post(
         "/v1/upscale",
-        dependencies=[Depends(check_token)],  # judged before the options are
-        summary="Enlarge a picture",
-        description="Send the picture's file as the body; the answer is the result's file. Notes on what its format could not "
-        "keep come as a JSON list in the header `X-Notes`.",
+        dependencies=[Depends(check_token)],  # checked before the options
+        summary="Upscale an image",
+        description="The request body is an image file, the response body the result. The header `X-Notes` is a JSON list of notes on "
+        "what the output format could not store.",
         response_class=Response,
         responses=_responses(),
         openapi_extra={
@@ -161,20 +161,19 @@ def _add_api(app: FastAPI, work: Work, limits: Limits, token: str | None) -> Non
     )
     async def upscale(  # noqa: PLR0917 -- called by name
         request: Request,
-        scale: Annotated[
-            float | None, Query(ge=1, le=8, description="output px per input px; 4 unless width or height is given")
-        ] = None,
-        width: Annotated[int | None, Query(ge=1, le=2**20, description="px of the result; instead of scale")] = None,
+        scale: Annotated[float | None, Query(ge=1, le=8, description="output px per input px (default 4)")] = None,
+        width: Annotated[int | None, Query(ge=1, le=2**20, description="width of the result in px, instead of scale")] = None,
         height: Annotated[
-            int | None, Query(ge=1, le=2**20, description="px; with width: the largest that fits in both")
+            int | None,
+            Query(ge=1, le=2**20, description="height of the result in px; with width: the largest size within both"),
         ] = None,
-        fidelity: Annotated[float, Query(ge=0, le=1, description="from 0, crisp, to 1, true to the input")] = 0.0,
-        format: Annotated[Format | None, Query(description="of the result; as the picture's unless given")] = None,
-        quality: Annotated[int | None, Query(ge=1, le=100, description="of lossy formats")] = None,
-        strip_metadata: Annotated[bool, Query(description="leave out EXIF, XMP and text")] = False,
+        fidelity: Annotated[float, Query(ge=0, le=1, description="0 for crisp to 1 for faithful to the input")] = 0.0,
+        format: Annotated[Format | None, Query(description="output format (default: the input's)")] = None,
+        quality: Annotated[int | None, Query(ge=1, le=100, description="quality of lossy formats")] = None,
+        strip_metadata: Annotated[bool, Query(description="remove EXIF, XMP and text")] = False,
     ) -> Response:
         if app.state.stopping:
-            raise Refusal(503, "stopping", "the server is stopping")
+            raise Refusal(503, "stopping", "the server is shutting down")
         work.check_queue()
         data = await uploads.read(request)
         chosen = None if format is None else str(format.value).upper()
@@ -189,11 +188,11 @@ def _add_api(app: FastAPI, work: Work, limits: Limits, token: str | None) -> Non
         }
         return Response(outcome.data, media_type=formats.FORMATS[outcome.format].mime, headers=headers)
 
-    @app.get("/v1/models", summary="List the models, with what each costs")
+    @app.get("/v1/models", summary="List the models and their costs")
     def models() -> list[dict[str, Any]]:
         return list_models()
 
-    @app.get("/health", summary="Tell that the server is there, and how busy")
+    @app.get("/health", summary="Status and number of pending images")
     async def health() -> dict[str, Any]:
         state = "stopping" if app.state.stopping else "ok"
         return {"status": state, "version": __version__, "engine": work.description, "pending": work.pending}
@@ -220,7 +219,7 @@ def _responses() -> dict[int | str, dict[str, Any]]:
         "properties": {"reason": {"type": "string"}, "detail": {"type": "string"}},
     }
     pictures = {formats.FORMATS[name].mime: {"schema": {"type": "string", "format": "binary"}} for name in _WRITABLE}
-    described: dict[int | str, dict[str, Any]] = {200: {"description": "the result's file", "content": pictures}}
+    described: dict[int | str, dict[str, Any]] = {200: {"description": "the result", "content": pictures}}
     for status, text in _REFUSALS.items():
         described[status] = {"description": text, "content": {"application/json": {"schema": refusal}}}
     return described
@@ -229,17 +228,17 @@ def _responses() -> dict[int | str, dict[str, Any]]:
 def _check_token(request: Request, token: str | None) -> None:
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
     if token and not (scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), token.encode())):
-        raise Refusal(401, "unauthorized", "send the server's token as `Authorization: Bearer TOKEN`")
+        raise Refusal(401, "unauthorized", "send the token as `Authorization: Bearer TOKEN`")
 
 
 async def _unless_gone(request: Request, running: Any) -> Any:
-    """The result of `running`, which is given up when the client goes away."""
+    """The result of `running`, which is cancelled if the client disconnects."""
     task = asyncio.ensure_future(running)
     try:
         while not task.done():
             await asyncio.wait([task], timeout=0.5)
             if not task.done() and await request.is_disconnected():
-                raise Refusal(400, "gone", "the client has gone")
+                raise Refusal(400, "gone", "the client disconnected")
         return task.result()
     finally:
         task.cancel()

@@ -1,6 +1,6 @@
-"""The server's connections: those that ask nothing, or do not take their answer, are closed; so are the oldest of too many (ours).
+"""Timeouts of connections: idle ones and those that do not read their response are closed, also the oldest if there are too many.
 
-uvicorn has a deadline for the time between two requests alone, and none that slow bytes do not put off.
+uvicorn only has a timeout between two requests, and slow clients can extend it.
 """
 
 from __future__ import annotations
@@ -20,49 +20,49 @@ log = logging.getLogger(__name__)
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, with deadlines; `stopping` is called when the application is to take no more requests."""
+    """uvicorn's server with timeouts; `stopping` is called when the shutdown begins."""
 
     def __init__(self, config: uvicorn.Config, *, idle_seconds: float, stopping: Callable[[], None]) -> None:
         super().__init__(config)
         self._stopping = stopping
         self._watch = Watch(idle_seconds, most_connections())
-        self._told = False
+        self._logged = False
 
     def handle_exit(self, sig: int, frame: Any) -> None:
-        """Begin to stop."""
+        """Start the shutdown."""
         self._stopping()
         super().handle_exit(sig, frame)
 
     async def startup(self, sockets: Any = None) -> None:
-        """Begin to serve."""
-        asyncio.get_running_loop().set_exception_handler(self._tell_once)
-        self._watching = asyncio.ensure_future(self._look_again_and_again())  # until all is over: it ends the last ones, too
+        """Start serving."""
+        asyncio.get_running_loop().set_exception_handler(self._log_once)
+        self._watching = asyncio.ensure_future(self._watch_connections())  # also during the shutdown, for the last connections
         await super().startup(sockets)
 
-    async def _look_again_and_again(self) -> None:
+    async def _watch_connections(self) -> None:
         while True:
             self._watch.look(self.server_state.connections, time.monotonic())
             await asyncio.sleep(_INTERVAL)
 
-    def _tell_once(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """Log that no more files can be opened once; asyncio would, with a traceback, for every client that waits."""
+    def _log_once(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Log once that no more files can be opened; asyncio would log a traceback for every waiting client."""
         error = context.get("exception")
         if not (isinstance(error, OSError) and error.errno in _EXHAUSTED):
             loop.default_exception_handler(context)
-        elif not self._told:
-            self._told = True
+        elif not self._logged:
+            self._logged = True
             log.warning("too many connections: %s; raise the limit of open files (ulimit -n)", error.strerror)
 
 
 class Watch:
-    """Tells for how long nothing has happened on a connection, and closes it in time."""
+    """Tracks how long each connection has been idle, and closes it after a timeout."""
 
     def __init__(self, idle_seconds: float, most: int) -> None:
         self._idle_seconds, self._most = idle_seconds, most
-        self._seen: dict[Any, tuple[tuple[object, ...], float]] = {}  # connection -> its state, and since when
+        self._seen: dict[Any, tuple[tuple[object, ...], float]] = {}  # connection: its state, and the time of the last change
 
     def look(self, connections: Iterable[Any], now: float) -> None:
-        """Close connections that have neither asked nor fetched anything for so long, and the oldest of too many such."""
+        """Close connections that have been idle for too long, and the oldest idle ones if there are too many."""
         seen = {}
         for connection in connections:
             state = _state(connection)
@@ -78,9 +78,9 @@ class Watch:
 
 
 def most_connections() -> int:
-    """Return how many connections may be open: half of the files that this process may have open, so that it can go on opening its own."""
+    """Return the maximum number of connections: half of the process's limit of open files, as it needs files of its own."""
     try:
-        import resource  # not on Windows, which has no such limit
+        import resource  # not on Windows
     except ImportError:
         return 1000
     soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
@@ -88,7 +88,7 @@ def most_connections() -> int:
 
 
 def _state(connection: Any) -> tuple[object, ...]:
-    """Say whether a request is being read or worked on, which request, and how much of its answer has not been fetched."""
+    """Return whether a request is in progress, which one, and how many bytes of its response are unsent."""
     cycle = connection.cycle
     unsent = connection.transport.get_write_buffer_size()
     return (cycle is not None and not cycle.response_complete and not unsent, id(cycle), unsent)

@@ -1,4 +1,4 @@
-"""An OpenAPI description as a page for people: no script and no foreign host, which the usual viewers need (ours)."""
+"""Render an OpenAPI description as an HTML page without scripts and without other hosts, which the usual viewers need."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 _FRAME = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}: HTTP interface</title></head><body><main>
-<h1>{title} {version}: HTTP interface</h1><p>{summary} The same for programs: <a href="./openapi.json">openapi.json</a>.</p>
+<h1>{title} {version}: HTTP interface</h1><p>{summary} Machine-readable: <a href="./openapi.json">openapi.json</a>.</p>
 {body}</main></body></html>
 """
 

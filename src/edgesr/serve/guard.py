@@ -1,7 +1,7 @@
-"""Who may ask: requests that name this server, by an address or an allowed name, and come from no page of another site (ours).
+"""Protection from other sites: only requests for this server's address or an allowed name, and not from pages of other sites.
 
-A page of another site that has its own name lead here (DNS rebinding) still sends that name as `Host`; an address, or
-`localhost`, cannot be made to lead elsewhere. Whatever a browser sends on behalf of a page tells the page's site as `Origin`.
+A site that points its own name at this server (DNS rebinding) still sends that name as `Host`; IP addresses and `localhost` cannot
+be redirected. Requests that a browser sends for a page have the page's site as `Origin`.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ _AUTHORITY = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]]+)(:\d+)?")
 
 
 class OwnRequestsOnly:
-    """Refuses with 403 what a page of another site makes a browser send.
+    """Responds with 403 to requests that pages of other sites send.
 
-    Beside addresses and localhost the names `host`, which it listens on, and `names` are answered; pages under one of `names`
-    are its own too, whatever a proxy in between makes of `Host`.
+    Allowed are IP addresses, localhost, `host`, on which the server listens, and `names`. Pages under one of `names` are its own
+    too, even if a proxy changes `Host`.
     """
 
     def __init__(self, app: ASGIApp, host: str = "localhost", names: Collection[str] = ()) -> None:
@@ -41,10 +41,12 @@ class OwnRequestsOnly:
     def _refusal(self, headers: Headers) -> JSONResponse | None:
         host, origin = headers.get("host", "").lower(), headers.get("origin")
         if not self._is_own(host):
-            detail = "this server does not answer to that name: use its address, or start it with --allow-host NAME"
+            detail = "unknown host name: use the server's IP address, or start it with --allow-host NAME"
             return JSONResponse({"reason": "foreign_host", "detail": detail}, 403)
         if origin is not None and not self._is_from_here(origin.lower(), host):
-            detail = "this server does not work for pages of other sites: send the request from its own page, or without Origin"
+            detail = (
+                "requests from pages of other sites are refused: send the request from the server's own page, or without Origin"
+            )
             return JSONResponse({"reason": "foreign_origin", "detail": detail}, 403)
         return None
 
@@ -58,7 +60,7 @@ class OwnRequestsOnly:
 
 
 def _name(authority: str) -> str | None:
-    """Return a host's name or address without its port; None for what is no host."""
+    """Return a host's name or address without its port; None if it is invalid."""
     match = _AUTHORITY.fullmatch(authority)
     return match[1].strip("[]") if match else None
 

@@ -1,4 +1,4 @@
-"""What one server takes on, in one visible place: every limit has a figure, and a status that says which one was met."""
+"""The limits of the server in one place, and the exception that reports which one was exceeded."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds on a request and on all of them together."""
+    """Limits per request and for all requests together."""
 
-    body_bytes: int = 32 * 2**20  # of a picture's file
-    pixels: int = 2**24  # of a picture as it comes; its result may have 16 times as many, whatever the scale
-    queue: int = 16  # pictures that wait or run; further ones are sent away with 429
-    uploads: int = 64  # bodies that are read at the same time; for a further one the slowest is sent away with 408
-    jobs: int = 1  # pictures that run at the same time
+    body_bytes: int = 32 * 2**20  # of an image file
+    pixels: int = 2**24  # of an input; its result may have 16 times as many
+    queue: int = 16  # images waiting or running; further ones are refused with 429
+    uploads: int = 64  # concurrent uploads; a further one cancels the slowest with 408
+    jobs: int = 1  # images processed at the same time
     seconds: float = 120.0  # from the last byte of the request to the result
     upload_seconds: float = 30.0  # from the first byte of the request to the last
-    upload_grace: float = 3.0  # seconds before `upload_rate` counts
-    upload_rate: int = 8 * 2**10  # bytes a second that a body has to arrive with
-    idle_seconds: float = 10.0  # that a connection may do nothing, or take to send the head of a request
+    upload_grace: float = 3.0  # seconds before `upload_rate` applies
+    upload_rate: int = 8 * 2**10  # minimum bytes per second of an upload
+    idle_seconds: float = 10.0  # of an idle connection, and for the headers of a request
 
     @property
     def upload_memory(self) -> int:
-        """Bytes that bodies which are being read may hold together; beyond it the slowest is sent away."""
+        """Bytes of all uploads in progress together; beyond it the slowest is cancelled."""
         return 4 * self.body_bytes
 
 
-class Refusal(Exception):  # noqa: N818 -- no error of ours
-    """A request that is not carried out: an HTTP status, a short name of the reason, and one line for people."""
+class Refusal(Exception):  # noqa: N818 -- not an error of the server
+    """A refused request: HTTP status, short name of the reason, and a message of one line."""
 
     def __init__(self, status: int, reason: str, detail: str) -> None:
         super().__init__(detail)

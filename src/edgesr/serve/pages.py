@@ -1,4 +1,4 @@
-"""The built page's files, with the headers that let WASM use threads and forbid every other host (ours)."""
+"""The files of the built page, with headers that allow WASM threads and forbid connections to other hosts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from starlette.responses import FileResponse, PlainTextResponse, Response
 
 PAGE = resources.files("edgesr").joinpath("serve", "page")
 BUILD = "npm --prefix web ci && npm --prefix web run build"
-NOT_BUILT = f"the page is not built: in a clone of the repository run `{BUILD}`; the API works without"
+NOT_BUILT = f"the page is not built: run `{BUILD}` in a clone of the repository; the API works without it"
 CSP = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; style-src 'self'; img-src 'self' blob:; "
     "connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -36,12 +36,12 @@ _TYPES = {
 
 
 def is_built() -> bool:
-    """Tell whether the page can be served."""
+    """Whether the page was built."""
     return PAGE.joinpath("index.html").is_file()
 
 
 def page_files() -> dict[str, Path]:
-    """Return every file of the page by its address; the model's are the package's own: a wheel holds them once."""
+    """Return all files of the page by path; the model files are those in weights/, so that a wheel contains them once."""
     root = Path(str(PAGE))
     files = {path.relative_to(root).as_posix(): path for path in root.rglob("*") if path.is_file()}
     weights = Path(str(resources.files("edgesr").joinpath("weights")))
@@ -53,18 +53,18 @@ def page_files() -> dict[str, Path]:
 
 
 class Pages:
-    """Serves exactly the files that were there at the start: an address is looked up in a list, never made into a path."""
+    """Serves the files that existed at the start: a request is looked up in a dictionary, and never becomes a file path."""
 
     def __init__(self) -> None:
         self._files = page_files()
 
     def answer(self, address: str, encodings: str) -> Response:
-        """Return the file at `address`, packed where `encodings` takes that; status 404 where there is none."""
+        """Return the file at `address`, compressed if `encodings` allows it; status 404 if there is none."""
         file = self._files.get(address)
         if file is None:
             return PlainTextResponse(f"{NOT_BUILT}\n" if address == "" else "not found\n", 404)
         headers = {"Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
-        if address.startswith("assets/"):  # their names change with what is in them
+        if address.startswith("assets/"):  # their names change with their content
             headers["Cache-Control"] = "public, max-age=31536000, immutable"
         kind = _TYPES.get(file.suffix, "application/octet-stream")
         packed = self._files.get(f"{address or 'index.html'}.gz")

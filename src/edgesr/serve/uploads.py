@@ -1,4 +1,4 @@
-"""Pictures on their way in: how long, how slowly and how many at once, so that those that stall keep nobody out (ours)."""
+"""Uploads: limits on duration, rate and number, so that stalled ones do not block others."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from starlette.requests import ClientDisconnect, Request
 
 from edgesr.serve.limits import Limits, Refusal
 
-_SAFE_SECONDS = 1.0  # in which an upload is not yet called the slowest
+_SAFE_SECONDS = 1.0  # after which an upload may be cancelled as the slowest
 
 
 @dataclass(eq=False)
 class _Upload:
-    """A body that is being read."""
+    """An upload in progress."""
 
     start: float = field(default_factory=time.monotonic)
     received: int = 0  # bytes
-    step: asyncio.Task[bytes | None] | None = None  # which waits for the next bytes
+    step: asyncio.Task[bytes | None] | None = None  # waits for the next bytes
 
     def speed(self) -> float:
-        """Bytes a second, so far."""
+        """Bytes per second so far."""
         return self.received / max(1e-3, time.monotonic() - self.start)
 
 
 class Uploads:
-    """Reads bodies, each in time; where they are too many, or hold too much, the slowest is sent away."""
+    """Reads request bodies with timeouts; if there are too many, or too large together, the slowest is cancelled."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._open: set[_Upload] = set()
 
     async def read(self, request: Request) -> bytes:
-        """Return the body of a request. Raises Refusal: no picture, empty, too large, too slow, or gone."""
+        """Return the body of a request. Raises Refusal: no image, empty, too large, too slow, or disconnected."""
         _check_head(request, self._limits)
         while len(self._open) >= self._limits.uploads:
-            self._send_slowest_away()
+            self._cancel_slowest()
         upload = _Upload()
         self._open.add(upload)
         try:
@@ -46,7 +46,7 @@ class Uploads:
         finally:
             self._open.discard(upload)
         if not data:
-            raise Refusal(422, "empty", "the body is empty: send a picture's file")
+            raise Refusal(422, "empty", "the request body is empty: send an image file")
         return data
 
     async def _received(self, request: Request, upload: _Upload) -> bytes:
@@ -62,7 +62,7 @@ class Uploads:
             if len(data) > limits.body_bytes:
                 raise _too_large(limits)
             while sum(one.received for one in self._open) > limits.upload_memory:
-                self._send_slowest_away()
+                self._cancel_slowest()
 
     async def _piece(self, stream: AsyncIterator[bytes], upload: _Upload, seconds: float) -> bytes | None:
         """Return the next bytes of a body, None at its end."""
@@ -74,18 +74,18 @@ class Uploads:
             step.cancel()
         if not in_time:
             limits = self._limits
-            detail = f"the picture did not arrive in time: within {limits.upload_seconds:g} s, at {limits.upload_rate:,} bytes a second"
+            detail = f"the upload timed out: it may take {limits.upload_seconds:g} s, and needs {limits.upload_rate:,} bytes per second"
             raise Refusal(408, "upload_timeout", detail)
         try:
             return step.result()
         except ClientDisconnect:
-            raise Refusal(400, "gone", "the client has gone") from None
+            raise Refusal(400, "gone", "the client disconnected") from None
 
-    def _send_slowest_away(self) -> None:
-        """Make room for another; raises Refusal where all uploads have only just begun."""
+    def _cancel_slowest(self) -> None:
+        """Cancel the slowest upload; raises Refusal if all have only just started."""
         settled = [upload for upload in self._open if upload.start < time.monotonic() - _SAFE_SECONDS]
         if not settled:
-            raise Refusal(503, "busy", "too many requests at once: try again in a while")
+            raise Refusal(503, "busy", "too many requests: try again later")
         slowest = min(settled, key=_Upload.speed)
         self._open.discard(slowest)
         if slowest.step is not None:
@@ -98,14 +98,14 @@ async def _next(stream: AsyncIterator[bytes]) -> bytes | None:
 
 
 def _check_head(request: Request, limits: Limits) -> None:
-    """Refuse what the headers already tell to be no picture, or too large."""
+    """Refuse a request whose headers show that it is no image, or too large."""
     kind = request.headers.get("content-type", "application/octet-stream").split(";")[0].strip().lower()
     if not (kind.startswith("image/") or kind == "application/octet-stream"):
-        raise Refusal(415, "not_a_picture", f"content type {kind[:80]}: send the picture's file itself, as image/*")
+        raise Refusal(415, "not_a_picture", f"content type {kind[:80]}: send the image file itself, as image/*")
     stated = request.headers.get("content-length", "")
     if stated.isdecimal() and int(stated) > limits.body_bytes:
         raise _too_large(limits)
 
 
 def _too_large(limits: Limits) -> Refusal:
-    return Refusal(413, "body_too_large", f"the file is too large: this server takes at most {limits.body_bytes:,} bytes")
+    return Refusal(413, "body_too_large", f"the file is too large: the limit of this server is {limits.body_bytes:,} bytes")

@@ -1,4 +1,4 @@
-"""The pictures that wait and run: a bounded queue in front of a few threads; each job can be stopped between two tiles (ours)."""
+"""The queue of images: bounded, in front of a few threads; a job can be cancelled between two tiles."""
 
 from __future__ import annotations
 
@@ -17,36 +17,36 @@ from edgesr.images.read import size_of
 from edgesr.serve.limits import Limits, Refusal
 from edgesr.upscaling.upscaler import Upscaler, target_size
 
-_FORMS_KEPT = 3  # fidelities whose networks stay loaded, each 20 MB and more
+_FORMS_KEPT = 3  # networks of different fidelity that stay loaded, at least 20 MB each
 
 
 @dataclass(frozen=True)
 class Options:
-    """What a request asks for."""
+    """The options of a request."""
 
     scale: float | None = None
     width: int | None = None
     height: int | None = None
     fidelity: float = 0.0
-    format: str | None = None  # by Pillow's name; None: the picture's own where it can be written, else PNG
+    format: str | None = None  # Pillow's name; None: the input's if it can be written, else PNG
     quality: int | None = None
     strip_metadata: bool = False
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A result as a file."""
+    """An encoded result."""
 
     data: bytes
-    format: str  # by Pillow's name
+    format: str  # Pillow's name
     width: int  # px
     height: int  # px
     notes: tuple[str, ...]
-    seconds: float  # of work, without waiting
+    seconds: float  # of processing, without waiting
 
 
 class Work:
-    """Enlarges pictures, `limits.jobs` at a time; `run` raises Refusal."""
+    """Upscales images, `limits.jobs` at a time; `run` raises Refusal."""
 
     def __init__(self, limits: Limits, model: str, threads: int | None) -> None:
         self.limits = limits
@@ -58,7 +58,7 @@ class Work:
         self.description = self._upscaler(0.0).engine
 
     async def run(self, data: bytes, options: Options) -> Outcome:
-        """Enlarge the picture in `data`. Raises Refusal: the queue is full, the time is over, the picture or an option wrong."""
+        """Upscale the image in `data`. Raises Refusal: queue full, timeout, invalid image or option."""
         self.check_queue()
         self.pending += 1
         stop = threading.Event()
@@ -68,15 +68,15 @@ class Work:
         try:
             return await asyncio.wrap_future(job)
         finally:
-            stop.set()  # of no effect on a job that is done: it is for a client that has gone
+            stop.set()  # for a client that disconnected; no effect on a finished job
 
     def check_queue(self) -> None:
         """Raise Refusal if the queue is full."""
         if self.pending >= self.limits.queue:
-            raise Refusal(429, "queue_full", f"{self.pending} pictures are waiting already: try again in a while")
+            raise Refusal(429, "queue_full", f"{self.pending} images are waiting: try again later")
 
     def close(self) -> None:
-        """Wait for what runs."""
+        """Wait for running jobs."""
         self._pool.shutdown(wait=True)
 
     def _done(self) -> None:
@@ -87,9 +87,11 @@ class Work:
 
         def checkpoint(_: float) -> None:
             if stop.is_set():
-                raise Refusal(503, "gone", "the client has gone")
+                raise Refusal(503, "gone", "the client disconnected")
             if time.monotonic() > deadline:
-                raise Refusal(503, "timeout", f"not done within {self.limits.seconds:g} s: send a smaller picture, or later")
+                raise Refusal(
+                    503, "timeout", f"not finished within {self.limits.seconds:g} s: send a smaller image, or try again later"
+                )
 
         checkpoint(0.0)
         try:
@@ -112,24 +114,26 @@ class Work:
                 422, "bad_option" if isinstance(error, UsageError) else "bad_picture", _without_name(error)
             ) from error
         except MemoryError as error:
-            raise Refusal(503, "memory", "not enough memory for this picture: send a smaller one, or later") from error
+            raise Refusal(503, "memory", "not enough memory for this image: send a smaller one, or try again later") from error
         height, width = result.pixels.shape[:2]
         return Outcome(encoded, format, width, height, notes, time.monotonic() - start)
 
     def _check_size(self, data: bytes, options: Options) -> None:
-        """Refuse by the header alone what is no picture, or one too large before or after."""
+        """Refuse, by its header, a file that is no image, or whose input or result is too large."""
         name = formats.detect(data[:64])
         if name is None:
-            raise Refusal(415, "not_a_picture", f"not a picture in a format that is read ({formats.readable_formats()})")
+            raise Refusal(415, "not_a_picture", f"unsupported image format; supported: {formats.readable_formats()}")
         if formats.missing_extra(name):
             raise Refusal(415, "not_supported", f"{name} is not supported by this server")
         width, height = headers.early_size(name, io.BytesIO(data)) or size_of(data)
         limit = self.limits.pixels
         if width * height > limit:
-            raise Refusal(413, "too_many_pixels", f"{width}x{height} pixels: this server takes at most {limit:,}")
+            raise Refusal(413, "too_many_pixels", f"{width}x{height} pixels: the limit of this server is {limit:,}")
         out_width, out_height = target_size(width, height, options.scale, options.width, options.height)
         if out_width * out_height > 16 * limit:
-            raise Refusal(413, "result_too_large", f"a result of {out_width}x{out_height} pixels is too large: scale less")
+            raise Refusal(
+                413, "result_too_large", f"a result of {out_width}x{out_height} pixels is too large: use a lower scale"
+            )
 
     def _upscaler(self, fidelity: float) -> Upscaler:
         with self._forms_lock:

@@ -1,4 +1,4 @@
-"""The checksums of the released files: `sha256sum`'s list beside them, checked when one is loaded (ours)."""
+"""Checksums of the released files, in a list as `sha256sum` writes it, verified when a file is loaded."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ LIST = "SHA256SUMS"
 
 
 def check(path: Path) -> None:
-    """Raise EdgesrError if `path` is not the file that the list beside it names; a file that is not listed passes."""
+    """Raise EdgesrError if `path` differs from its checksum in the list beside it; an unlisted file passes."""
     stated = _read(path.parent).get(path.name)
     if stated is not None and _sum(path) != stated:
-        raise EdgesrError(f"{path}: is damaged: it is not the file that was released; reinstall edgesr")
+        raise EdgesrError(f"{path}: damaged: its checksum is not that of the released file; reinstall edgesr")
 
 
 def renew(path: Path) -> None:
-    """Set the checksum of a file that has just been written, if there is a list beside it."""
+    """Update the checksum of a file in the list beside it, if there is one."""
     if (path.parent / LIST).is_file():
         sums = {**_read(path.parent), path.name: _sum(path)}
         (path.parent / LIST).write_text("".join(f"{value}  {name}\n" for name, value in sorted(sums.items())), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Load the network of a model into an engine: the released weights, or a file of the user's own, tried before the first picture."""
+"""Load the network of a model into an engine: the released weights, or the user's own, which are tested first."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Network(NamedTuple):
 
     preset: Preset  # with the latent channels of the weights
     engine: Engine
-    least_side: int  # LR px of a window: 1, or the side of the one tile size that the weights take
+    least_side: int  # LR px of a window: 1, or the fixed tile size of the weights
 
 
 def load(
@@ -49,17 +49,17 @@ def _released(model: str) -> resources.abc.Traversable:
     source = weights_path(model)
     if not source.is_file():
         have = ", ".join(name for name in PRESETS if weights_path(name).is_file())
-        raise UsageError(f"the model '{model}' has no released weights yet; models that have: {have}")
+        raise UsageError(f"the model '{model}' has no released weights yet; available: {have}")
     return source
 
 
 def _own(weights: str | Path, fidelity: float) -> Path:
     if fidelity:
-        raise UsageError(f"fidelity {fidelity:g}: a file of weights has one form; leave fidelity out")
+        raise UsageError(f"fidelity {fidelity:g}: your own weights have one form only; omit fidelity")
     if not isinstance(weights, str | os.PathLike):
         raise UsageError(f"weights: give the path of an ONNX file, not a {type(weights).__name__}")
     if not (path := Path(weights)).exists():
-        raise UsageError(f"{weights}: no such file of weights")
+        raise UsageError(f"{weights}: no such file")
     return path
 
 
@@ -69,7 +69,7 @@ def _form(model: str, path: Path, fidelity: float) -> Path | bytes:
         return path
     difference = difference_path(model)
     if not difference.is_file():
-        raise UsageError(f"fidelity {fidelity:g}: the model '{model}' has one form only; leave fidelity out")
+        raise UsageError(f"fidelity {fidelity:g}: the model '{model}' has one form only; omit fidelity")
     with resources.as_file(difference) as beside:
         checksums.check(beside)
         return forms.interpolate(path, beside, fidelity)
@@ -83,18 +83,18 @@ def _fitted(preset: Preset, engine: Engine, name: str | Path, *, blended: bool) 
         return Network(preset, engine, 1)
     if tile != (BLENDED_TILE, BLENDED_TILE):
         size = f"{BLENDED_TILE}x{BLENDED_TILE}" if preset.halo is None else "dynamic"
-        raise UsageError(f"{name}: takes tiles of {tile[0]}x{tile[1]} px alone; export it with --size {size}")
+        raise UsageError(f"{name}: only takes tiles of {tile[0]}x{tile[1]} px; export it with --size {size}")
     if preset.halo is not None and not blended:
         raise UsageError(
-            f"{name}: takes tiles of {tile[0]}x{tile[1]} px alone; use --tile blended, or export it with --size dynamic"
+            f"{name}: only takes tiles of {tile[0]}x{tile[1]} px; use --tile blended, or export it with --size dynamic"
         )
     return Network(preset, engine, BLENDED_TILE)
 
 
 def _try(network: Network, weights: str | Path, side: int) -> None:
-    """Raise EdgesrError if weights of the user's own do not give a picture of the right size for a tile of `side` LR px."""
+    """Raise EdgesrError if the network fails on a tile of `side` LR px, or its output has the wrong shape or is not finite."""
     preset, latent = network.preset, side // LATENT_STRIDE
-    wrong = f"{weights}: is no network of the model '{preset.name}'"
+    wrong = f"{weights}: not a network of the model '{preset.name}'"
     try:
         hr = network.engine(
             np.zeros((1, 3, side, side), np.float32), np.zeros((1, preset.latent_channels, latent, latent), np.float32)
@@ -105,6 +105,6 @@ def _try(network: Network, weights: str | Path, side: int) -> None:
         raise EdgesrError(f"{wrong}: {one_line(error)}") from None
     if np.shape(hr) != (1, 3, SCALE * side, SCALE * side):
         shape = "x".join(str(length) for length in np.shape(hr))
-        raise EdgesrError(f"{wrong}: it gives {shape} for 1x3x{side}x{side}")
+        raise EdgesrError(f"{wrong}: its output is {shape} for an input of 1x3x{side}x{side}")
     if not np.isfinite(hr).all():
-        raise EdgesrError(f"{weights}: gives values that are no numbers: the weights are damaged, or its training diverged")
+        raise EdgesrError(f"{weights}: its output is not finite: the weights are damaged, or the training diverged")

@@ -1,7 +1,7 @@
-"""The noise eps ~ N(0, I) as a field over image coordinates, by a counter-based hash: no tile, order or run can change it (ours).
+"""The noise eps ~ N(0, I) as a function of image coordinates, by a counter-based hash: independent of tiles, order and run (ours).
 
-Everything is 32-bit integer arithmetic and table look-ups, so that another language can reproduce it to the bit: each pair of
-channels takes one 32-bit hash, whose halves index a table of Box-Muller radii and one of angles.
+It only uses 32-bit integer arithmetic and table look-ups, so that other languages can reproduce it exactly: each pair of channels
+takes one 32-bit hash, whose halves index a table of Box-Muller radii and one of angles.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ _HALF = 1 << 16
 
 
 def noise_field(seed: int, channels: int, rows: range, columns: range) -> NDArray[np.float32]:
-    """Return the window (channels, rows, columns) of the field that `seed` names; rows and columns are latent positions.
+    """Return the window (channels, rows, columns) of the noise field with this seed; rows and columns are latent positions.
 
-    `channels` is even; positions and `seed` count modulo 2^32.
+    `channels` is even; positions and `seed` are taken modulo 2^32.
     """
     radius, cosine, sine = _tables()
     pair = np.arange(channels // 2, dtype=np.uint32)[:, None, None]

@@ -13,8 +13,8 @@ from PIL import Image
 
 from edgesr.images.bands import Bands
 
-_ROWS = 64  # rows resized at a time: always the same ones, so that the result does not depend on how the picture comes
-_REACH = 3  # of Lanczos, px of the smaller picture
+_ROWS = 64  # rows per resize: always the same blocks, so that the result does not depend on the bands of the input
+_REACH = 3  # radius of Lanczos, px of the smaller image
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601
 
 
@@ -38,15 +38,15 @@ def _white(dtype: np.dtype[Any]) -> float:
 
 
 def to_grey(planes: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(3, h, w) -> (1, h, w), the luma of what the network made of three equal planes."""
+    """(3, h, w) -> (1, h, w), the luma of the network's output for a grey input."""
     red, green, blue = LUMA[:, None, None, None] * planes[:, None]
-    return red + green + blue  # not a matrix product, whose rounding depends on the tile's shape
+    return red + green + blue  # not a matrix product: its rounding depends on the shape of the tile
 
 
 def fill_transparent(colour: NDArray[Any], alpha: NDArray[Any]) -> NDArray[Any]:
-    """Replace the colour of fully transparent pixels by that of the nearest visible ones, so that it cannot bleed into them.
+    """Replace the colour of fully transparent pixels by that of nearby visible ones, so that it does not bleed into those.
 
-    colour (H, W, 1 or 3), alpha (H, W, 1); visible pixels keep their values; a picture with none keeps them all.
+    colour (H, W, 1 or 3), alpha (H, W, 1). Visible pixels keep their values; an image without any is returned as it is.
     """
     hidden = alpha[:, :, 0] == 0
     if not hidden.any() or hidden.all():
@@ -61,10 +61,9 @@ def fill_transparent(colour: NDArray[Any], alpha: NDArray[Any]) -> NDArray[Any]:
 
 
 def hold_within_neighbours(bands: Bands, lr: NDArray[Any]) -> Bands:
-    """Clip the bands of a plane (4H, 4W, 1) to the range that `lr` (H, W, 1) has within one pixel of each position.
+    """Clip the bands of a plane (4H, 4W, 1) to the range of `lr` (H, W, 1) in the 3x3 pixels around each position.
 
-    For alpha: what is opaque, or transparent, up to its neighbours stays exactly so, and edges do not ring. A band is a whole
-    number of rows of `lr`.
+    For alpha: areas that are fully opaque or transparent stay so, and edges do not ring. A band covers whole rows of `lr`.
     """
     scale = bands.shape[0] // lr.shape[0]
 
@@ -80,7 +79,7 @@ def hold_within_neighbours(bands: Bands, lr: NDArray[Any]) -> Bands:
             blocks = plane.reshape(bottom - top, scale, lr.shape[1], scale)
             yield np.clip(blocks, low[:, None, :, None], high[:, None, :, None]).reshape(plane.shape)
             top = bottom
-            del plane, blocks  # or they would be held beside the next
+            del plane, blocks  # free them before the next ones are allocated
 
     return Bands(bands.shape, bands.dtype, held())
 
@@ -94,7 +93,7 @@ def _extreme_of_neighbours(plane: NDArray[Any], extreme: np.ufunc) -> NDArray[An
 
 
 def _pull_push(colour: NDArray[np.float32], weight: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Fill where `weight` (H, W) is 0 from ever coarser weighted means of `colour` (H, W, C): pull and push of a pyramid."""
+    """Fill `colour` (H, W, C) where `weight` (H, W) is 0 from coarser weighted means: pull-push on a pyramid."""
     if weight.all() or weight.size == 1:
         return colour
     fine = _push(_pull_push(*_pull(colour, weight)), *weight.shape)
@@ -102,7 +101,7 @@ def _pull_push(colour: NDArray[np.float32], weight: NDArray[np.bool_]) -> NDArra
 
 
 def _pull(colour: NDArray[Any], weight: NDArray[np.bool_]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Halve (H, W, C): the means of what has weight in 2x2 pixels, and where there is any."""
+    """Halve (H, W, C): the weighted means of 2x2 pixels, and a mask of those with any weight."""
     height, width = -(-weight.shape[0] // 2), -(-weight.shape[1] // 2)
     means, any_weight = np.empty((height, width, colour.shape[2]), np.float32), np.empty((height, width), bool)
     for top in range(0, height, _ROWS):
@@ -121,8 +120,8 @@ def _push(coarse: NDArray[np.float32], height: int, width: int) -> NDArray[np.fl
     return coarse.repeat(2, axis=0).repeat(2, axis=1)[:height, :width]
 
 
-def beside(colour: Bands, opacity: Bands) -> Bands:
-    """Put alpha behind the other channels; both come in the same bands."""
+def append_alpha(colour: Bands, opacity: Bands) -> Bands:
+    """Append alpha to the other channels; both have the same bands."""
 
     def joined() -> Iterator[NDArray[Any]]:
         for part in colour:
@@ -136,11 +135,10 @@ def beside(colour: Bands, opacity: Bands) -> Bands:
 
 
 def resize(bands: Bands, size: tuple[int, int]) -> Bands:
-    """Lanczos (Pillow's) to `size` = (width, height) px, (H, W, C) of any supported type; at that size already, as it is.
+    """Resize (H, W, C) of any supported type to `size` = (width, height) px by Pillow's Lanczos; unchanged if it has that size.
 
-    A sample differs from a resize of the whole picture, columns first, by one level at most, and one in thousands does. Where
-    the heights have no simple ratio it is one in a hundred, and more in 16 bits: Pillow takes a fraction of a row in single
-    precision.
+    Compared with a resize of the whole image, columns first, one sample in thousands differs by one level. If the ratio of the
+    heights is not simple it is one in a hundred, and more in 16 bits: Pillow computes fractions of a row in single precision.
     """
     height, width, channels = bands.shape
     if (width, height) == size:
@@ -150,12 +148,12 @@ def resize(bands: Bands, size: tuple[int, int]) -> Bands:
 
 def _resized(bands: Bands, width: int, height: int) -> Iterator[NDArray[Any]]:
     old_height = bands.shape[0]
-    step = old_height / height  # old rows a new one
+    step = old_height / height  # old rows per new row
     reach = math.ceil(_REACH * max(1.0, step)) + 1
-    period = Fraction(old_height, height).denominator  # new rows after which one begins where an old one does
+    period = Fraction(old_height, height).denominator  # new rows until the two grids align again
     count = _ROWS - _ROWS % period if period <= _ROWS else _ROWS
     source = bands.of_height(_ROWS)
-    held, first = np.empty((0, *bands.shape[1:]), bands.dtype), 0  # old rows, and the number of the first of them
+    held, first = np.empty((0, *bands.shape[1:]), bands.dtype), 0  # old rows, and the index of the first of them
     for top in range(0, height, count):
         bottom = min(top + count, height)
         start, stop = max(0, math.floor(top * step) - reach), min(old_height, math.ceil(bottom * step) + reach)
@@ -167,13 +165,13 @@ def _resized(bands: Bands, width: int, height: int) -> Iterator[NDArray[Any]]:
 
 
 def _lanczos(pixels: NDArray[Any], size: tuple[int, int], top: float, bottom: float) -> NDArray[Any]:
-    """Resize the rows from `top` to `bottom` of (H, W, C); those around them count as far as the filter reaches."""
+    """Resize the rows from `top` to `bottom` of (H, W, C); the filter also reads the rows around them."""
     out = np.empty((size[1], size[0], pixels.shape[2]), pixels.dtype)
     white = _white(pixels.dtype)
-    for channel in range(pixels.shape[2]):  # one at a time: Pillow has no 16-bit RGB, and would weigh colours by alpha
+    for channel in range(pixels.shape[2]):  # one at a time: Pillow has no 16-bit RGB, and multiplies colours by alpha
         plane = np.ascontiguousarray(pixels[:, :, channel])
         image = Image.fromarray(plane if pixels.dtype == np.uint8 else plane.astype(np.float32))
-        # Columns first, always: left to itself Pillow takes the other order for some shapes, and bytes are rounded in between.
+        # Always columns first: Pillow chooses the order by the shape, and rounds to 8 bits in between.
         image = image.resize((size[0], len(pixels)), Image.Resampling.LANCZOS)
         image = image.resize(size, Image.Resampling.LANCZOS, (0, top, size[0], bottom))
         values = np.asarray(image)

@@ -1,9 +1,8 @@
-"""Cut a picture of any size into windows that a network can take, and put the results together; knows nothing of models.
+"""Split an image of any size into windows for a network, and assemble the results; independent of the model.
 
-Two plans. Where a network's receptive field is bounded, `plan_exact` gives every window a halo that covers it: the parts that
-are kept then equal the untiled result, whatever the tile size (ours). Where it is not (GroupNorm), `plan_blended` gives
-windows of one size, overlapping, whose results are faded into each other (the paper's way: 128 px, overlap 32).
-All figures are LR px.
+There are two plans. If the network's receptive field is bounded, `plan_exact` gives every window a halo that covers it: the kept
+parts equal the untiled result for any tile size (ours). If it is unbounded (GroupNorm), `plan_blended` gives overlapping windows
+of one size, whose results are blended (as in the paper: 128 px, overlap 32). All lengths are in LR px.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from numpy.typing import DTypeLike, NDArray
 
 @dataclass(frozen=True)
 class Span:
-    """One axis of a tile: the window [start, stop) that is computed, and the part [keep_start, keep_stop) that counts."""
+    """One axis of a tile: the computed window [start, stop), and the kept part [keep_start, keep_stop)."""
 
     start: int
     stop: int
@@ -30,7 +29,7 @@ class Span:
     fade_out: int = 0  # positions at its end shared with the tile after
 
     def weights(self, scale: int) -> NDArray[np.float32]:
-        """Return the blending weights of the kept part at `scale` output px a px; over all tiles they sum to one."""
+        """Return the blending weights of the kept part at `scale` output px per px; they sum to one over all tiles."""
         weights = np.ones((self.keep_stop - self.keep_start) * scale, np.float32)
         for count, part in ((self.fade_in * scale, slice(None)), (self.fade_out * scale, slice(None, None, -1))):
             ramp = (np.arange(count, dtype=np.float32) + 0.5) / max(1, count)
@@ -40,14 +39,14 @@ class Span:
 
 @dataclass(frozen=True)
 class Plan:
-    """Tiles of a picture as the product of row spans and column spans."""
+    """The tiles of an image: the product of row spans and column spans."""
 
     rows: tuple[Span, ...]
     columns: tuple[Span, ...]
 
     @property
     def blended(self) -> bool:
-        """Whether tiles share positions, so that their weighted sum is the result."""
+        """Whether tiles overlap, so that the result is their weighted sum."""
         return any(span.fade_in for span in (*self.rows, *self.columns))
 
     def __len__(self) -> int:
@@ -63,9 +62,9 @@ def plan_exact(
 ) -> Plan:
     """Plan windows with a full halo over a picture whose sides are multiples of `multiple`.
 
-    `tile` is the side of the kept part; None chooses the grid that computes the fewest pixels with no window larger than
-    `window_pixels`, and no row of tiles larger than `band_pixels` unless that made its tiles lower than half the side of a square
-    window: flat ones cost. `halo` is a multiple of `multiple`.
+    `tile` is the side of the kept part. None chooses the grid that computes the fewest pixels, with windows of at most
+    `window_pixels` and rows of tiles of at most `band_pixels`. The second limit does not apply to tiles lower than half the side of
+    a square window, as flat tiles are inefficient. `halo` is a multiple of `multiple`.
     """
     if tile is not None:
         rows, columns = -(-height // tile), -(-width // tile)
@@ -77,9 +76,9 @@ def plan_exact(
 
 
 def plan_blended(height: int, width: int, *, tile: int, overlap: int, multiple: int) -> Plan:
-    """Plan windows of `tile` px a side that overlap by `overlap` px or more and fade into each other over half of it.
+    """Plan windows with sides of `tile` px that overlap by `overlap` px or more and are blended over half of it.
 
-    A smaller picture is one window. Sides are multiples of `multiple`, and so are `tile`, `overlap` and the positions of windows.
+    A smaller image is one window. Sides are multiples of `multiple`, and so are `tile`, `overlap` and the positions of windows.
     """
     return Plan(_blended_spans(height, tile, overlap, multiple), _blended_spans(width, tile, overlap, multiple))
 
@@ -92,20 +91,20 @@ def crop(tile: NDArray[Any], row: Span, column: Span, scale: int) -> NDArray[Any
 
 
 def place(target: NDArray[Any], row: Span, column: Span, scale: int) -> NDArray[Any]:
-    """Return where the kept part goes in `target` (C, H, W), a view."""
+    """Return the place of the kept part in `target` (C, H, W), a view."""
     return target[:, row.keep_start * scale : row.keep_stop * scale, column.keep_start * scale : column.keep_stop * scale]
 
 
 def assemble(
     plan: Plan, kept: Callable[[Span, Span], NDArray[Any]], scale: int, shape: tuple[int, int, int], dtype: DTypeLike
 ) -> Iterator[NDArray[Any]]:
-    """Yield a picture of `shape` (H, W, C) from the top down: each time the rows (h, W, C) that a row of tiles finishes.
+    """Yield an image of `shape` (H, W, C) from the top down, as the rows (h, W, C) that each row of tiles completes.
 
-    `kept` computes a tile and returns the part of it that counts, (C, h, w); what stands out over the picture's lower and right
-    border is cut off. Nothing is held but the rows in flight. `dtype` is that of the sums if the plan is blended.
+    `kept` computes a tile and returns its kept part (C, h, w), which is cropped at the lower and right border of the image. Only the
+    current rows are in memory. `dtype` is that of the sums if the plan is blended.
     """
     ends = [*(span.keep_start for span in plan.rows[1:]), plan.rows[-1].keep_stop]
-    shared = np.zeros((0, *shape[1:]), dtype)  # rows that the tiles below add to
+    shared = np.zeros((0, *shape[1:]), dtype)  # rows that the next row of tiles adds to
     for row, end in zip(plan.rows, ends, strict=True):
         height = min(row.keep_stop * scale, shape[0]) - row.keep_start * scale
         band = np.zeros((height, *shape[1:]), dtype)
@@ -115,11 +114,11 @@ def assemble(
         finished = (end - row.keep_start) * scale
         shared = band[finished:].copy()
         yield band[:finished]
-        del band  # or it would be held beside the next
+        del band  # free it before the next one is allocated
 
 
 def _put(band: NDArray[Any], part: NDArray[Any], row: Span, column: Span, scale: int, *, blended: bool) -> None:
-    """Put the kept part of a tile (C, h, w) to its columns of a band (h, W, C), or add it, weighted."""
+    """Write the kept part of a tile (C, h, w) to its columns of a band (h, W, C), or add it, weighted."""
     target = band.transpose(2, 0, 1)[:, :, column.keep_start * scale : column.keep_stop * scale]
     if blended:
         part = part * (row.weights(scale)[:, None] * column.weights(scale)[None, :])
@@ -129,9 +128,9 @@ def _put(band: NDArray[Any], part: NDArray[Any], row: Span, column: Span, scale:
 
 
 def _cheapest_grid(height: int, width: int, halo: int, window_pixels: int, band: int) -> tuple[int, int]:
-    """Rows and columns of tiles with the smallest sum of window areas; halos inside the picture cost, its borders do not.
+    """Rows and columns of tiles with the smallest sum of window areas; there is no halo at the image's borders.
 
-    A row of tiles keeps no more than `band` px of the height.
+    A row of tiles keeps at most `band` px of the height.
     """
     best, best_cost = (1, 1), float("inf")
     for rows in range(-(-height // band), height // 32 + 2):
@@ -143,7 +142,7 @@ def _cheapest_grid(height: int, width: int, halo: int, window_pixels: int, band:
             cost = (height + 2 * halo * (rows - 1)) * (width + 2 * halo * (columns - 1))
             if cost < best_cost:
                 best, best_cost = (rows, columns), cost
-            break  # more columns only cost more
+            break  # more columns cost more
     return best
 
 
@@ -159,7 +158,7 @@ def _blended_spans(length: int, tile: int, overlap: int, multiple: int) -> tuple
         return (Span(0, length, 0, length),)
     count = -(-(length - overlap) // (tile - overlap))
     starts = [round(i * (length - tile) / (count - 1) / multiple) * multiple for i in range(count)]
-    # Only the middle of what two windows share is faded: at their rims windows know least.
+    # Only the middle of an overlap is blended: windows are least accurate at their rims.
     fade = overlap // 2
     rims = [start_before + tile - start - fade for start_before, start in pairwise(starts)]
     before, after = [0, *(rim // 2 for rim in rims)], [*(rim - rim // 2 for rim in rims), 0]

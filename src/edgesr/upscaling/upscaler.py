@@ -1,4 +1,4 @@
-"""lr -> hr for a picture of any size: images, tiles and the engine put together; `from edgesr import Upscaler` is this."""
+"""Upscale images of any size: reading, tiling and the network together. `from edgesr import Upscaler` is defined here."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from edgesr.upscaling import checks, network
 from edgesr.upscaling.network import BLENDED_OVERLAP, BLENDED_TILE
 from edgesr.upscaling.noise import noise_field
 from edgesr.upscaling.planes import (
-    beside,
+    append_alpha,
     fill_transparent,
     from_network,
     hold_within_neighbours,
@@ -36,23 +36,22 @@ Progress = Callable[[float], None]
 Pixels = NDArray[Any]  # (H, W, C) uint8, uint16, or floating point in [0, 1]
 
 MIN_SCALE, MAX_SCALE = 1.0, 8.0
-WINDOW_PIXELS = 512 * 512  # LR px a window at most: about 250 MB of activations for `tiny`; docs/performance.md has others
-BAND_PIXELS = 512 * 2560  # LR px a row of tiles, whose result is held until it is encoded: 63 MB of 8-bit RGB
+WINDOW_PIXELS = 512 * 512  # LR px, maximum of a window: about 250 MB of activations for `tiny`; see docs/performance.md
+BAND_PIXELS = 512 * 2560  # LR px, maximum of a row of tiles; its result is kept until it is encoded: 63 MB of 8-bit RGB
 
 
 class Upscaler:
-    """A loaded model, for one picture after the other.
+    """A loaded model that upscales any number of images.
 
-    `fidelity` from 0 (crisp) to 1 (true to the input) lies between the model's two forms; 0 is all that a model of one form has.
-    `tile` is the side in LR px of the part a tile contributes, or "auto"; it changes memory and speed, never the result. "blended" is the
-    paper's plan: tiles of 128 px that overlap by 32 and fade into each other, as on a device with one tile size.
-    `threads` None uses every core. `seed` names the noise field: the same seed gives the same bytes. `weights` is an ONNX file of this
-    model, of your own training or by `edgesr export`, in place of the released one; or the checkpoint folder of a training, for the
-    engine torch. Such a folder can also be run in several `steps` of the diffusion (DDIM).
+    `fidelity` interpolates between the model's two forms, from 0 (crisp) to 1 (faithful to the input); models with one form only
+    accept 0. `tile` is the tile size in LR px without the halo, or "auto"; it changes memory and speed, never the result. "blended"
+    selects the paper's plan: tiles of 128 px that overlap by 32 and are blended, as on a device with a fixed tile size. `threads`
+    None uses all cores. The same `seed` of the noise gives the same bytes. `weights` replaces the released weights: an ONNX file of
+    this model, or a checkpoint folder for the engine torch, which can also be run in several diffusion `steps` (DDIM).
 
-    Raises UsageError for an unknown model, one without weights, weights of another model, a wrong fidelity, an unknown or missing
-    engine, a wrong tile or seed, or steps that the weights cannot take; EdgesrError for damaged weights, and for a network that is
-    not one of this model.
+    Raises UsageError for an unknown model, one without weights, weights of another model, an invalid fidelity, tile or seed, an
+    unknown or missing engine, or steps that the weights do not support; EdgesrError for damaged weights, or a network of another
+    model.
     """
 
     def __init__(
@@ -80,11 +79,11 @@ class Upscaler:
         self.engine = self._engine.description
 
     def __call__(self, image: Any, *, scale: float | None = None, width: int | None = None, height: int | None = None) -> Any:
-        """Upscale `image` and return what was given: PIL image for PIL image, array for array; PIL image for a path or bytes.
+        """Upscale `image` and return the same type: a PIL image or an array; for a path or bytes a PIL image.
 
         An array is (H, W) or (H, W, C), C from 1 to 4 (grey, grey + alpha, RGB, RGB + alpha), uint8, uint16 or floating point in
-        [0, 1]. `scale`, `width` and `height` as in `target_size`. Raises UsageError for other types or a wrong size, InputError for a
-        file that cannot be read.
+        [0, 1]. `scale`, `width` and `height` as in `target_size`. Raises UsageError for other types or an invalid size, InputError
+        for a file that cannot be read.
         """
         if isinstance(image, np.ndarray):
             pixels = checks.checked_array(image)
@@ -95,7 +94,9 @@ class Upscaler:
         elif isinstance(image, str | Path | bytes):
             picture = images.read(image)
         else:
-            raise UsageError(f"cannot upscale a {type(image).__name__}: give a PIL image, an array, a path or a file's bytes")
+            raise UsageError(
+                f"cannot upscale a {type(image).__name__}: give a PIL image, an array, a path or the bytes of a file"
+            )
         return images.to_pil(self.upscale_picture(picture, scale=scale, width=width, height=height))
 
     def upscale_picture(
@@ -107,7 +108,7 @@ class Upscaler:
         height: int | None = None,
         progress: Progress | None = None,
     ) -> Picture:
-        """Return the picture enlarged, its metadata carried over; `progress` gets the fraction done in [0, 1] after each tile."""
+        """Return the upscaled picture with its metadata; `progress` gets the fraction done in [0, 1] after each tile."""
         flowing = self.stream_picture(picture, scale=scale, width=width, height=height, progress=progress)
         return flowing.with_pixels(flowing.pixels.whole())
 
@@ -120,13 +121,13 @@ class Upscaler:
         height: int | None = None,
         progress: Progress | None = None,
     ) -> Picture[Bands]:
-        """Return the picture as `upscale_picture` does, but its pixels as bands, each computed when it is asked for."""
+        """Like `upscale_picture`, but the pixels are bands that are computed one by one, on demand."""
         old_height, old_width = picture.pixels.shape[:2]
         size = target_size(old_width, old_height, scale, width, height)
         return picture.with_pixels(self._bands(picture.pixels, size, progress))
 
     def _bands(self, pixels: Pixels, size: tuple[int, int], progress: Progress | None = None) -> Bands:
-        """(H, W, C) -> (size[1], size[0], C): colour and alpha each through the model, then Lanczos if the size is not 4x."""
+        """(H, W, C) -> (size[1], size[0], C): the model on colour and on alpha, then Lanczos if the size is not 4x."""
         channels = pixels.shape[2]
         colour, alpha = (pixels[:, :, :-1], pixels[:, :, -1:]) if channels in (2, 4) else (pixels, None)
         passes = 1 if alpha is None or _constant(alpha) else 2
@@ -139,21 +140,23 @@ class Upscaler:
             opacity = alpha[0, 0, 0]
             return resize(bands, size).map(lambda rows: np.insert(rows, channels - 1, opacity, axis=2), channels=channels)
         opaque = hold_within_neighbours(self._network(alpha, plan, tick), alpha)
-        return resize(beside(bands, opaque), size)
+        return resize(append_alpha(bands, opaque), size)
 
     def _network(self, pixels: Pixels, plan: Plan, tick: Callable[[], None]) -> Bands:
-        """(H, W, 1 or 3) -> (4H, 4W, 1 or 3) of the same type, tile by tile; calls `tick` after each."""
+        """(H, W, 1 or 3) -> (4H, 4W, 1 or 3) of the same type, tile by tile; calls `tick` after each tile."""
         height, width, channels = pixels.shape
         shape, dtype = (SCALE * height, SCALE * width, channels), pixels.dtype
 
         def kept(row: Span, column: Span) -> NDArray[Any]:
-            rows = np.clip(np.arange(row.start, row.stop), 0, height - 1)  # repeats the last row and column up to the multiple
+            rows = np.clip(
+                np.arange(row.start, row.stop), 0, height - 1
+            )  # the last row and column are repeated up to the multiple
             columns = np.clip(np.arange(column.start, column.stop), 0, width - 1)
             lr = to_network(pixels[rows[:, None], columns])
             eps = noise_field(self._seed, self.preset.latent_channels, _latent(row), _latent(column))
             hr = crop(self._engine(lr, eps[None])[0], row, column, SCALE)  # (3, h, w)
             if not np.isfinite(hr.sum()):
-                raise EdgesrError(f"the network gave values that are no numbers (engine {self.engine}): try another --engine")
+                raise EdgesrError(f"the output of the network is not finite (engine {self.engine}): try another --engine")
             tick()
             hr = to_grey(hr) if channels == 1 else hr
             return hr if plan.blended else from_network(hr, dtype)
@@ -164,7 +167,7 @@ class Upscaler:
         return sums.map(lambda rows: from_network(rows, dtype), dtype=dtype)
 
     def _padded(self, pixels: Pixels) -> tuple[int, int]:
-        """Height and width as the network takes them: multiples of the model's, and no less than the one tile of some weights."""
+        """Height and width padded for the network: multiples of the model's, and at least the fixed tile size of some weights."""
         height, width = (
             max(-(-side // self.preset.multiple) * self.preset.multiple, self._least_side) for side in pixels.shape[:2]
         )
@@ -189,7 +192,7 @@ def upscale(
     engine: str = "auto",
     threads: int | None = None,
 ) -> Any:
-    """Upscale one image with a model that stays loaded for the next call; see `Upscaler` for types and errors."""
+    """Upscale one image; the model stays loaded for the next call. See `Upscaler` for types and errors."""
     return _loaded(model, fidelity, engine, threads)(image, scale=scale, width=width, height=height)
 
 
@@ -203,20 +206,20 @@ def target_size(
 ) -> tuple[int, int]:
     """Return the output's (width, height) in px for an input of `width` x `height` px.
 
-    `scale` from 1 to 8, 4 if nothing is given; or a target width, or height, or both: the largest size inside them that keeps the
-    shape. Raises UsageError when both ways are used, or the scale that results is out of range.
+    Give `scale` from 1 to 8 (default 4), or a target width, height or both: the largest size within them that keeps the aspect
+    ratio. Raises UsageError if both ways are used, or if the scale is out of range.
     """
     checks.check_numbers(Real, scale=scale)
     checks.check_numbers(Integral, width=target_width, height=target_height)
     if target_width is None and target_height is None:
         factor = float(SCALE) if scale is None else scale
     elif scale is not None:
-        raise UsageError("give either a scale or a target width/height, not both")
+        raise UsageError("give either a scale or a target width or height, not both")
     else:
         sides = ((target_width, width), (target_height, height))
         factor = min(target / side for target, side in sides if target is not None)
     if not MIN_SCALE <= factor <= MAX_SCALE:  # also catches NaN
-        raise UsageError(f"scale {factor:g} is out of range: it must lie between {MIN_SCALE:g} and {MAX_SCALE:g}")
+        raise UsageError(f"scale {factor:g} is out of range: give {MIN_SCALE:g} to {MAX_SCALE:g}")
     return max(1, round(width * factor)), max(1, round(height * factor))
 
 
@@ -230,6 +233,6 @@ def _constant(plane: Pixels) -> bool:
 
 
 def _counted(progress: Progress | None, total: int) -> Callable[[], None]:
-    """Return what to call after each of `total` tiles for `progress` to get the fraction done."""
+    """Return a function to call after each of `total` tiles, which reports the fraction done to `progress`."""
     numbers = count(1)
     return (lambda: progress(next(numbers) / total)) if progress else (lambda: None)

@@ -1,14 +1,14 @@
 /**
- * The way between the two forms of the model, as `edgesr.upscaling.forms`: half-precision differences (an .npz file) added to the weights
- * inside the ONNX file's bytes. Both files are those of the Python package, unchanged.
+ * Interpolation between the two forms of the model, as `edgesr.upscaling.forms`: half-precision differences (an .npz file) are added to
+ * the weights in the bytes of the ONNX file. Both files are those of the Python package.
  */
 
-/** The ONNX file with `fidelity` (0 to 1) times the difference added; throws when the two files do not belong together. */
+/** The ONNX file with `fidelity` (0 to 1) times the difference added; throws if the two files do not belong together. */
 export async function interpolate(model: ArrayBuffer, difference: ArrayBuffer, fidelity: number): Promise<Uint8Array> {
   const arrays = readNpz(difference);
   const blocks = arrays.get("blocks");
   const values = arrays.get("values");
-  if (blocks?.type !== "<i8" || values?.type !== "<f2") throw new Error("the model's second form is damaged");
+  if (blocks?.type !== "<i8" || values?.type !== "<f2") throw new Error("the file of the model's second form is damaged");
   await checkSum(model, arrays.get("sha256"));
   const patched = new Uint8Array(model.slice(0));
   const view = new DataView(patched.buffer);
@@ -32,7 +32,7 @@ async function checkSum(model: ArrayBuffer, stated: NpyArray | undefined): Promi
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", model));
   const hex = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
   const text = new TextDecoder().decode(stated.data).replaceAll("\0", ""); // numpy's UTF-32 of ASCII
-  if (text !== hex) throw new Error("the model's two files do not belong together: build the page again");
+  if (text !== hex) throw new Error("the two files of the model do not belong together: build the page again");
 }
 
 interface NpyArray {
@@ -40,16 +40,16 @@ interface NpyArray {
   data: Uint8Array;
 }
 
-/** The arrays of an .npz file whose members are stored, not compressed: what `numpy.savez` writes. */
+/** The arrays of an uncompressed .npz file, as `numpy.savez` writes it. */
 export function readNpz(file: ArrayBuffer): Map<string, NpyArray> {
   const view = new DataView(file);
   const arrays = new Map<string, NpyArray>();
   let end = file.byteLength - 22; // of the record that ends a zip without comment
   while (end >= 0 && view.getUint32(end, true) !== 0x06054b50) end--;
-  if (end < 0) throw new Error("the model's second form is no .npz file");
+  if (end < 0) throw new Error("the file of the model's second form is not an .npz file");
   let entry = view.getUint32(end + 16, true);
   for (let i = view.getUint16(end + 10, true); i > 0; i--) {
-    if (view.getUint16(entry + 10, true) !== 0) throw new Error("the model's second form is compressed");
+    if (view.getUint16(entry + 10, true) !== 0) throw new Error("the file of the model's second form is compressed");
     const size = view.getUint32(entry + 20, true);
     const [name, extra, comment] = [28, 30, 32].map((at) => view.getUint16(entry + at, true)) as [number, number, number];
     const local = view.getUint32(entry + 42, true);

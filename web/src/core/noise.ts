@@ -1,12 +1,12 @@
 /**
- * The noise eps ~ N(0, I) as a field over image coordinates, to the bit that of `edgesr.upscaling.noise`: a counter-based hash, whose
- * halves index a table of Box-Muller radii and one of angles.
+ * The noise eps ~ N(0, I) as a function of image coordinates, identical to `edgesr.upscaling.noise`: a counter-based hash, whose halves
+ * index a table of Box-Muller radii and one of angles.
  */
 
 const HALF = 1 << 16;
 let tables: { radius: Float32Array; cosine: Float32Array; sine: Float32Array } | undefined;
 
-/** The window (channels, rows, columns) of the field that `seed` names; positions are latent ones, `channels` is even. */
+/** The window (channels, rows, columns) of the noise with this seed; positions are latent positions, `channels` is even. */
 export function noiseField(
   seed: number,
   channels: number,

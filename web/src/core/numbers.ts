@@ -1,4 +1,4 @@
-/** Python's `round`: halves go to the even neighbour. Sizes and tile edges depend on it. */
+/** Python's `round`, half to even. Sizes and tile edges depend on it. */
 export function round(x: number): number {
   const floor = Math.floor(x);
   const rest = x - floor;

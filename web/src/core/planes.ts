@@ -1,6 +1,6 @@
-/** What happens to pixels around the network, as in `edgesr.upscaling.planes`: colour under transparency, alpha's range, grey. */
+/** Operations on pixels around the network, as in `edgesr.upscaling.planes`: colour under transparency, range of alpha, grey. */
 
-/** Luma (BT.601) of three planes, in the order of additions that `edgesr.upscaling.planes.to_grey` has. */
+/** Luma (BT.601) of three planes, added in the same order as in `edgesr.upscaling.planes.to_grey`. */
 export function toGrey(planes: Float32Array): Float32Array {
   const size = planes.length / 3;
   const [red, green, blue] = [Math.fround(0.299), Math.fround(0.587), Math.fround(0.114)];
@@ -12,7 +12,7 @@ export function toGrey(planes: Float32Array): Float32Array {
   return grey;
 }
 
-/** Replace the colour (H, W, C) of fully transparent pixels, in place, by that of the nearest visible ones. */
+/** Replace the colour (H, W, C) of fully transparent pixels, in place, by that of nearby visible ones. */
 export function fillTransparent(colour: Uint8Array, alpha: Uint8Array, width: number, height: number): void {
   const hidden = alpha.reduce((count, value) => count + (value === 0 ? 1 : 0), 0);
   if (hidden === 0 || hidden === alpha.length) return;
@@ -25,7 +25,7 @@ export function fillTransparent(colour: Uint8Array, alpha: Uint8Array, width: nu
   }
 }
 
-/** Fill where `weight` is 0 from ever coarser weighted means: pull and push of a pyramid. */
+/** Fill where `weight` is 0 from coarser weighted means: pull-push on a pyramid. */
 function pullPush(colour: Float32Array, weight: Float32Array, width: number, height: number, channels: number): Float32Array {
   if (weight.length === 1 || weight.every((w) => w !== 0)) return colour;
   const [coarseWidth, coarseHeight] = [Math.ceil(width / 2), Math.ceil(height / 2)];
@@ -59,8 +59,8 @@ function roundEven(x: number): number {
 }
 
 /**
- * Clip rows of an enlarged plane, in place, to the range that `lr` (W, H) has within one pixel: what is opaque, or transparent,
- * up to its neighbours stays so. `plane` holds the output rows of the LR rows from `top` on, `scale` px a LR px.
+ * Clip rows of an upscaled plane, in place, to the range of `lr` (W, H) in the 3x3 pixels around each position, so that fully opaque or
+ * transparent areas stay so. `plane` contains the output rows of the LR rows from `top` on, at `scale` px per LR px.
  */
 export function holdWithinNeighbours(
   plane: Uint8Array, lr: Uint8Array, width: number, height: number, top: number, scale: number,

@@ -1,15 +1,15 @@
 /**
- * Lanczos resampling, to the bit Pillow's of 8-bit pixels (`Image.resize(..., LANCZOS)`, which `edgesr.upscaling.planes.resize` uses), but fed
- * with rows from top to bottom: the enlarged picture, which may be huge, is never held whole.
+ * Lanczos resampling, identical to Pillow's for 8-bit pixels (`Image.resize(..., LANCZOS)`, which `edgesr.upscaling.planes.resize` uses),
+ * but row by row from top to bottom, so that a large result is never in memory as a whole.
  */
 
 const PRECISION = 22; // bits after the point of the coefficients, as in Pillow
 const LOBES = 3;
 
 interface Taps {
-  first: Int32Array; // of the input positions that an output position takes
+  first: Int32Array; // first input position of an output position
   count: Int32Array;
-  weights: Int32Array; // `most` of them an output position
+  weights: Int32Array; // `most` per output position
   most: number;
 }
 
@@ -18,7 +18,7 @@ export class RowResampler {
   private readonly vertical: Taps | undefined;
   private rows: Uint8Array[] = []; // resampled horizontally, from row `base` on
   private base = 0;
-  private next = 0; // the output row that comes next
+  private next = 0; // the next output row
 
   constructor(
     private readonly from: { width: number; height: number },

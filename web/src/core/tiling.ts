@@ -1,12 +1,12 @@
 /**
  * Exact tiles, as `edgesr.upscaling.tiling.plan_exact`: every window has a halo that covers the network's receptive field, so that the
- * parts that are kept equal the untiled result. (The faded tiles of the preset `paper` are not here: it is no model for a page.)
- * All figures are LR px.
+ * kept parts equal the untiled result. The blended tiles of the preset `paper` are not supported: at 600 MB it is too large for a page.
+ * All lengths are in LR px.
  */
 
 import { round } from "./numbers";
 
-/** One axis of a tile: the window [start, stop) that is computed, and the part [keepStart, keepStop) that counts. */
+/** One axis of a tile: the computed window [start, stop), and the kept part [keepStart, keepStop). */
 export interface Span {
   start: number;
   stop: number;
@@ -35,7 +35,7 @@ function cheapestGrid(height: number, width: number, halo: number, windowPixels:
       if (windowHeight * windowWidth > windowPixels) continue;
       const cost = (height + 2 * halo * (rows - 1)) * (width + 2 * halo * (columns - 1));
       if (cost < bestCost) [best, bestCost] = [[rows, columns], cost];
-      break; // more columns only cost more
+      break; // more columns cost more
     }
   }
   return best;

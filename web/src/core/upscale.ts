@@ -1,4 +1,4 @@
-/** lr -> hr for a picture of any size, as `edgesr.upscaling.upscaler`, but in bands from top to bottom, so that no result is held whole. */
+/** Upscale a picture of any size, as `edgesr.upscaling.upscaler`, in bands from top to bottom, so that the result is never held as a whole. */
 
 import { MODEL } from "./model";
 import { noiseField } from "./noise";
@@ -17,11 +17,11 @@ export interface Pixels {
 export type Network = (lr: Float32Array, eps: Float32Array, height: number, width: number) => Promise<Float32Array>;
 
 export interface Listener {
-  /** Output rows of all channels that follow those before. */
+  /** Receives the next output rows, all channels. */
   band(rows: Uint8Array): Promise<void>;
-  /** After each evaluation of the network; throw to stop. */
+  /** Called after each evaluation of the network; throw to cancel. */
   step(done: number, total: number): Promise<void>;
-  /** The colour of a tile, (height, width, channels) at (left, top) of the result at x4, to be shown. */
+  /** Receives the colour of a tile for the preview, (height, width, channels) at (left, top) of the result at x4. */
   tile?(data: Uint8Array, channels: number, left: number, top: number, width: number, height: number): void;
 }
 
@@ -37,7 +37,7 @@ export async function upscale(picture: Pixels, network: Network, windowPixels: n
   let done = 0;
   for (const row of plan.rows) {
     const lines = Math.min(height, row.keepStop) - row.keepStart;
-    if (lines <= 0) continue; // a tile of nothing but padding
+    if (lines <= 0) continue; // a tile that only contains padding
     const band = new Uint8Array(lines * width * MODEL.scale ** 2 * channels);
     const bandAlpha = new Uint8Array(alpha ? band.length / channels : 0).fill(alpha?.[0] ?? 0);
     for (const column of plan.columns) {
@@ -59,7 +59,7 @@ export async function upscale(picture: Pixels, network: Network, windowPixels: n
   }
 }
 
-/** The kept part of one window's result, cut off at the picture's own border: (height, width, channels). */
+/** The kept part of a window's result, cropped at the picture's border: (height, width, channels). */
 async function evaluate(
   data: Uint8Array, channels: number, size: { width: number; height: number }, row: Span, column: Span, network: Network, seed: number,
 ): Promise<Uint8Array> {
@@ -85,7 +85,7 @@ async function evaluate(
   return kept;
 }
 
-/** (1, 3, h, w) in [0, 1]; the last row and column repeat up to the multiple. */
+/** (1, 3, h, w) in [0, 1]; the last row and column are repeated up to the multiple. */
 function toNetwork(
   data: Uint8Array, channels: number, size: { width: number; height: number }, row: Span, column: Span,
 ): Float32Array {

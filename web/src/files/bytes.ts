@@ -1,4 +1,4 @@
-/** Small helpers for files as bytes. */
+/** Helpers for binary files. */
 
 export type Bytes = Uint8Array<ArrayBuffer>;
 
@@ -24,7 +24,7 @@ export function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-/** Everything that a (de)compression stream makes of `bytes`. */
+/** The complete output of a (de)compression stream for `bytes`. */
 export async function through(bytes: Bytes, stream: CompressionStream | DecompressionStream): Promise<Bytes> {
   const out = new Blob([bytes]).stream().pipeThrough(stream);
   return new Uint8Array(await new Response(out).arrayBuffer());

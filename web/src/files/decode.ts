@@ -1,4 +1,4 @@
-/** A file's pixels, upright and with the values the file holds: no colour conversion, straight alpha where a browser can. */
+/** Decode a file: upright, without colour conversion, with straight alpha if the browser supports it. */
 
 import type { Pixels } from "../core/upscale";
 import type { Bytes } from "./bytes";
@@ -7,7 +7,7 @@ import type { Description } from "./read";
 export const MAX_PIXELS = 2 ** 26; // of an input: 8,192 x 8,192
 
 export async function decode(file: Bytes, described: Description, type: string, notes: string[]): Promise<Pixels> {
-  if (described.animated) throw new Error("is an animation, and only still pictures are supported");
+  if (described.animated) throw new Error("animations are not supported");
   const blob = new Blob([file], { type });
   let bitmap: ImageBitmap;
   try {
@@ -20,9 +20,9 @@ export async function decode(file: Bytes, described: Description, type: string, 
   try {
     const { width, height } = bitmap;
     if (width * height > MAX_PIXELS) {
-      throw new Error(`has ${width} × ${height} px, more than this page takes (${MAX_PIXELS.toLocaleString("en")}); edgesr upscale does`);
+      throw new Error(`${width} × ${height} px is too large for this page (at most ${MAX_PIXELS.toLocaleString("en")} px); use the command edgesr upscale`);
     }
-    if (described.sixteenBit) notes.push("16 bits a channel reduced to 8: a browser gives no more");
+    if (described.sixteenBit) notes.push("16 bits per channel reduced to 8: browsers do not support more");
     const straight = described.mayHaveAlpha ? await straightPixels(file, type, width, height) : undefined;
     return fewestChannels(straight ?? drawnPixels(bitmap, described.mayHaveAlpha), width, height, described.grey);
   } finally {
@@ -31,21 +31,21 @@ export async function decode(file: Bytes, described: Description, type: string, 
 }
 
 function reason(file: Bytes, described: Description): string {
-  if (file.length === 0) return "is empty (0 bytes)";
-  if (!described.format) return "is no picture in a format that this browser reads";
-  if (["HEIF", "TIFF"].includes(described.format)) return `this browser does not read ${described.format} files; edgesr upscale does`;
-  return `is a damaged ${described.format}, or too large for this browser's memory`;
+  if (file.length === 0) return "empty file (0 bytes)";
+  if (!described.format) return "unsupported image format";
+  if (["HEIF", "TIFF"].includes(described.format)) return `this browser does not support ${described.format} files; use the command edgesr upscale`;
+  return `damaged ${described.format} file, or not enough memory in this browser`;
 }
 
 function drawnPixels(bitmap: ImageBitmap, withAlpha: boolean): Uint8ClampedArray {
   const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
   const context = canvas.getContext("2d", { alpha: withAlpha, willReadFrequently: true });
-  if (!context) throw new Error("is too large for this browser's memory");
+  if (!context) throw new Error("not enough memory in this browser");
   context.drawImage(bitmap, 0, 0);
   return context.getImageData(0, 0, bitmap.width, bitmap.height).data;
 }
 
-/** A canvas multiplies colour with alpha and loses what is nearly transparent; WebCodecs does not. */
+/** A canvas premultiplies alpha and loses the colour of nearly transparent pixels; WebCodecs does not. */
 async function straightPixels(file: Bytes, type: string, width: number, height: number): Promise<Uint8Array | undefined> {
   if (typeof ImageDecoder === "undefined" || !(await ImageDecoder.isTypeSupported(type))) return undefined;
   const decoder = new ImageDecoder({ data: file, type, colorSpaceConversion: "none", premultiplyAlpha: "none" } as ImageDecoderInit);
@@ -68,7 +68,7 @@ async function straightPixels(file: Bytes, type: string, width: number, height: 
   }
 }
 
-/** RGBA -> the channels that the picture has: alpha only if something is not opaque, one colour if the file is grey. */
+/** RGBA -> the channels in use: alpha only if a pixel is not opaque, one colour channel if the file is grey. */
 function fewestChannels(rgba: Uint8ClampedArray | Uint8Array, width: number, height: number, grey: boolean): Pixels {
   let opaque = true;
   for (let i = 3; i < rgba.length && opaque; i += 4) opaque = rgba[i] === 255;

@@ -1,6 +1,6 @@
 /**
- * EXIF blocks, edited where they stand, as `edgesr.images.exif`: MakerNote, GPS and all else keep their very bytes and offsets;
- * only orientation and sizes are made true for the result, and the thumbnail, which shows the old picture, is blanked.
+ * Edit EXIF blocks in place, as `edgesr.images.exif`: MakerNote, GPS and all other entries keep their bytes and offsets. Only
+ * orientation and sizes are updated for the result, and the thumbnail, which shows the input, is blanked.
  */
 
 import { ascii, viewOf, type Bytes } from "./bytes";
@@ -12,7 +12,7 @@ const HEIGHTS = new Set([257, 40963]);
 const SHORT = 3;
 const LONG = 4;
 
-/** The block for an upright result of that size; undefined for a damaged one. */
+/** The block for an upright result of this size; undefined if it is damaged. */
 export function refreshed(block: Bytes, width: number, height: number): Bytes | undefined {
   const edited = block.slice();
   const view = viewOf(edited);
@@ -31,7 +31,7 @@ export function refreshed(block: Bytes, width: number, height: number): Bytes | 
   }
 }
 
-/** Edit one directory and the EXIF one it names; return where its pointer to the next one stands. */
+/** Edit a directory and its EXIF directory; return the position of its pointer to the next one. */
 function edit(view: DataView, directory: number, little: boolean, width: number, height: number): number {
   const count = view.getUint16(directory, little);
   for (let at = directory + 2; at < directory + 2 + 12 * count; at += 12) {
@@ -41,7 +41,7 @@ function edit(view: DataView, directory: number, little: boolean, width: number,
     if (HEIGHTS.has(tag)) patch(view, at, little, height);
     if (tag === EXIF_DIRECTORY) {
       const inner = view.getUint32(at + 8, little);
-      if (inner > directory) edit(view, inner, little, width, height); // forwards only: no loop can arise
+      if (inner > directory) edit(view, inner, little, width, height); // forwards only, which prevents loops
     }
   }
   return directory + 2 + 12 * count;
@@ -71,6 +71,6 @@ function blankThumbnail(view: DataView, directory: number, little: boolean): voi
     if (offset && length) blank(offset, length);
     blank(directory, 2 + 12 * count + 4);
   } catch (error) {
-    if (!(error instanceof RangeError)) throw error; // a pointer that leads nowhere: no thumbnail to blank
+    if (!(error instanceof RangeError)) throw error; // an invalid pointer: there is no thumbnail
   }
 }

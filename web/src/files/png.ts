@@ -1,7 +1,7 @@
-/** A PNG written row by row as the rows come, so that neither the pixels nor a canvas of the whole result is ever needed. */
+/** Writes a PNG row by row, so that the result is never in memory as a whole. */
 
 import { concat, crc32, latin, through, viewOf, type Bytes } from "./bytes";
-import type { Kept } from "./write";
+import type { Kept } from "./kept";
 
 const SIGNATURE = Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a);
 const COLOUR_TYPES = [0, 4, 2, 6]; // by channels, 1 to 4

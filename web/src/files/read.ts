@@ -1,4 +1,4 @@
-/** What a picture's file says beside its pixels: EXIF, colour profile, XMP, and what a browser's decoder does not tell. */
+/** Read the metadata of an image file: EXIF, colour profile, XMP, and properties that browsers do not report. */
 
 import { ascii, concat, latin, through, viewOf, type Bytes } from "./bytes";
 
@@ -13,13 +13,13 @@ export interface Description {
   exif?: Bytes; // without the "Exif\0\0" prefix
   icc?: Bytes;
   xmp?: Bytes;
-  pngChunks: Bytes[]; // gAMA, cHRM, sRGB, cICP, pHYs and texts, whole: for a PNG made of a PNG
+  pngChunks: Bytes[]; // complete gAMA, cHRM, sRGB, cICP, pHYs and text chunks, for PNG to PNG
 }
 
 const COLOUR_AND_TEXT = new Set(["gAMA", "cHRM", "sRGB", "cICP", "pHYs", "tEXt", "zTXt", "iTXt"]);
 const XMP_PREFIX = "http://ns.adobe.com/xap/1.0/\0";
 
-/** Never throws: a file cut short says what it says up to there, and the decoder complains of the rest. */
+/** Never throws: of a truncated file it returns what it can read, and the decoder reports the error. */
 export async function describe(file: Bytes): Promise<Description> {
   const described: Description = {
     format: detect(file), grey: false, mayHaveAlpha: true, animated: false, sixteenBit: false, pngChunks: [],
@@ -99,7 +99,7 @@ async function inflated(bytes: Bytes): Promise<Bytes | undefined> {
   try {
     return await through(bytes, new DecompressionStream("deflate"));
   } catch {
-    return undefined; // a damaged profile is as good as none
+    return undefined; // ignore a damaged profile
   }
 }
 

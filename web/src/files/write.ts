@@ -1,18 +1,10 @@
-/** Encode a result as it comes, band by band, and put back what the source file said of itself. */
+/** Encode a result band by band, and add the metadata of the source file. */
 
 import { ascii, concat, latin, viewOf, type Bytes } from "./bytes";
 import { refreshed } from "./exif";
+import type { Kept, OutputFormat } from "./kept";
 import { PngWriter } from "./png";
 import { JPEG_EXIF_PREFIX, JPEG_XMP_PREFIX, type Description } from "./read";
-
-export type OutputFormat = "PNG" | "JPEG" | "WEBP";
-
-export interface Kept {
-  exif?: Bytes;
-  icc?: Bytes;
-  xmp?: Bytes;
-  pngChunks: Bytes[];
-}
 
 export interface Encoder {
   rows(rows: Uint8Array): Promise<void>;
@@ -22,10 +14,10 @@ export interface Encoder {
 export const TYPES: Record<OutputFormat, string> = { PNG: "image/png", JPEG: "image/jpeg", WEBP: "image/webp" };
 const QUALITY: Record<OutputFormat, number | undefined> = { PNG: undefined, JPEG: 0.95, WEBP: 0.9 };
 const LONGEST_SIDE: Record<OutputFormat, number> = { PNG: 2 ** 31 - 1, JPEG: 16384, WEBP: 16383 };
-const CANVAS_PIXELS = 2 ** 28; // what a canvas of today's browsers holds at most
+const CANVAS_PIXELS = 2 ** 28; // maximum size of a canvas in current browsers
 const SEGMENT = 65533; // bytes in one segment of a JPEG
 
-/** What travels with the result, true for its size; `notes` say what does not. */
+/** The metadata for the result, updated to its size; `notes` list what is not kept. */
 export function keep(described: Description, format: OutputFormat, width: number, height: number, notes: string[]): Kept {
   const kept: Kept = { icc: described.icc, xmp: described.xmp && upright(described.xmp), pngChunks: [] };
   if (described.exif) {
@@ -35,7 +27,7 @@ export function keep(described: Description, format: OutputFormat, width: number
   if (described.format === "PNG" && format === "PNG") kept.pngChunks = described.pngChunks;
   else if (described.pngChunks.length) notes.push(`text, resolution and gamma of the PNG are not kept in a ${format}`);
   if (described.grey && described.icc && format !== "PNG") {
-    kept.icc = undefined; // a canvas writes colour files, which a grey profile does not describe
+    kept.icc = undefined; // a canvas writes colour files, for which a grey profile is invalid
     notes.push(`the grey colour profile is not kept in a ${format}`);
   }
   if (described.format === "AVIF" || described.format === "HEIF" || described.format === "TIFF") {
@@ -51,18 +43,18 @@ export function keep(described: Description, format: OutputFormat, width: number
   return kept;
 }
 
-/** Throws, before any work is done, if the format cannot hold such a picture in a browser. */
+/** Throws, before any work is done, if the browser cannot write such a picture in this format. */
 export async function startEncoder(
   format: OutputFormat, width: number, height: number, channels: number, kept: Kept, notes: string[],
 ): Promise<Encoder> {
   if (format === "PNG") return PngWriter.start(width, height, channels, kept);
   if (Math.max(width, height) > LONGEST_SIDE[format] || width * height > CANVAS_PIXELS) {
-    throw new Error(`a browser cannot write a ${format} of ${width} × ${height} px: choose PNG, or a smaller scale`);
+    throw new Error(`a browser cannot write a ${format} of ${width} × ${height} px: choose PNG, or a lower scale`);
   }
   const canvas = new OffscreenCanvas(width, height);
   const context = canvas.getContext("2d");
-  if (!context) throw new Error(`this browser has no canvas of ${width} × ${height} px: choose PNG, or a smaller scale`);
-  if (format === "JPEG" && channels % 2 === 0) notes.push("transparency laid onto white: JPEG has none");
+  if (!context) throw new Error(`this browser does not support a canvas of ${width} × ${height} px: choose PNG, or a lower scale`);
+  if (format === "JPEG" && channels % 2 === 0) notes.push("transparency replaced by white: JPEG does not support it");
   let top = 0;
   return {
     async rows(rows) {
@@ -101,7 +93,7 @@ export function toRgba(rows: Uint8Array, channels: number, onWhite: boolean): Ui
   return out;
 }
 
-/** Orientation 1 in an XMP packet, the same number of bytes. */
+/** Set the orientation in an XMP packet to 1, with the same number of bytes. */
 function upright(xmp: Bytes): Bytes {
   const text = Array.from(xmp, (byte) => String.fromCharCode(byte)).join("");
   return latin(text.replace(/(tiff:Orientation(?:\s*=\s*["']|\s*>\s*))[1-8]/g, "$11"));
@@ -123,7 +115,7 @@ export function intoJpeg(jpeg: Bytes, kept: Kept): Bytes {
   return concat(jpeg.subarray(0, start), ...segments, withoutProfile(jpeg.subarray(start)));
 }
 
-/** The rest of a JPEG less the profile that the browser itself may have put in. */
+/** The rest of a JPEG without the profile that the browser may have added. */
 function withoutProfile(rest: Uint8Array): Uint8Array {
   const view = viewOf(rest);
   let at = 0;

@@ -1,4 +1,4 @@
-/** The pictures of this visit: what each is, how far it is, and its line in the list. */
+/** The queue of pictures: state, progress and list entry of each. */
 
 import type { Settings } from "../messages";
 
@@ -7,12 +7,12 @@ export type State = "waiting" | "working" | "done" | "failed" | "cancelled";
 export interface Item {
   id: number;
   file: File;
-  url: string; // of the picture as it came
+  url: string; // of the input
   settings: Settings;
   state: State;
   share: number; // done, 0 to 1
   rest?: number; // seconds, estimated
-  note: string; // what is to be said of it
+  note: string; // for the user
   size: { width: number; height: number }; // of the result
   input?: { width: number; height: number };
   preview?: HTMLCanvasElement;
@@ -36,7 +36,7 @@ export function makeLine(name: string): HTMLLIElement {
   return line;
 }
 
-/** Bring an item's line up to date. */
+/** Update an item's entry in the list. */
 export function drawLine(item: Item, selected: boolean, actions: Actions): void {
   const { line, state } = item;
   const name = item.file.name;
@@ -58,7 +58,7 @@ export function drawLine(item: Item, selected: boolean, actions: Actions): void 
   if (state === "failed" || state === "cancelled") wanted.push(["Try again", "↻", () => actions.retry(item)]);
   if (state !== "waiting" && state !== "working") wanted.push(["Remove", "✕", () => actions.remove(item)]);
   const box = line.querySelector<HTMLSpanElement>(".actions")!;
-  if (box.dataset["for"] === state + (item.result?.url ?? "")) return; // or a focused button would go while it is pressed
+  if (box.dataset["for"] === state + (item.result?.url ?? "")) return; // else a button would be replaced while it is pressed
   box.dataset["for"] = state + (item.result?.url ?? "");
   box.replaceChildren(
     ...(item.result ? [saveLink(item)] : []),

@@ -1,4 +1,4 @@
-/** Dark or light: the system's choice until the button says otherwise. */
+/** Dark or light mode: the system's setting until the button is used. */
 
 export function startTheme(button: HTMLElement): void {
   const root = document.documentElement;

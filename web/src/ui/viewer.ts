@@ -1,8 +1,8 @@
-/** Before and after in one frame: a handle between them, zoom and pan that both share; pointer, wheel, pinch and keyboard. */
+/** Before and after in one frame with a divider; shared zoom and pan by pointer, wheel, pinch and keyboard. */
 
 const $ = <T extends HTMLElement>(selector: string) => document.querySelector<T>(selector)!;
 const [MIN_ZOOM, MAX_ZOOM] = [0.02, 16];
-const GRIP = 28; // px around the handle that move it rather than the picture
+const GRIP = 28; // px around the divider that move it, not the picture
 
 export class Viewer {
   private readonly area = $("#area");
@@ -12,7 +12,7 @@ export class Viewer {
   private readonly canvas = $<HTMLCanvasElement>("#after canvas");
   private size = { width: 1, height: 1 }; // of the result, px
   private place = { x: 0, y: 0, zoom: 1 };
-  private split = 50; // percent of the frame that shows the picture before
+  private split = 50; // percent of the frame that shows the input
   private fitted = true;
   private readonly pointers = new Map<number, { x: number; y: number }>();
   private onHandle = false;
@@ -36,7 +36,7 @@ export class Viewer {
     new ResizeObserver(() => (this.fitted ? this.fit() : this.draw())).observe(this.area);
   }
 
-  /** Show a picture, its result or, until there is one, a canvas that fills up. */
+  /** Show a picture and its result, or the preview canvas until there is one. */
   show(before: string, after: string | undefined, preview: HTMLCanvasElement | undefined, size: { width: number; height: number }): void {
     const anew = this.before.getAttribute("src") !== before;
     const resized = size.width !== this.size.width || size.height !== this.size.height;
@@ -57,7 +57,7 @@ export class Viewer {
     if (anew || resized) this.fit();
   }
 
-  /** Add a tile to the canvas that is shown. */
+  /** Draw a tile on the visible canvas. */
   paint(tile: ImageData, left: number, top: number): void {
     if (!this.canvas.hidden) this.canvas.getContext("2d")!.putImageData(tile, left, top);
   }

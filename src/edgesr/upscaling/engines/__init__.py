@@ -57,11 +57,11 @@ def load_engine(name: str, model: Path | bytes, threads: int | None, steps: int 
     kind = ENGINES[found]
     if checkpoint and not kind.checkpoints:
         raise UsageError(
-            f"{model_name(model)}: is a checkpoint folder, for the engine 'torch' alone: add --engine torch, or export it"
+            f"{model_name(model)}: only the engine 'torch' reads checkpoint folders: add --engine torch, or export it"
         )
     if not checkpoint and isinstance(steps, int) and steps > 1:
         raise UsageError(
-            f"--steps {steps}: {model_name(model)}: is made for one step; more need a checkpoint folder of `edgesr train` as "
+            f"--steps {steps}: {model_name(model)}: supports one step; more need a checkpoint folder of `edgesr train` as "
             "--weights (engine torch)"
         )
     if not (isinstance(steps, int) and steps >= 1):
@@ -126,7 +126,7 @@ def _check_provider(name: str) -> None:
     kind = ENGINES[name]
     if kind.provider is not None and kind.provider not in (have := _providers()):
         raise UsageError(
-            f"the engine '{name}' needs an onnxruntime with {kind.provider}, and this one has {', '.join(have)}: "
+            f"the engine '{name}' needs an onnxruntime with {kind.provider}; the installed one has {', '.join(have)}: "
             f"pip install {kind.install or kind.packages[0]}"
         )
 

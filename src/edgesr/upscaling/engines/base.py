@@ -46,8 +46,8 @@ def thread_count(threads: int) -> str:
 
 
 def model_name(model: Path | bytes) -> str:
-    """Return what an error calls the model: its path, unless only its bytes were given."""
-    return "a model's bytes" if isinstance(model, bytes) else str(model)
+    """Return what an error calls the model: its path, or "the model's bytes"."""
+    return "the model's bytes" if isinstance(model, bytes) else str(model)
 
 
 def load_error(model: Path | bytes, error: Exception) -> EdgesrError:
