@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgesr.evaluate import metrics, perceptual
+from edgesr.evaluate import learned_metrics, metrics
 from edgesr.evaluate.direction import Better
 from edgesr.evaluate.distributions import Distribution
 from edgesr.evaluate.systems.base import code, digest
@@ -153,7 +153,7 @@ METRICS = {
         "Zhang et al. 2018 (torchmetrics)",
         modules=("edgesr.evaluate.learned_metrics",),
         packages=("torchmetrics", "torchvision"),
-        picture=_to_reference(lambda weights: perceptual.lpips("alex", weights)),
+        picture=_to_reference(lambda weights: learned_metrics.lpips("alex", weights)),
     ),
     "lpips_vgg": MetricInfo(
         "LPIPS-VGG",
@@ -162,7 +162,7 @@ METRICS = {
         "Zhang et al. 2018 (torchmetrics)",
         modules=("edgesr.evaluate.learned_metrics",),
         packages=("torchmetrics", "torchvision"),
-        picture=_to_reference(lambda weights: perceptual.lpips("vgg", weights)),
+        picture=_to_reference(lambda weights: learned_metrics.lpips("vgg", weights)),
     ),
     "dists": MetricInfo(
         "DISTS",
@@ -171,7 +171,7 @@ METRICS = {
         "Ding et al. 2020 (torchmetrics)",
         modules=("edgesr.evaluate.learned_metrics",),
         packages=("torchmetrics", "torchvision"),
-        picture=_to_reference(perceptual.dists),
+        picture=_to_reference(learned_metrics.dists),
     ),
     "niqe": MetricInfo(
         "NIQE",
@@ -182,7 +182,7 @@ METRICS = {
         needs_reference=False,
         modules=("edgesr.evaluate.learned_metrics",),
         packages=("pyiqa",),
-        picture=_alone(lambda _: perceptual.no_reference("niqe")),
+        picture=_alone(lambda _: learned_metrics.no_reference("niqe")),
     ),
     "colour_shift": MetricInfo(
         "Colour shift",
@@ -212,7 +212,7 @@ METRICS = {
         needs_reference=False,
         modules=("edgesr.evaluate.learned_metrics",),
         packages=("pyiqa",),
-        picture=_alone(lambda _: perceptual.no_reference("musiq")),
+        picture=_alone(lambda _: learned_metrics.no_reference("musiq")),
     ),
     "clipiqa": MetricInfo(
         "CLIP-IQA",
@@ -223,7 +223,7 @@ METRICS = {
         needs_reference=False,
         modules=("edgesr.evaluate.learned_metrics",),
         packages=("pyiqa",),
-        picture=_alone(lambda _: perceptual.no_reference("clipiqa")),
+        picture=_alone(lambda _: learned_metrics.no_reference("clipiqa")),
     ),
     "fid": MetricInfo(
         "FID",
