@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from edgesr.errors import EdgesrError, UsageError, one_line
+from edgesr.evaluate.benchmark import evaluate
 from edgesr.evaluate.cache import Cache, default_folder
 from edgesr.evaluate.direction import arrow
 from edgesr.evaluate.results import NO_REFERENCE, assemble, failures
-from edgesr.evaluate.run import evaluate
 from edgesr.evaluate.scoring import Scoring
 from edgesr.evaluate.suites import find_suite
 from edgesr.evaluate.systems import Named, parse

@@ -147,7 +147,7 @@ def test_a_link_stays_and_what_it_points_to_is_replaced(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("name", "side"), [("JPEG", 65500), ("WEBP", 16383), ("AVIF", 65536)])
 def test_a_side_too_long_is_refused_before_the_work(name: str, side: int, tmp_path: Path) -> None:
     images.check_size(name, side, side)
-    with pytest.raises(InputError, match=f"{name} holds at most {side} pixels a side.*use PNG or TIFF"):
+    with pytest.raises(InputError, match=f"{name} is limited to {side} pixels a side.*use PNG or TIFF"):
         images.check_size(name, side + 1, 1)
     target = tmp_path / ("out" + images.extension_for(name))
     with pytest.raises(InputError, match="use PNG or TIFF"):

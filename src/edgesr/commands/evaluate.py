@@ -143,9 +143,9 @@ def _blind_test(arguments: argparse.Namespace) -> int:
 def _measure(arguments: argparse.Namespace) -> dict[str, Any]:
     from tqdm import tqdm
 
+    from edgesr.evaluate.benchmark import evaluate
     from edgesr.evaluate.cache import Cache, default_folder
     from edgesr.evaluate.results import assemble
-    from edgesr.evaluate.run import evaluate
     from edgesr.evaluate.scoring import Scoring
     from edgesr.evaluate.suites import find_suite
     from edgesr.evaluate.systems import parse

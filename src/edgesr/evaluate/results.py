@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from edgesr.evaluate.bench import cpu_name
+from edgesr.evaluate.benchmark import Entry, Outcome, Row
 from edgesr.evaluate.direction import merit
 from edgesr.evaluate.registry import METRICS
-from edgesr.evaluate.run import Entry, Outcome, Row
 from edgesr.evaluate.statistics import interval, win_rates
 from edgesr.evaluate.suites import Suite, fingerprint
 from edgesr.evaluate.unavailable import Unavailable, need

@@ -113,7 +113,7 @@ def find_suite(text: str, folder: Path | None) -> Suite:
             return _paired(Suite(name, [], benchmark), found / lr, found / hr, exact=(lr, hr) == LAYOUTS[0])
     flat = benchmark is not None and benchmark.flat and not (found / "LR").is_dir()
     if not flat and not (found / "LR").is_dir():
-        raise UsageError(f"{found}: no LR folder in it; a suite holds LR/, and HR/ with the same file names")
+        raise UsageError(f"{found}: no LR folder; a suite contains LR/, and HR/ with the same file names")
     alone = picture_paths(found if flat else found / "LR")
     return Suite(name, [Picture(path.name, path, None) for path in alone], benchmark)
 

@@ -158,7 +158,7 @@ def check_size(name: str, width: int, height: int) -> None:
     """Raise InputError if format `name` cannot hold `width` x `height` pixels: call it before the work, not after."""
     longest = FORMATS[name].longest_side
     if longest is not None and max(width, height) > longest:
-        raise InputError(f"{name} holds at most {longest} pixels a side, not {width}x{height}: use PNG or TIFF")
+        raise InputError(f"{name} is limited to {longest} pixels a side, not {width}x{height}: use PNG or TIFF")
 
 
 def readable_formats() -> str:

@@ -13,8 +13,8 @@ from importlib.resources import files
 from string import Template
 
 from edgesr.evaluate.report import tables
-from edgesr.evaluate.report.choice import choose, subject
 from edgesr.evaluate.report.pictures import QUALITY, SIDE, embed
+from edgesr.evaluate.report.selection import choose, subject
 
 GENERATOR = '<meta name="generator" content="edgesr evaluate">'  # identifies an older report
 SCRIPTS = [f"{name}.js" for name in ["dom", "sort", "views", "state", "axes", "scatter", "boxes", "compare", "gallery", "main"]]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgesr.evaluate.report.choice import choose, subject
 from edgesr.evaluate.report.pictures import window
+from edgesr.evaluate.report.selection import choose, subject
 
 METRICS = {"psnr": {"better": "higher"}, "epd": {"better": "lower"}}
 
