@@ -1,7 +1,7 @@
 """Edge-SD-SR: one-step latent-diffusion 4x super-resolution that runs on a CPU, without torch.
 
->>> from edgesr import upscale
->>> upscale("photo.jpg").save("photo_4x.png")  # doctest: +SKIP
+>>> from edgesr import upscale_file
+>>> upscale_file("photo.jpg", "photo_4x.png")  # doctest: +SKIP
 """
 
 from __future__ import annotations
@@ -10,12 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from edgesr.presets import list_models
+    from edgesr.upscaling.file import upscale_file
     from edgesr.upscaling.upscaler import Upscaler, upscale
 
 __version__ = "0.1.0"
-__all__ = ["Upscaler", "__version__", "list_models", "upscale"]
+__all__ = ["Upscaler", "__version__", "list_models", "upscale", "upscale_file"]
 
-_HOMES = {"Upscaler": "edgesr.upscaling.upscaler", "upscale": "edgesr.upscaling.upscaler", "list_models": "edgesr.presets"}
+_HOMES = {
+    "Upscaler": "edgesr.upscaling.upscaler",
+    "upscale": "edgesr.upscaling.upscaler",
+    "upscale_file": "edgesr.upscaling.file",
+    "list_models": "edgesr.presets",
+}
 
 
 def __getattr__(name: str) -> Any:

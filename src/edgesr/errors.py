@@ -34,7 +34,36 @@ def one_line(error: BaseException, limit: int = 200) -> str:
 
 def missing_package(what: str, package: str, extra: str) -> str:
     """The message where `what` needs `package`, which the extra called `extra` installs."""
-    return f"{what} needs the package '{package}': pip install 'edgesr[{extra}]'".lstrip()
+    return f"{what} needs the package '{package}': {install_command(extra)}".lstrip()
+
+
+def install_command(extra: str) -> str:
+    """Return the pip command that adds an extra to this installation, from where it was installed: a clone, a URL or an index.
+
+    pip records the source of anything but an index in direct_url.json (PEP 610).
+    """
+    import json  # here, so that `edgesr --help` need not wait for these
+    from importlib.metadata import PackageNotFoundError, distribution
+    from pathlib import Path
+    from urllib.parse import urlsplit
+    from urllib.request import url2pathname
+
+    try:
+        record = json.loads(distribution("edgesr").read_text("direct_url.json") or "{}")
+        url, folder = str(record.get("url", "")), record.get("dir_info")
+    except (PackageNotFoundError, ValueError, AttributeError):
+        url, folder = "", None
+    if not url:
+        return f"pip install 'edgesr[{extra}]'"
+    if folder is None:
+        return f"pip install 'edgesr[{extra}] @ {_with_revision(url, record.get('vcs_info'))}'"
+    clone = Path(url2pathname(urlsplit(url).path))
+    place = "." if clone == Path.cwd() else str(clone)
+    return f"pip install {'-e ' if folder.get('editable') else ''}'{place}[{extra}]'"
+
+
+def _with_revision(url: str, vcs: dict[str, str] | None) -> str:
+    return f"{vcs['vcs']}+{url}@{vcs['commit_id']}" if vcs else url
 
 
 @contextmanager

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from command_line import ENVIRONMENT, edgesr_
 
+from edgesr.errors import install_command
+
 torch = pytest.importorskip("torch")
 
 from train.photographs import make_folder, write_recipe
@@ -114,7 +116,7 @@ def test_without_torch_the_extra_is_named():
     words = [sys.executable, "-c", script, "checkpoint", "pack", "checkpoint", "parts"]
     done = subprocess.run(words, env=ENVIRONMENT, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert done.stderr == "edgesr: splitting checkpoints needs the package 'torch': pip install 'edgesr[torch]'\n"
+    assert done.stderr == f"edgesr: splitting checkpoints needs the package 'torch': {install_command('torch')}\n"
 
 
 @pytest.mark.parametrize("words", [["--debug", "pack", "checkpoint", "parts"], ["pack", "checkpoint", "parts", "--debug"]])

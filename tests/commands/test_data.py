@@ -12,6 +12,7 @@ from command_line import ENVIRONMENT, edgesr_, error_of
 from PIL import Image
 
 from edgesr.data.sheet import GAP, TITLE
+from edgesr.errors import install_command
 
 WITHOUT = "import sys; sys.modules.update(dict.fromkeys({missing})); from edgesr.cli import main; sys.exit(main())"
 
@@ -124,4 +125,4 @@ def test_mistakes_are_named_in_one_line(words, message):
 def test_sheets_without_torch_name_the_extra():
     done = without(["torch"], "data", "sheet", ".", "-o", "a.png")
     assert done.returncode == 2
-    assert done.stderr == "edgesr: drawing contact sheets needs the package 'torch': pip install 'edgesr[train]'\n"
+    assert done.stderr == f"edgesr: drawing contact sheets needs the package 'torch': {install_command('train')}\n"

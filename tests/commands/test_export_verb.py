@@ -11,6 +11,8 @@ import time
 import pytest
 from command_line import COMMAND, ENVIRONMENT, edgesr_, error_of
 
+from edgesr.errors import install_command
+
 pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
 
@@ -45,7 +47,7 @@ def test_a_missing_extra_is_named(tmp_path):
     done = subprocess.run([*COMMAND, *words], capture_output=True, env=environment, check=False)
     assert done.returncode == 2
     assert done.stderr.decode().splitlines() == [
-        "edgesr: the format 'coreml' needs the package 'coremltools': pip install 'edgesr[export,coreml]'"
+        f"edgesr: the format 'coreml' needs the package 'coremltools': {install_command('export,coreml')}"
     ]
 
 

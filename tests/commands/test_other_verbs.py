@@ -12,6 +12,7 @@ from command_line import COMMAND, ENVIRONMENT, edgesr_
 
 import edgesr.cli
 import edgesr.presets
+from edgesr.errors import install_command
 
 
 def test_models() -> None:
@@ -125,4 +126,4 @@ def test_training_without_torch_names_the_extra() -> None:
     words = [sys.executable, "-c", script, "train", "recipe.toml", "--out", "run"]
     done = subprocess.run(words, env=ENVIRONMENT, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert done.stderr == "edgesr: training needs the package 'torch': pip install 'edgesr[train]'\n"
+    assert done.stderr == f"edgesr: training needs the package 'torch': {install_command('train')}\n"

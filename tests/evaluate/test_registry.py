@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from skimage import data
 
+from edgesr.errors import install_command
 from edgesr.evaluate import registry, weight_files
 from edgesr.evaluate.cache import Cache
 from edgesr.evaluate.direction import merit
@@ -62,7 +63,7 @@ def test_a_metric_whose_package_is_missing_names_the_extra(monkeypatch, name, ex
     if name == "sqd":  # nothing beside torch
         monkeypatch.setitem(sys.modules, "torch", None)
     info = METRICS[name]
-    with pytest.raises(Unavailable, match=rf"needs the package '\w+': pip install 'edgesr\[{extra}\]'"):
+    with pytest.raises(Unavailable, match=rf"needs the package '\w+': {re.escape(install_command(extra))}"):
         (info.picture or info.suite)(None)
 
 

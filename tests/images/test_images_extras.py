@@ -14,7 +14,7 @@ from command_line import ENVIRONMENT
 from picture_files import camera_exif, gradient, profile
 
 from edgesr import images
-from edgesr.errors import InputError
+from edgesr.errors import InputError, install_command
 from edgesr.images import Picture
 
 HEIC_HEAD = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
@@ -159,4 +159,4 @@ for action in (
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     lines = done.stdout.splitlines()
     assert ["edgesr[heic]" in line for line in lines] == [True, False, True, False]
-    assert ["pip install 'edgesr[jxl]'" in line for line in lines] == [False, True, False, True]
+    assert [install_command("jxl") in line for line in lines] == [False, True, False, True]

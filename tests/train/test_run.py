@@ -235,7 +235,7 @@ def test_resuming_with_another_latent_space_is_refused(finished, tmp_path):
     ("override", "word"),
     [
         ("data.folder=nowhere", "nowhere"),
-        ("data.folder=''", "the field 'data.folder' is missing"),
+        ("data.folder=''", "the field 'data.folder' (the photographs) is missing"),
         ("stage=student", "'student'"),
         ("preset=huge", "'huge'"),
         ("init=nowhere", "nowhere"),

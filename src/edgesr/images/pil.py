@@ -53,9 +53,23 @@ def to_pil(picture: Picture) -> Image.Image:
 
     Pillow has no mode for 16-bit colours or 16-bit grey with alpha: those are reduced to 8 bits.
     """
-    image = as_image(picture.pixels)
+    image = WithMetadata(as_image(picture.pixels))
     image.info.update(info(picture))
     return image
+
+
+class WithMetadata(Image.Image):
+    """A Pillow image whose `save` writes the profile, EXIF, XMP and resolution of its `info`: Pillow's own does so for PNG alone."""
+
+    def __init__(self, image: Image.Image) -> None:
+        super().__init__()
+        self.__dict__.update(image.__dict__)
+
+    def save(self, fp: Any, format: str | None = None, **params: Any) -> None:
+        """As Pillow's; what `params` name wins, and None leaves it out."""
+        kept: dict[Any, Any] = {key: self.info[key] for key in ("icc_profile", "exif", "xmp", "dpi") if key in self.info}
+        wanted: dict[str, Any] = {**kept, **params}
+        super().save(fp, format, **{key: value for key, value in wanted.items() if value is not None})
 
 
 def info(picture: Picture) -> dict[str, Any]:

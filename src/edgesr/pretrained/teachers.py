@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from edgesr.errors import UsageError, one_line
+from edgesr.errors import UsageError, install_command, one_line
 from edgesr.presets import SCALE
 from edgesr.pretrained.ncnn_files import pair_in_wheel
 from edgesr.pretrained.ncnn_network import load_ncnn
@@ -85,7 +85,7 @@ def _by_spandrel(file: Path) -> nn.Module:
     try:
         from spandrel import ImageModelDescriptor, ModelLoader
     except Exception as error:  # missing, or a torchvision that does not fit
-        raise UsageError(f"{file}: needs the package spandrel ({one_line(error)}): pip install 'edgesr[teachers]'") from None
+        raise UsageError(f"{file}: needs the package spandrel ({one_line(error)}): {install_command('teachers')}") from None
     try:
         descriptor = ModelLoader(device="cpu").load_from_file(file)
     except Exception as error:  # it raises a dozen kinds

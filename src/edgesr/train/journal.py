@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from edgesr.atomic import new_file, write_whole
-from edgesr.errors import EdgesrError, UsageError, one_line
+from edgesr.errors import EdgesrError, UsageError, install_command, one_line
 
 logger = logging.getLogger("edgesr.train")
 
@@ -100,7 +100,7 @@ def _tensorboard(folder: Path, step: int) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        logger.info("TensorBoard is not installed (pip install 'edgesr[train]'): the figures go to scalars.jsonl alone")
+        logger.info("TensorBoard is not installed (%s): the figures go to scalars.jsonl alone", install_command("train"))
         return None
     return SummaryWriter(str(folder), purge_step=step + 1)
 

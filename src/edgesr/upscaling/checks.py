@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from numbers import Integral, Real
 from typing import Any
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from edgesr.errors import UsageError
 
 MIN_TILE = 16  # LR px
+OVERSHOOT = 0.05  # beyond [0, 1], which floating-point arrays may have from an earlier resize; it is clipped
 BLENDED = ("blended", "paper")  # the plan of overlapping tiles; "paper" is an alias
 
 
@@ -63,6 +65,12 @@ def checked_array(array: NDArray[Any]) -> NDArray[Any]:
     pixels = array[:, :, None] if array.ndim == 2 else array
     if pixels.ndim != 3 or not 1 <= pixels.shape[2] <= 4 or 0 in pixels.shape:
         raise UsageError(f"an array of shape {array.shape}: give (height, width) or (height, width, 1 to 4 channels)")
-    if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
-        raise UsageError("an array with values that are not finite (NaN or infinity): replace them first")
+    if np.issubdtype(array.dtype, np.floating):
+        low, high = float(array.min()), float(array.max())  # NaN where there is one
+        if not (math.isfinite(low) and math.isfinite(high)):
+            raise UsageError("an array with values that are not finite (NaN or infinity): replace them first")
+        if low < -OVERSHOOT or high > 1 + OVERSHOOT:
+            raise UsageError(
+                f"a floating-point array with values from {low:g} to {high:g}: the expected range is [0, 1]; divide or clip it first"
+            )
     return pixels

@@ -7,7 +7,7 @@ from functools import lru_cache
 from itertools import count
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,6 +78,19 @@ class Upscaler:
         )
         self.engine = self._engine.description
 
+    @overload
+    def __call__(
+        self, image: Pixels, *, scale: float | None = None, width: int | None = None, height: int | None = None
+    ) -> Pixels: ...
+    @overload
+    def __call__(
+        self,
+        image: Image.Image | str | Path | bytes,
+        *,
+        scale: float | None = None,
+        width: int | None = None,
+        height: int | None = None,
+    ) -> Image.Image: ...
     def __call__(self, image: Any, *, scale: float | None = None, width: int | None = None, height: int | None = None) -> Any:
         """Upscale `image` and return the same type: a PIL image or an array; for a path or bytes a PIL image.
 
@@ -181,6 +194,30 @@ class Upscaler:
         return plan_exact(height, width, tile=self._tile, halo=halo, multiple=multiple, **limits)
 
 
+@overload
+def upscale(
+    image: Pixels,
+    *,
+    model: str = "tiny",
+    fidelity: float = 0.0,
+    scale: float | None = None,
+    width: int | None = None,
+    height: int | None = None,
+    engine: str = "auto",
+    threads: int | None = None,
+) -> Pixels: ...
+@overload
+def upscale(
+    image: Image.Image | str | Path | bytes,
+    *,
+    model: str = "tiny",
+    fidelity: float = 0.0,
+    scale: float | None = None,
+    width: int | None = None,
+    height: int | None = None,
+    engine: str = "auto",
+    threads: int | None = None,
+) -> Image.Image: ...
 def upscale(
     image: Any,
     *,
@@ -193,11 +230,12 @@ def upscale(
     threads: int | None = None,
 ) -> Any:
     """Upscale one image; the model stays loaded for the next call. See `Upscaler` for types and errors."""
-    return _loaded(model, fidelity, engine, threads)(image, scale=scale, width=width, height=height)
+    return loaded(model, fidelity, engine, threads)(image, scale=scale, width=width, height=height)
 
 
 @lru_cache(maxsize=2)
-def _loaded(model: str, fidelity: float, engine: str, threads: int | None) -> Upscaler:
+def loaded(model: str, fidelity: float, engine: str, threads: int | None) -> Upscaler:
+    """The upscaler of the last calls with these arguments, or a new one."""
     return Upscaler(model, fidelity=fidelity, engine=engine, threads=threads)
 
 

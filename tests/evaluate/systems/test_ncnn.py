@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from importlib import metadata
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from pictures import difference, photograph
 from PIL import Image
 
-from edgesr.errors import EdgesrError
+from edgesr.errors import EdgesrError, install_command
 from edgesr.evaluate.metrics import psnr_rgb
 from edgesr.evaluate.systems import Place, ncnn, parse
 from edgesr.evaluate.unavailable import Unavailable
@@ -109,7 +110,7 @@ def test_a_peer_in_the_wheel_enlarges_a_photograph(name, parameters, gflops):
 
 def test_without_the_wheel_the_extra_is_named(monkeypatch):
     monkeypatch.setattr(ncnn_files, "WHEEL", "no-such-package")
-    with pytest.raises(Unavailable, match=r"pip install 'edgesr\[peers\]'"):
+    with pytest.raises(Unavailable, match=re.escape(install_command("peers"))):
         parse("realesrgan-x4plus").system.facts()
 
 

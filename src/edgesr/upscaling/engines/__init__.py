@@ -7,7 +7,7 @@ from importlib import import_module, metadata
 from importlib.util import find_spec
 from pathlib import Path
 
-from edgesr.errors import UsageError
+from edgesr.errors import UsageError, install_command
 from edgesr.upscaling.engines import choice
 from edgesr.upscaling.engines.base import Engine, Settings, model_name
 from edgesr.upscaling.engines.threads import available_cores, most_threads
@@ -21,9 +21,14 @@ class Kind:
 
     module: str  # of this package; its `load(model, settings)` returns an Engine
     packages: tuple[str, ...]  # as pip names them; any of them provides an engine of onnxruntime, others need all
-    install: str = ""  # what to pip install, if that is not the first package
+    extra: str = ""  # of this package, which installs it; "": its first package does
     provider: str | None = None  # of onnxruntime
     checkpoints: bool = False  # whether it also takes a checkpoint folder, whose network can take several steps
+
+    @property
+    def install(self) -> str:
+        """The command that installs it."""
+        return install_command(self.extra) if self.extra else f"pip install {self.packages[0]}"
 
 
 ENGINES = {
@@ -32,8 +37,8 @@ ENGINES = {
         ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-qnn"),
         provider="CPUExecutionProvider",
     ),
-    "openvino": Kind("openvino", ("openvino",), "'edgesr[openvino]'"),
-    "torch": Kind("torch", ("torch", "onnx"), "'edgesr[export]'", checkpoints=True),  # onnx reads ONNX files
+    "openvino": Kind("openvino", ("openvino",), "openvino"),
+    "torch": Kind("torch", ("torch", "onnx"), "export", checkpoints=True),  # onnx reads ONNX files
     "cuda": Kind("onnxruntime", ("onnxruntime-gpu",), provider="CUDAExecutionProvider"),
     "coreml": Kind("onnxruntime", ("onnxruntime",), provider="CoreMLExecutionProvider"),
     "directml": Kind("onnxruntime", ("onnxruntime-directml",), provider="DmlExecutionProvider"),
@@ -127,7 +132,7 @@ def _check_provider(name: str) -> None:
     if kind.provider is not None and kind.provider not in (have := _providers()):
         raise UsageError(
             f"the engine '{name}' needs an onnxruntime with {kind.provider}; the installed one has {', '.join(have)}: "
-            f"pip install {kind.install or kind.packages[0]}"
+            f"{kind.install}"
         )
 
 
@@ -150,5 +155,4 @@ def _is_installed(package: str) -> bool:
 
 
 def _not_installed(name: str) -> UsageError:
-    kind = ENGINES[name]
-    return UsageError(f"the engine '{name}' is not installed: pip install {kind.install or kind.packages[0]}")
+    return UsageError(f"the engine '{name}' is not installed: {ENGINES[name].install}")
