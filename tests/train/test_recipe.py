@@ -89,7 +89,7 @@ def test_an_unknown_field_is_refused_with_the_nearest_right_one(write, text, wro
 )
 def test_a_wrong_type_is_refused_with_the_field_and_the_right_one(write, text, field, wanted):
     message = refusal(write('stage = "autoencoder"\n' + text))
-    assert f"the field {field} wants" in message
+    assert f"the field {field} must be" in message
     assert wanted in message
 
 
@@ -117,7 +117,6 @@ def test_a_count_below_one_is_refused(write, field):
         ("data.degradation.light_probability=25", "0 to 1"),
         ("data.degradation.second.blur_probability=1.1", "0 to 1"),
         ("data.crop.downscale_probability=-0.1", "0 to 1"),
-        ("data.folders=[{path='x', share=0}]", "more than 0 and at most 1"),
         ("loss.terminal_start=75", "0 to 1"),
         ("loss.terminal_end=-1", "0 to 1"),
         ("loss.adversarial.start=85", "0 to 1"),
@@ -142,6 +141,13 @@ def test_a_count_below_one_is_refused(write, field):
 def test_a_number_that_means_nothing_is_refused_with_what_its_field_wants(write, setting, wanted):
     name = setting.partition("=")[0]
     assert f"'{name}' must be {wanted}, not " in refusal(write('stage = "autoencoder"\n'), [setting])
+
+
+def test_a_folders_share_is_above_zero(write):
+    setting = "data.folders=[{path='x', share=0}]"
+    assert "'data.folders.share' must be more than 0 and at most 1, not 0.0" in refusal(
+        write('stage = "autoencoder"\n'), [setting]
+    )
 
 
 @pytest.mark.parametrize("share", [0, 1])
