@@ -11,10 +11,12 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
 from typing import NoReturn
 
 from edgesr import __version__
-from edgesr.commands import bench, checkpoint, data, evaluate, export, models, serve, train, upscale
+from edgesr.commands import bench, checkpoint, completion, data, evaluate, export, models, serve, train, upscale
 from edgesr.commands.console import complain
 from edgesr.commands.stopping import interrupted_by_signals
 from edgesr.errors import EdgesrError, UsageError
@@ -30,6 +32,9 @@ examples:
 """
 
 
+COMMANDS = (upscale, serve, models, bench, evaluate, export, train, checkpoint, data, completion)
+
+
 class _Parser(argparse.ArgumentParser):
     """A parser that raises UsageError, where argparse would print its usage and exit."""
 
@@ -42,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = os.environ.get("EDGESR_DEBUG", "") not in ("", "0")
     try:
         with interrupted_by_signals():
-            arguments = _parser().parse_args(argv)
+            arguments = _parsed(sys.argv[1:] if argv is None else list(argv))
             debug = debug or arguments.debug
             if debug:
                 _show_details()
@@ -68,6 +73,37 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
+def _parsed(words: list[str]) -> argparse.Namespace:
+    """Parse a command line. Without words it shows the help; without a verb, files are upscaled.
+
+    Raises UsageError, for an unknown flag with the nearest one and the help to read.
+    """
+    parser = _parser()
+    if "_ARGCOMPLETE" in os.environ:
+        import argcomplete
+
+        argcomplete.autocomplete(parser)
+    if not words:
+        parser.print_help()
+        raise SystemExit(0)
+    if _names_a_picture(words[0]):
+        words = ["upscale", *words]
+    arguments, unknown = parser.parse_known_args(words)
+    if unknown:
+        verb: argparse.ArgumentParser = getattr(arguments, "parser", parser)
+        flags = [flag for action in verb._actions for flag in action.option_strings]
+        near = get_close_matches(unknown[0].partition("=")[0], flags, n=1)
+        hint = f": did you mean {near[0]}?" if near else ""
+        raise UsageError(f"unrecognized argument {unknown[0]}{hint} (see {verb.prog} --help)")
+    return arguments
+
+
+def _names_a_picture(word: str) -> bool:
+    """Whether a word in the place of the verb is an input of `upscale`: a file or folder that exists, or a name like a picture's."""
+    verbs = [command.__name__.rpartition(".")[2] for command in COMMANDS]
+    return not word.startswith("-") and word not in verbs and (Path(word).exists() or bool(Path(word).suffix))
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="edgesr",
@@ -78,10 +114,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"edgesr {__version__}", help="print the version and exit")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
-    for command in (upscale, serve, models, bench, evaluate, export, train, checkpoint, data):
+    for command in COMMANDS:
         verb = command.add(verbs)
         verb.allow_abbrev = False
-        verb.set_defaults(run=command.run)
+        verb.set_defaults(run=command.run, parser=verb)
         verb.add_argument("--debug", action="store_true", help="show tracebacks of unexpected errors (also: EDGESR_DEBUG=1)")
     return parser
 

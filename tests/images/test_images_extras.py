@@ -158,5 +158,16 @@ for action in (
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     lines = done.stdout.splitlines()
-    assert ["edgesr[heic]" in line for line in lines] == [True, False, True, False]
+    assert [install_command("heic") in line for line in lines] == [True, False, True, False]
     assert [install_command("jxl") in line for line in lines] == [False, True, False, True]
+
+
+@pytest.mark.parametrize(("quality", "chroma", "profile"), [(None, 1, 1), (100, 3, 4)])
+def test_heic_is_written_for_every_viewer_unless_full_quality_is_asked_for(quality, chroma, profile):
+    """The decoder's configuration states 4:2:0 and the profile Main (or Main Still Picture), else 4:4:4 and Range Extensions."""
+    pytest.importorskip("pillow_heif")
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    data = images.encode(Picture(pixels, "HEIF"), "HEIF", quality=quality)
+    configuration = data[data.index(b"hvcC") + 4 :]
+    assert configuration[16] & 3 == chroma  # chroma_format_idc of ISO/IEC 14496-15, 8.3.3.1.2
+    assert (configuration[1] & 31 in (1, 3)) if profile == 1 else (configuration[1] & 31 == profile)

@@ -32,6 +32,7 @@ class Settings:
     max_pixels: int | None = None  # of an input, decoded; None: the default of `images.read`
     accept_damaged: bool = False
     strip_metadata: bool = False
+    only_enlarge: bool = False  # copy inputs that are already at least as large as the result
     skip_existing: bool = False
     overwrite: bool = False
 
@@ -136,8 +137,19 @@ def _perform(
         raise InputError(f"{error}{hint}") from error
     format = _writable(settings.format or picture.format) if job.target is None else images.format_for(str(job.target))
     scale, width, height = settings.scale, settings.width, settings.height
-    images.check_size(format, *target_size(picture.pixels.shape[1], picture.pixels.shape[0], scale, width, height))
-    upscaled = upscaler.stream_picture(picture, scale=scale, width=width, height=height, progress=progress)
+    old_height, old_width = picture.pixels.shape[:2]
+    size = target_size(old_width, old_height, scale, width, height)
+    images.check_size(format, *size)
+    if settings.only_enlarge and size[0] <= old_width and size[1] <= old_height:
+        result.notes.append("already large enough: copied")
+        upscaled = picture.with_pixels(Bands.of(picture.pixels))
+        if job.source is not None and job.target is not None and format == picture.format and not settings.strip_metadata:
+            with atomic.atomic_write(job.target, _overwrites(settings, job.target), source=job.source) as stream:
+                stream.write(job.source.read_bytes())
+            result.height, result.width = old_height, old_width
+            return
+    else:
+        upscaled = upscaler.stream_picture(picture, scale=scale, width=width, height=height, progress=progress)
     notes = _deliver(upscaled, job, format, settings)
     result.notes += [*upscaled.notes, *notes]
     result.height, result.width = upscaled.pixels.shape[:2]

@@ -38,7 +38,7 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
     for add_action, action in pairs:
         parser = add_action(actions)
         parser.allow_abbrev = False
-        parser.set_defaults(action=action)
+        parser.set_defaults(action=action, parser=parser)
         # Where it was given before ACTION, it must not be set back.
         parser.add_argument(
             "--debug", action="store_true", default=argparse.SUPPRESS, help="show tracebacks of unexpected errors"

@@ -54,9 +54,14 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
 
     result = verb.add_argument_group("size and model")
     result.add_argument(
-        "--scale", type=float, metavar="S", help="output px per input px, 1 to 8, such as 2 or 2.5 (default: 4)"
+        "-s", "--scale", type=float, metavar="S", help="output px per input px, 1 to 8, such as 2 or 2.5 (default: 4)"
     )
-    result.add_argument("--width", type=int_range(1), metavar="W", help="width of the result in px; with --height: the maximum")
+    result.add_argument(
+        "--width",
+        type=int_range(1),
+        metavar="W",
+        help="width of the result in px, also below the input's; with --height: the maximum",
+    )
     result.add_argument(
         "--height", type=int_range(1), metavar="H", help="height of the result in px; with --width: the maximum"
     )
@@ -90,8 +95,18 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
 
     files = verb.add_argument_group("files")
     files.add_argument("--format", metavar="F", help="output format, such as png, jpg, webp or tiff (default: the input's)")
-    files.add_argument("--quality", type=int_range(1, 100), metavar="Q", help="quality of lossy formats, 1 to 100")
-    files.add_argument("--recursive", action="store_true", help="include subfolders; the results keep the folder structure")
+    result.add_argument(
+        "--only-enlarge", action="store_true", help="with --width or --height: copy images that are large enough, unchanged"
+    )
+    files.add_argument(
+        "--quality",
+        type=int_range(1, 100),
+        metavar="Q",
+        help="quality of lossy formats, 1 to 100 (default: JPEG 95, WebP 90, AVIF 85, HEIC 90, JPEG XL 90)",
+    )
+    files.add_argument(
+        "-r", "--recursive", action="store_true", help="include subfolders; the results keep the folder structure"
+    )
     present = files.add_mutually_exclusive_group()
     present.add_argument("--skip-existing", action="store_true", help="skip images whose result exists")
     present.add_argument("--overwrite", action="store_true", help="replace existing results")
@@ -141,6 +156,8 @@ def _run(arguments: argparse.Namespace) -> int:
 
     if arguments.scale is not None:  # checked once: unlike a width, it does not depend on the image
         target_size(1, 1, arguments.scale, arguments.width, arguments.height)
+    if arguments.only_enlarge and not (arguments.width or arguments.height):
+        raise UsageError("--only-enlarge needs a target --width or --height")
     format = images.format_for(arguments.format) if arguments.format else None
     planned = jobs.plan(
         arguments.inputs,
@@ -176,6 +193,7 @@ def _run(arguments: argparse.Namespace) -> int:
         max_pixels=arguments.max_pixels,
         accept_damaged=arguments.accept_damaged,
         strip_metadata=arguments.strip_metadata,
+        only_enlarge=arguments.only_enlarge,
         skip_existing=arguments.skip_existing,
         overwrite=arguments.overwrite,
     )
@@ -238,8 +256,9 @@ def _progress_bar(
         return
     from tqdm import tqdm
 
-    form = "{desc} {percentage:3.0f}% |{bar}| {elapsed}, {remaining} left"
-    with tqdm(total=len(jobs), file=sys.stderr, leave=False, miniters=0, dynamic_ncols=True, bar_format=form) as bar:
+    from edgesr.commands.progress import TickingBar
+
+    with TickingBar(len(jobs), sys.stderr) as bar:
 
         def progress(index: int, fraction: float) -> None:
             source = jobs[index].source

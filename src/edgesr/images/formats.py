@@ -93,7 +93,8 @@ FORMATS = {
             brands=frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}),
             extra="heic", longest_side=16384,
             quality=90,
-            save=lambda quality, _: {"quality": quality, "chroma": "444"},
+            # 4:2:0 is what every viewer decodes, and quick to encode.
+            save=lambda quality, _: {"quality": quality, "chroma": "444" if quality == 100 else "420"},
         ),
         Format(
             "JXL", "JPEG XL", (".jxl",), "image/jxl", "pillow_jxl.JpegXLImagePlugin:JXLImageFile",

@@ -140,9 +140,15 @@ class Upscaler:
         return picture.with_pixels(self._bands(picture.pixels, size, progress))
 
     def _bands(self, pixels: Pixels, size: tuple[int, int], progress: Progress | None = None) -> Bands:
-        """(H, W, C) -> (size[1], size[0], C): the model on colour and on alpha, then Lanczos if the size is not 4x."""
+        """(H, W, C) -> (size[1], size[0], C): the model on colour and on alpha, then Lanczos if the size is not 4x.
+
+        A size below the input's is Lanczos alone.
+        """
         channels = pixels.shape[2]
         colour, alpha = (pixels[:, :, :-1], pixels[:, :, -1:]) if channels in (2, 4) else (pixels, None)
+        if size[0] < pixels.shape[1] and size[1] < pixels.shape[0]:  # there is nothing to add
+            whole = pixels if alpha is None else np.concatenate([fill_transparent(colour, alpha), alpha], axis=2)
+            return resize(Bands.of(whole), size)
         passes = 1 if alpha is None or _constant(alpha) else 2
         plan = self._plan(*self._padded(pixels))
         tick = _counted(progress, passes * len(plan))
@@ -245,18 +251,19 @@ def target_size(
     """Return the output's (width, height) in px for an input of `width` x `height` px.
 
     Give `scale` from 1 to 8 (default 4), or a target width, height or both: the largest size within them that keeps the aspect
-    ratio. Raises UsageError if both ways are used, or if the scale is out of range.
+    ratio, which may be smaller than the input. Raises UsageError if both ways are used, or if the scale is out of range.
     """
     checks.check_numbers(Real, scale=scale)
     checks.check_numbers(Integral, width=target_width, height=target_height)
+    least = MIN_SCALE
     if target_width is None and target_height is None:
         factor = float(SCALE) if scale is None else scale
     elif scale is not None:
         raise UsageError("give either a scale or a target width or height, not both")
     else:
-        sides = ((target_width, width), (target_height, height))
+        least, sides = 0.0, ((target_width, width), (target_height, height))
         factor = min(target / side for target, side in sides if target is not None)
-    if not MIN_SCALE <= factor <= MAX_SCALE:  # also catches NaN
+    if not (least <= factor <= MAX_SCALE and factor > 0):  # also catches NaN
         raise UsageError(f"scale {factor:g} is out of range: give {MIN_SCALE:g} to {MAX_SCALE:g}")
     return max(1, round(width * factor)), max(1, round(height * factor))
 
