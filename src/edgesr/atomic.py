@@ -1,4 +1,4 @@
-"""Files and folders that are there whole or not at all. Imports the standard library only: a machine that trains needs no more."""
+"""Write files and folders atomically: complete or not at all. Imports the standard library only, for machines that only train."""
 
 from __future__ import annotations
 

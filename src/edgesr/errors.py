@@ -1,4 +1,4 @@
-"""Errors for the user: each message is one line that says what was wrong and what to do; and the wording that they share."""
+"""Errors for the user, with one-line messages that say what was wrong and what to do, and helpers to word them."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from contextlib import contextmanager
 
 
 class EdgesrError(Exception):
-    """Something the user can mend: a bad file, a wrong option, a missing extra.
+    """An error that the user can fix: a bad file, a wrong option, a missing extra.
 
     The message is one line, names the file or field, and says what to do. The command line prints it without a traceback.
     """
 
 
 class InputError(EdgesrError):
-    """One input could not be read, or its output could not be written; the other inputs go on (exit code 1)."""
+    """One input cannot be read, or its output cannot be written. Other inputs are still processed (exit code 1)."""
 
 
 class DivergedError(EdgesrError):
-    """A training that went astray, its loss not finite or its pictures drifting: a result of its recipe, unlike a full disk."""
+    """A training that diverged: its loss is not finite, or its pictures drift. The cause is the recipe, unlike for a full disk."""
 
 
 class UsageError(EdgesrError):
@@ -26,14 +26,14 @@ class UsageError(EdgesrError):
 
 
 def one_line(error: BaseException, limit: int = 200) -> str:
-    """What went wrong on one line of at most `limit` characters: the system's words for it, else the message, else the kind of error."""
+    """Describe an error on one line of at most `limit` characters: the system's message, else the error's own, else its type."""
     if isinstance(error, OSError) and error.errno is not None and error.strerror:
         return error.strerror
     return " ".join(str(error).split())[:limit] or type(error).__name__
 
 
 def missing_package(what: str, package: str, extra: str) -> str:
-    """The message where `what` needs `package`, which the extra called `extra` installs."""
+    """Return the message for a missing `package` that `what` needs and `extra` installs."""
     return f"{what} needs the package '{package}': {install_command(extra)}".lstrip()
 
 
@@ -68,7 +68,7 @@ def _with_revision(url: str, vcs: dict[str, str] | None) -> str:
 
 @contextmanager
 def needs_extra(extra: str, what: str) -> Iterator[None]:
-    """Around imports: raise UsageError, which says that `what` needs the extra, where one of its packages is missing."""
+    """Put around imports: raises UsageError, which names `what` and the extra, if one of its packages is missing."""
     try:
         yield
     except ImportError as error:
