@@ -16,7 +16,7 @@ from edgesr import Upscaler, images, presets, upscale
 from edgesr.errors import EdgesrError, InputError, UsageError
 from edgesr.presets import PRESETS, weights_path
 from edgesr.upscaling import checksums
-from edgesr.upscaling.upscaler import _loaded, target_size
+from edgesr.upscaling.upscaler import loaded, target_size
 
 
 @pytest.fixture(scope="module")
@@ -198,9 +198,9 @@ def two_forms(tmp_path, monkeypatch):
     from two_forms import make
 
     monkeypatch.setattr(presets, "WEIGHTS", tmp_path)
-    _loaded.cache_clear()
+    loaded.cache_clear()
     yield make(tmp_path)
-    _loaded.cache_clear()
+    loaded.cache_clear()
 
 
 @pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
