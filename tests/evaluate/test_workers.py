@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import subprocess
 import sys
 import tempfile
 import time
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from command_line import ENVIRONMENT
 from pictures import photograph
 from PIL import Image
 
@@ -156,11 +158,42 @@ def test_a_system_that_cannot_be_loaded_says_why_once_and_for_all(lr, tmp_path, 
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are for Unix")
-def test_a_worker_ends_with_the_benchmark(lr, tmp_path, started):
-    bicubic = Worker("bicubic", 1, 60)
-    bicubic.upscale(lr, "suite", "a.png", tmp_path / "out.png")
-    (process,) = started()
-    bicubic._process.stdin.close()  # as when the benchmark is killed
-    process.wait(10)
-    assert not bicubic._folder.exists()
-    bicubic.close()
+def test_a_worker_ends_with_the_benchmark(lr, tmp_path):
+    """Which is killed while the worker waits for its turn."""
+    program = (
+        "import sys, time; from pathlib import Path; from edgesr.evaluate.workers import Worker\n"
+        f"made = Worker('bicubic', 1, 60); made.upscale(Path({str(lr)!r}), 'suite', 'a.png', Path({str(tmp_path / 'out.png')!r}))\n"
+        "print(made._process.pid, made._folder, flush=True); time.sleep(600)"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], env=ENVIRONMENT, stdout=subprocess.PIPE, text=True) as benchmark:
+        pid, folder = benchmark.stdout.readline().split()
+        suspended = psutil.Process(int(pid))
+        assert Path(folder).is_dir()
+        benchmark.kill()
+    suspended.wait(10)
+    deadline = time.monotonic() + 10
+    while Path(folder).exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not Path(folder).exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are suspended on Linux alone")
+def test_a_system_that_spins_takes_no_time_while_others_have_their_turn(lr, tmp_path, started):
+    """Here a thread of its own that never rests, as those of runtimes do for a while."""
+    text = COPY + "\nif os.fork() == 0:\n    os.closerange(0, 3)\n    while True: pass"
+    spinning = worker(tmp_path, text)
+    spinning.upscale(lr, "suite", "a.png", tmp_path / "out.png")
+    deadline = time.monotonic() + 20
+    while any(each.status() == psutil.STATUS_RUNNING for each in started()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+    def spent() -> float:
+        return sum(sum(each.cpu_times()[:2]) for each in started())
+
+    before = spent()
+    assert before > 0
+    time.sleep(1)
+    assert spent() - before < 0.1
+    spinning.upscale(lr, "suite", "a.png", tmp_path / "again.png")  # it goes on when its turn comes
+    spinning.close()
+    assert started() == []

@@ -1,7 +1,7 @@
 """Measure speed and memory of models, engines and peers on this machine.
 
 Each runs in its own process with the given number of threads. All take turns, so that other load on the machine affects them equally:
-ratios are more reliable than times.
+ratios are more reliable than times. Between turns a process is suspended, since the idle threads of many runtimes spin.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def bench(
     times the first system's time it took. The first one's figures also stand at the top. Raises UsageError for an unknown or missing
     engine or system, EdgesrError when one fails.
     """
-    from edgesr.evaluate.workers import Worker
+    from edgesr.evaluate.workers import Worker, resume, suspend
 
     counts = [count or available_cores() for count in threads]
     names = [f"edgesr:{model}@{name}" for name in _engines(engines)] + list(against)
@@ -82,7 +82,9 @@ def bench(
                     contestant.seconds.append(made["seconds"])
             for count, process in limits.items():
                 if process is not None:
+                    resume(process)
                     reached[count].append(_ask(process))
+                    suspend(process)
     limit = {count: max(found) if found else None for count, found in reached.items()}
     systems = [_figures(each, contestants[0], limit[each.threads]) for each in contestants]
     return {
@@ -170,8 +172,14 @@ def _limit(threads: int) -> Iterator[subprocess.Popen[str] | None]:
         return
     command = [sys.executable, "-m", "edgesr.evaluate.ceiling", str(threads)]
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True) as process:
-        yield process  # it ends when leaving the block closes its input
+    from edgesr.evaluate.workers import resume
+
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, env=environment, start_new_session=True, **pipes) as process:
+        try:
+            yield process  # it ends when leaving the block closes its input
+        finally:
+            resume(process)
 
 
 def _ask(process: subprocess.Popen[str]) -> float:

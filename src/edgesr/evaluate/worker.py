@@ -7,9 +7,11 @@ So its memory is measured separately, and a crash or hang does not affect the ot
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -25,11 +27,13 @@ from edgesr.errors import EdgesrError
 from edgesr.evaluate.systems import Loaded, Place, parse
 from edgesr.evaluate.unavailable import brief
 
+PR_SET_PDEATHSIG = 1  # of prctl.h
 WARM_UP = 32  # LR px a side; the first call includes initialisation, which is not timed
 
 
 def main() -> None:
     """Load the system, then answer until standard input ends."""
+    _wake_when_orphaned()
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # output of libraries must not mix with the answers
     spec, threads, folder = sys.argv[1], int(sys.argv[2]), sys.argv[3]
@@ -40,6 +44,8 @@ def main() -> None:
     try:
         _serve(answers, spec, threads)
     finally:
+        if sys.platform == "linux" and os.getpgrp() == os.getpid():
+            os.killpg(0, signal.SIGCONT)  # what it started was suspended with it
         shutil.rmtree(folder, ignore_errors=True)  # nobody else does if the benchmark was killed
 
 
@@ -56,6 +62,12 @@ def _serve(answers: TextIO, spec: str, threads: int) -> None:
         except Exception as error:
             result = {"error": _reason(error)}
         _answer(answers, result)
+
+
+def _wake_when_orphaned() -> None:
+    """Ask Linux to resume this process when the benchmark is killed: it is suspended between pictures, and must see that and end."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGCONT)
 
 
 def _keep_to(threads: int) -> None:

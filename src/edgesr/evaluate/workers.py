@@ -27,7 +27,10 @@ class WorkerError(EdgesrError):
 
 
 class Worker:
-    """A system's process, started with the first picture and again after a crash."""
+    """A system's process, started with the first picture and again after a crash. Between pictures it is suspended.
+
+    Idle threads of many runtimes spin for a while; they would slow the system whose turn it is.
+    """
 
     def __init__(self, spec: str, threads: int, timeout: float) -> None:
         self._command = [sys.executable, "-m", "edgesr.evaluate.worker", spec, str(threads)]
@@ -45,12 +48,14 @@ class Worker:
         if self._refusal:
             raise WorkerError(self._refusal)
         process = self._process or self._start()
+        resume(process)
         assert process.stdin is not None
         task = {"lr": str(lr), "suite": suite, "picture": picture, "out": str(out)}
         with contextlib.suppress(OSError):  # if it has exited, reading its answer reports why
             process.stdin.write(json.dumps(task) + "\n")
             process.stdin.flush()
         result = self._answer(self._timeout, f"no result after {self._timeout:g} s (--timeout)")
+        suspend(process)
         self._broken = 0
         if "error" in result:
             raise WorkerError(result["error"])
@@ -116,6 +121,25 @@ class Worker:
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
+
+
+def suspend(process: subprocess.Popen[str]) -> None:
+    """Stop a process that leads its group, and all that it started, until `resume`.
+
+    On Linux alone, where a suspended process can be woken when this one is killed.
+    """
+    _signal(process, "SIGSTOP")
+
+
+def resume(process: subprocess.Popen[str]) -> None:
+    """Let a process go on after `suspend`."""
+    _signal(process, "SIGCONT")
+
+
+def _signal(process: subprocess.Popen[str], name: str) -> None:
+    if sys.platform == "linux":
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # it has ended
+            os.killpg(process.pid, getattr(signal, name))
 
 
 def _end(process: subprocess.Popen[str]) -> None:
