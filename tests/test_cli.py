@@ -194,7 +194,7 @@ def test_bad_bytes_from_a_pipe_fail() -> None:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ([], "VERB"),
+        (["--nothing"], "VERB"),
         (["enlarge"], "enlarge"),
         (["upscale"], "INPUT"),
         (["upscale", "a.png", "--scale", "9"], "scale 9"),
