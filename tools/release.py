@@ -126,7 +126,9 @@ def main() -> int:
     )
     parser.add_argument("file", type=Path, help="ONNX file, .npz file, or folder to write")
     parser.add_argument("--beside", type=Path, metavar="FILE.onnx", help="the default form, for an .npz file")
-    parser.add_argument("--version", metavar="V", help="version of the weights; required if there is a SHA256SUMS list beside the file")
+    parser.add_argument(
+        "--version", metavar="V", help="version of the weights; required if there is a SHA256SUMS list beside the file"
+    )
     parser.add_argument(
         "--mix",
         type=_share,
