@@ -32,7 +32,7 @@ def main() -> int:
         (model,) = arguments.export.glob("*.onnx")
     except (OSError, ValueError):
         return fail(
-            f"{arguments.export}: holds no ONNX export; make one with `edgesr export tiny --format onnx -o {arguments.export}`"
+            f"{arguments.export}: contains no ONNX export; make one with `edgesr export tiny --format onnx -o {arguments.export}`"
         )
     if not record.get("size"):
         return fail(f"{arguments.export}: takes tiles of any size, but an NPU needs a fixed one; export it with --size 128x128")

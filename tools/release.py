@@ -63,7 +63,7 @@ def described(folder: Path, target: Path, about: dict[str, str], mix: tuple[Path
         other, share = mix
         others, _ = _averaged(other)
         if any(name not in others or others[name].shape != tensor.shape for name, tensor in tensors.items()):
-            raise UsageError(f"{other}: holds another network than {folder}: only checkpoints of one preset can be mixed")
+            raise UsageError(f"{other}: not the same network as {folder}: only checkpoints of one preset can be mixed")
         tensors = {name: tensor.float().lerp(others[name].float(), share) for name, tensor in tensors.items()}
         state = {key: value for key, value in state.items() if key not in RELEASE}
     _save(tensors, {**state, **about}, target)
@@ -81,7 +81,7 @@ def _save(averaged: dict[str, Tensor], state: dict[str, Any], target: Path) -> N
 
 def _check(target: Path, beside: Path | None) -> None:
     if (target.suffix == ".npz") != (beside is not None):
-        raise UsageError("an .npz file and --beside FILE.onnx, the form that it belongs to, go together: give both, or neither")
+        raise UsageError("an .npz file needs --beside FILE.onnx, the default form, and no other file takes it")
     if beside is not None and not beside.is_file():
         raise UsageError(f"{beside}: no such file; export the default form first")
 
@@ -126,15 +126,17 @@ def main() -> int:
     )
     parser.add_argument("file", type=Path, help="ONNX file, .npz file, or folder to write")
     parser.add_argument("--beside", type=Path, metavar="FILE.onnx", help="the default form, for an .npz file")
-    parser.add_argument("--version", metavar="V", help="of the weights; needed where a SHA256SUMS list lies beside the file")
+    parser.add_argument(
+        "--version", metavar="V", help="version of the weights; required if there is a SHA256SUMS list beside the file"
+    )
     parser.add_argument(
         "--mix",
         type=_share,
         metavar="FOLDER=SHARE",
-        help="take this share of another checkpoint's weights, the rest of the first's",
+        help="mix in this share of another checkpoint's weights",
     )
     parser.add_argument(
-        "--mixture", metavar="TEXT", help="which weights were mixed, for the metadata (default: as --mix says, or none)"
+        "--mixture", metavar="TEXT", help="description of the mixture for the metadata (default: from --mix, or none)"
     )
     arguments = parser.parse_args()
     try:
@@ -152,7 +154,7 @@ def main() -> int:
         print(f"{arguments.file}: {arguments.file.stat().st_size / 1e6:.1f} MB, {summary}")
     fidelity = arguments.file.with_name(f"{arguments.file.stem}-fidelity.npz")
     if arguments.file.suffix == ".onnx" and fidelity.is_file():
-        print(f"{fidelity}: belongs to the file before; release it again with --beside {arguments.file}", file=sys.stderr)
+        print(f"{fidelity}: belongs to the previous file; release it again with --beside {arguments.file}", file=sys.stderr)
     return 0
 
 

@@ -14,10 +14,10 @@ const RUNTIME_FILES = [
   ...["ort.jspi.min.mjs", "ort-wasm-simd-threaded.jspi.mjs", "ort-wasm-simd-threaded.jspi.wasm"],
   ...["ort.webgpu.min.mjs", "ort-wasm-simd-threaded.asyncify.mjs", "ort-wasm-simd-threaded.asyncify.wasm"],
 ];
-const GRAPHICS = /jspi|webgpu|asyncify/; // kept for offline use when they were used, not before
+const GRAPHICS = /jspi|webgpu|asyncify/; // cached for offline use after they were used
 const COMPRESSED = /\.(html|js|mjs|css|wasm|svg|txt|webmanifest)$/;
 
-/** Model, runtime and examples are copied as they are; what the service worker keeps is listed in it. */
+/** Copies model, runtime and examples, and lists the files for the service worker's cache. */
 function copies() {
   return {
     name: "copies",

@@ -88,7 +88,7 @@ def test_a_released_file_says_its_version_and_mixture(trained, tmp_path, monkeyp
         assert json.loads(str(arrays["metadata"]))["mixture"] == "0.5 of run and 0.5 of run"
     monkeypatch.setattr(sys, "argv", ["release.py", str(folder), str(target), "--version", "tiny-2026.13"])
     assert main() == 0
-    assert "belongs to the file before" in capsys.readouterr().err
+    assert "belongs to the previous file" in capsys.readouterr().err
 
 
 def test_a_checkpoint_keeps_its_version(trained, tmp_path, monkeypatch):
