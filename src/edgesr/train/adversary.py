@@ -1,5 +1,5 @@
-"""The adversary of the stages 3 and 4: its losses, and the state that it trains with (ours: the paper says only that its decoder
-is fine-tuned; evidence elsewhere wants the adversarial term last, and light)."""
+"""The adversary of stages 3 and 4: its losses and its training state (ours: the paper says only that its decoder is fine-tuned; other
+work shows that the adversarial term should come last and have a small weight)."""
 
 from __future__ import annotations
 
@@ -27,23 +27,21 @@ NETWORKS: dict[str, type[Discriminator] | type[HighPassPatch]] = {"unet": Discri
 class AdversarialConfig:
     """The adversarial term; with weight 0 there is no discriminator."""
 
-    # Of the generator's term; .05 to .1 where "unet" is used, .003 to .02 where "highpass-patch" is.
+    # Weight of the generator's term: .05 to .1 for "unet", .003 to .02 for "highpass-patch".
     weight: float = bounded(0.0, "0 or more")
-    start: float = bounded(0.85, "0 to 1")  # share of the steps after which it acts: on the last 15 %
+    start: float = bounded(0.85, "0 to 1")  # share of the steps after which it is active: the last 15 %
     ramp: float = bounded(0.0, "0 to 1")  # share of the steps, from `start`, over which the weight rises linearly from 0
-    network: Literal["unet", "highpass-patch"] = (
-        "unet"  # Real-ESRGAN's; or a PatchGAN that sees neither colours nor means of areas
-    )
-    real: Literal["target", "truth"] = "target"  # what it takes for real, where a crop has a teacher's target
+    network: Literal["unet", "highpass-patch"] = "unet"  # Real-ESRGAN's; or a PatchGAN on high-pass luma
+    real: Literal["target", "truth"] = "target"  # real pictures for crops that have a teacher's target
     kind: Kind = "hinge"  # or "r1": non-saturating logistic with a gradient penalty; or "relativistic": average logistic
-    # Of the penalty (ours: telling a blur from its original wants squared gradients of 10 and more).
+    # Weight of the penalty (ours: distinguishing a blurred picture from its original needs squared gradients of 10 and more).
     r1_gamma: float = bounded(0.01, "0 or more")
-    # Updates of the discriminator from one penalty to the next, each then that many times heavier.
+    # Apply the penalty every so many updates of the discriminator, with its weight multiplied by that number.
     r1_every: int = bounded(16, "1 or more")
     learning_rate: float = bounded(1e-4, "more than 0")  # of the discriminator's Adam
-    # Steps from one update of the discriminator to the next: more slows one that wins.
+    # Update the discriminator every so many steps; increase it if the discriminator wins.
     update_every: int = bounded(1, "1 or more")
-    width: int = bounded(32, "1 or more")  # channels after the first convolution; Real-ESRGAN has 64
+    width: int = bounded(32, "1 or more")  # channels after the first convolution; 64 in Real-ESRGAN
 
     def weight_at(self, progress: float) -> float:
         """Return the weight of the generator's term at this share of the steps."""
@@ -52,29 +50,29 @@ class AdversarialConfig:
 
 
 class Shown(NamedTuple):
-    """What an adversary is shown of a step."""
+    """The adversary's input for one step."""
 
     out: Tensor  # (B, 3, H, W), the generator's pictures
-    real: Tensor  # (B, 3, H, W), what they should look like
-    lr: Tensor  # (B, 3, H/4, W/4), what both are of
-    shift: tuple[int, int] = (0, 0)  # rows and columns that a discriminator which wants shifts leaves out
+    real: Tensor  # (B, 3, H, W), the real pictures
+    lr: Tensor  # (B, 3, H/4, W/4), the LR of both
+    shift: tuple[int, int] = (0, 0)  # rows and columns to crop, for a discriminator that uses shifts
 
 
 class AdversarialLosses(NamedTuple):
-    """What each side minimises, as means over the logits of real pictures and of the generator's, both of any shape."""
+    """The losses of generator and discriminator, means over the logits of real and generated pictures, both of any shape."""
 
-    generator: Callable[[Tensor | None, Tensor], Tensor]  # the real ones may be None unless `compares`
+    generator: Callable[[Tensor | None, Tensor], Tensor]  # the real logits may be None unless `compares`
     discriminator: Callable[[Tensor, Tensor], Tensor]
-    accuracy: Callable[[Tensor, Tensor], Tensor]  # the share of logits, half of each kind, on the side where they belong
+    accuracy: Callable[[Tensor, Tensor], Tensor]  # share of correctly classified logits, each kind weighted by half
     compares: bool = False  # whether the generator's loss depends on the real pictures
 
 
 def adversarial_losses(kind: Kind, mean: Callable[[Tensor], Tensor] = torch.mean) -> AdversarialLosses:
-    """Return the losses called `kind`; `mean` is that over the logits of all processes.
+    """Return the losses called `kind`; `mean` averages over the logits of all processes.
 
     "hinge": mean max(0, 1 - D(real)) + mean max(0, 1 + D(fake)), and -mean D(fake) (Lim and Ye 2017, arXiv 1705.02894; as in
     Miyato et al. 2018, arXiv 1802.05957, equations 16 and 17). "r1": mean softplus(-D(real)) + mean softplus(D(fake)), and the
-    non-saturating mean softplus(-D(fake)) (Goodfellow et al. 2014, arXiv 1406.2661, section 3); `r1_penalty` belongs to it.
+    non-saturating mean softplus(-D(fake)) (Goodfellow et al. 2014, arXiv 1406.2661, section 3), used with `r1_penalty`.
     "relativistic": mean softplus(-(D(real) - mean D(fake))) + mean softplus(D(fake) - mean D(real)), and the same with real and
     fake exchanged (Jolicoeur-Martineau 2018, arXiv 1807.00734, RaSGAN).
     """
@@ -114,10 +112,9 @@ def _accuracy(real: Tensor, fake: Tensor) -> Tensor:
 def r1_penalty(discriminator: Callable[[Tensor], Tensor], real: Tensor, generator: torch.Generator) -> Tensor:
     """Return the mean over all logits of the squared norm of a logit's gradient by the picture; multiply by gamma / 2.
 
-    R1 of Mescheder et al. 2018 (arXiv 1801.04406, section 4.1), which is for one logit a picture. For many (ours) they are
-    summed with random signs, which leaves the mean of the products of two different logits' gradients at zero: the plain sum
-    would let a discriminator of pure high-pass kernels go free. `real` is (B, 3, H, W); the signs are drawn from `generator`,
-    on the CPU.
+    R1 of Mescheder et al. 2018 (arXiv 1801.04406, section 4.1) is defined for one logit per picture. Several logits are summed with
+    random signs (ours), so that the products of different logits' gradients average to zero; a plain sum would not penalise a
+    discriminator of pure high-pass kernels. `real` is (B, 3, H, W); the signs are drawn from `generator`, on the CPU.
     """
     real = real.detach().requires_grad_()
     with full_precision(real):
@@ -128,7 +125,7 @@ def r1_penalty(discriminator: Callable[[Tensor], Tensor], real: Tensor, generato
 
 
 class Adversary:
-    """A discriminator with its own Adam; everything about it follows from `config`, `seed` and the pictures it is shown."""
+    """A discriminator with its own Adam; its state is determined by `config`, `seed` and its inputs."""
 
     def __init__(self, config: AdversarialConfig, seed: int, device: torch.device) -> None:
         self.config, self.seed = config, seed
@@ -138,22 +135,22 @@ class Adversary:
         self.net: Discriminator | HighPassPatch = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.net.eval().requires_grad_(False)
         self._faults = Faults(device) if is_asynchronous(device) else None
-        # Real-ESRGAN's; without weight decay, which spectral norms would undo.
+        # Real-ESRGAN's settings; no weight decay, which spectral normalisation would cancel.
         self.optimizer = torch.optim.Adam(
             self.net.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), fused=True if self._faults else None
         )
 
     def logits(self, pictures: Tensor, shown: Shown) -> Tensor:
-        """Return the float32 logits of `pictures` (B', 3, H, W) in [0, 1], of which each B are pictures of the LR that is `shown`."""
+        """Return the float32 logits of `pictures` (B', 3, H, W) in [0, 1]: one or more batches of B pictures of the LR in `shown`."""
         if isinstance(self.net, Discriminator):
             return self.net(pictures).float()
         lr = shown.lr.repeat(len(pictures) // len(shown.lr), 1, 1, 1)
         return self.net(pictures, lr, shown.shift).float()
 
     def generator_term(self, shown: Shown, processes: Processes | None = None) -> Tensor:
-        """Return what the generator of the pictures that are `shown` minimises, a scalar; the discriminator stays put.
+        """Return the generator's loss for the pictures in `shown`, a scalar; the discriminator is not changed.
 
-        Where the training has several `processes`, averages within the loss are over all of them.
+        With several `processes`, averages within the loss are over all of them.
         """
         losses = adversarial_losses(self.config.kind, (processes or Processes()).mean)
         real = None
@@ -163,12 +160,12 @@ class Adversary:
         return losses.generator(real, self.logits(shown.out, shown))
 
     def update(self, shown: Shown, step: int, processes: Processes | None = None) -> dict[str, Any]:
-        """Take one step of the discriminator on what is `shown`, where one is due; return its figures.
+        """Take one step of the discriminator on `shown`, if one is due; return its metrics.
 
-        They are its loss, its mean logit on both kinds of pictures, its accuracy (0 to 1) and, on the steps that have one, the gradient
-        penalty. Where the training has several `processes`, the gradients are their mean. Changes no weight, and raises DivergedError in
-        all of them, when the loss of one or the norm of the gradient is not finite; on a GPU, which it does not wait for, figures are
-        tensors, and `check_faults` raises.
+        These are its loss, its mean logit on real and generated pictures, its accuracy (0 to 1) and, on the steps that compute it, the
+        gradient penalty. With several `processes` the gradients are averaged over them. If the loss of one process or the norm of the
+        gradient is not finite, no weight changes and DivergedError is raised in all of them. On a GPU nothing is synchronised: the
+        metrics are tensors, and `check_faults` raises instead.
         """
         config, processes, parameters = self.config, processes or Processes(), list(self.net.parameters())
         if step % config.update_every:
@@ -190,8 +187,8 @@ class Adversary:
         norm = nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
         total = processes.sum(loss.detach()) / processes.world
         if self._faults is not None:
-            self.optimizer.found_inf = self._faults.add(step, total, norm)  # type: ignore[attr-defined]  # it leaves out a step with 1
-        elif not math.isfinite(total + norm):  # a finite loss can have a gradient that is not
+            self.optimizer.found_inf = self._faults.add(step, total, norm)  # type: ignore[attr-defined]  # 1 skips the step
+        elif not math.isfinite(total + norm):  # a finite loss can have a non-finite gradient
             raise _diverged(step, float(total), float(norm))
         self.optimizer.step()
         self.net.eval().requires_grad_(False)
@@ -200,21 +197,21 @@ class Adversary:
         return dict(zip(figures, torch.stack(list(figures.values())).tolist(), strict=True))
 
     def check_faults(self) -> None:
-        """Raise DivergedError for a step whose update was left out; where nothing is queued `update` has raised it."""
+        """Raise DivergedError if an update was skipped; on a CPU `update` has already raised it."""
         if self._faults is not None and (fault := self._faults.first()) is not None:
             raise _diverged(*fault)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return all that moves, vectors of the power iterations and Adam's moments included, as a flat dict of tensors."""
+        """Return the whole state, including the vectors of the power iterations and Adam's moments, as a flat dict of tensors."""
         tensors = {f"net.{name}": tensor for name, tensor in self.net.state_dict().items()}
         for index, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in state.items()}
         return tensors
 
     def load_state_dict(self, tensors: dict[str, Tensor]) -> None:
-        """Take up what `state_dict` returned; with an empty dict, of a run that went without so far, start from the beginning.
+        """Restore what `state_dict` returned; an empty dict, from a run without an adversary so far, starts from scratch.
 
-        Raises UsageError when it is another discriminator's.
+        Raises UsageError if it belongs to another discriminator.
         """
         if not tensors:
             return
@@ -241,5 +238,5 @@ def _diverged(step: int, loss: float, norm: float) -> DivergedError:
 
 
 def _laid_out_as(parameter: Tensor, tensor: Tensor) -> Tensor:
-    """A copy of an optimizer's moment in the memory layout of its parameter; of its count of steps a plain one."""
+    """Copy an optimizer's tensor: a moment into the memory layout of its parameter, the step count as it is."""
     return torch.empty_like(parameter, requires_grad=False).copy_(tensor) if tensor.dim() else tensor.clone()

@@ -1,4 +1,4 @@
-"""The cores that a process may use, and how many processes of one thread each they are for (ours)."""
+"""The CPU cores available to a process, and the number of single-threaded training processes for them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import torch
 
 
 def cores() -> list[int]:
-    """Return one logical CPU of every physical core that this process may use, as far as the system tells.
+    """Return one logical CPU of every physical core that this process may use, as far as the system reports it.
 
-    A container whose share of the CPUs' time is limited has as many as that.
+    A container's limit on CPU time limits their number.
     """
     if not hasattr(os, "sched_getaffinity"):
         return list(range(torch.cpu.get_capabilities()["num_physical_cores"]))
@@ -27,12 +27,12 @@ def cores() -> list[int]:
 
 
 def largest_share(batch: int, most: int) -> int:
-    """Return the largest number of processes, `most` or fewer, that share a batch evenly."""
+    """Return the largest number of processes, at most `most`, that divides the batch evenly."""
     return max(count for count in range(1, most + 1) if batch % count == 0)
 
 
 def _quota() -> int | None:
-    """How many CPUs' time a container may use, where it is limited."""
+    """The number of CPUs whose time a container may use; None if it is not limited."""
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
         return None if quota == "max" else max(1, math.floor(int(quota) / int(period)))

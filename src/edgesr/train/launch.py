@@ -1,4 +1,4 @@
-"""A training on a CPU as several processes, one a core and of one thread each: started, watched and ended together (ours)."""
+"""Start, monitor and stop a training on a CPU as several single-threaded processes, one per core."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from edgesr.train.processes import launched
 from edgesr.train.recipe import load_recipe
 from edgesr.train.run import device_called, train
 
-LOOK_SECONDS = 0.1  # from one look at the processes to the next
-GRACE_SECONDS = 10.0  # in which they may end by themselves, and then once more after they were told to
+LOOK_SECONDS = 0.1  # between two checks of the processes
+GRACE_SECONDS = 10.0  # for the processes to exit by themselves, and again after SIGTERM
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Training:
     overrides: list[str]
 
     def run(self, spent: float = 0.0) -> None:
-        """Train in this process; `spent` are the seconds of `minutes` that have passed already."""
+        """Train in this process; `spent` is the part of `minutes` already used, in seconds."""
         minutes = self.minutes
         if minutes is not None and minutes > 0:
             minutes = max(minutes - spent / 60, 1e-9)
@@ -54,10 +54,10 @@ class Training:
 
 
 def launch(training: Training, processes: int | None = None) -> None:
-    """Run a training in `processes` of its own, where that is 1 in this one; None: one a core on a CPU, else 1.
+    """Run a training in `processes` worker processes, or in this process if that is 1; None: one per core on a CPU, else 1.
 
-    Raises UsageError where so many cannot share the work, and what `train` raises; of several processes EdgesrError, or UsageError, with
-    the message of the one that broke off first: the others end with it. Interrupted, it ends all of them.
+    Raises UsageError if that many processes cannot share the work, and whatever `train` raises. If one of several processes fails, the
+    others are stopped, and EdgesrError or UsageError is raised with the message of the first that failed. An interrupt stops all of them.
     """
     began = time.time()
     count = _count(training, processes)
@@ -69,7 +69,7 @@ def launch(training: Training, processes: int | None = None) -> None:
 
 
 def _count(training: Training, wanted: int | None) -> int:
-    """How many processes to start."""
+    """The number of processes to start."""
     if launched() > 1 and wanted is not None:
         raise UsageError(f"--processes {wanted}: a launcher has already started {launched()}; omit it")
     if launched() > 1 or wanted == 1:
@@ -90,32 +90,32 @@ def _count(training: Training, wanted: int | None) -> int:
 class _Process:
     rank: int
     running: subprocess.Popen[str]
-    report: Path  # where it says why it broke off
-    stderr: Path  # of all but the first, whose lines go to this process' own
+    report: Path  # where it writes why it failed
+    stderr: Path  # used by all but the first, whose stderr is this process's
 
 
 class _Crew:
-    """The processes of a training; leaving the context ends those that still run."""
+    """The processes of a training; leaving the context stops those that are still running."""
 
     def __init__(self, training: Training, began: float, count: int, folder: Path) -> None:
         from torch.distributed import TCPStore  # not in every build of torch
 
-        # Where they find one another. Were it opened by one of them, another program could take its port first.
+        # The rendezvous store. If a worker opened it, another program could take the port first.
         self._store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
         environment = {
-            "GLOO_SOCKET_IFNAME": "lo0" if sys.platform == "darwin" else "lo",  # they talk on this machine alone
+            "GLOO_SOCKET_IFNAME": "lo0" if sys.platform == "darwin" else "lo",  # local communication only
             **os.environ,
             **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
             **dict.fromkeys(("WORLD_SIZE", "LOCAL_WORLD_SIZE"), str(count)),
             "MASTER_ADDR": "127.0.0.1",
             "MASTER_PORT": str(self._store.port),
-            "TORCHELASTIC_USE_AGENT_STORE": "True",  # the store is open already
+            "TORCHELASTIC_USE_AGENT_STORE": "True",  # the store is already open
             "TORCHELASTIC_RESTART_COUNT": "0",
         }
         available = cores()
-        places = available if count == len(available) else [None] * count  # the system places fewer better
+        places = available if count == len(available) else [None] * count  # for fewer the system chooses
         self._processes: list[_Process] = []
-        self._ended: set[int] = set()  # ranks of those that did not end by themselves
+        self._ended: set[int] = set()  # ranks of processes stopped by this class
         try:
             for rank, cpu in enumerate(places):
                 task = {"training": asdict(training), "began": began, "cpu": cpu, "report": str(folder / f"{rank}.json")}
@@ -126,10 +126,10 @@ class _Crew:
 
     def _start(self, rank: int, task: dict[str, Any], environment: dict[str, str], folder: Path) -> None:
         stderr = folder / f"{rank}.txt"
-        with stderr.open("wb") as errors, _interrupts_ignored():  # Ctrl-C reaches them as well, but is this process' to handle
+        with stderr.open("wb") as errors, _interrupts_ignored():  # Ctrl-C reaches the workers too, but this process handles it
             running = subprocess.Popen(
                 [sys.executable, "-m", "edgesr.train.worker"],
-                stdin=subprocess.PIPE,  # which ends when this process does, whatever its end
+                stdin=subprocess.PIPE,  # closes when this process exits for any reason
                 stdout=None if rank == 0 else subprocess.DEVNULL,
                 stderr=None if rank == 0 else errors,
                 env={**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)},
@@ -138,7 +138,7 @@ class _Crew:
             )
         self._processes.append(_Process(rank, running, Path(task["report"]), stderr))
         assert running.stdin is not None
-        with contextlib.suppress(OSError):  # gone already: its code will tell
+        with contextlib.suppress(OSError):  # it has already exited; its exit code is reported
             running.stdin.write(json.dumps(task) + "\n")
             running.stdin.flush()
 
@@ -149,12 +149,12 @@ class _Crew:
         self._end()
 
     def wait(self) -> None:
-        """Wait for the end of all, or of the first that fails; raises what it says."""
+        """Wait until all have finished or one fails; raises the error of the one that failed."""
         while not self._failed() and self._alive():
             time.sleep(LOOK_SECONDS)
         if not self._failed():
             return
-        self._let_end(GRACE_SECONDS)  # most find out by themselves, and the first to fail may still be writing why
+        self._let_end(GRACE_SECONDS)  # most notice it themselves, and the first may still be writing its report
         self._end()
         raise self._failure()
 
@@ -170,7 +170,7 @@ class _Crew:
             time.sleep(LOOK_SECONDS)
 
     def _end(self) -> None:
-        """End those that still run: by SIGTERM, which lets them clean up, and at last without."""
+        """Stop the running processes: by SIGTERM, which lets them clean up, and finally by SIGKILL."""
         for process in self._alive():
             self._ended.add(process.rank)
             process.running.terminate()
@@ -184,7 +184,7 @@ class _Crew:
                 process.running.stdin.close()
 
     def _failure(self) -> EdgesrError:
-        """The error of the process that broke off first; the others' are mostly that they miss it."""
+        """The error of the process that failed first; the others mostly report that they lost the connection to it."""
         failed = [process for process in self._failed() if process.rank not in self._ended]
         told = {process.rank: report for process in failed if (report := _report(process))}
         if silent := [process for process in failed if process.rank not in told]:
@@ -196,7 +196,7 @@ class _Crew:
 
 
 def _report(process: _Process) -> dict[str, Any] | None:
-    """What a process has said of its end, if it came to that."""
+    """The report that a process wrote about its failure, if any."""
     try:
         report: dict[str, Any] = json.loads(process.report.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -205,7 +205,7 @@ def _report(process: _Process) -> dict[str, Any] | None:
 
 
 def _obituary(process: _Process, count: int) -> str:
-    """What can be said of a process that ended without a word."""
+    """A description of a process that exited without a report."""
     code = process.running.returncode
     how = f"signal {-code}, {signal.strsignal(-code)}" if code < 0 else f"code {code}"
     last = process.stderr.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
@@ -217,7 +217,7 @@ def _interrupts_ignored() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
         yield
         return
-    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)  # a process that is started meanwhile inherits it
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited by processes started meanwhile
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""The loop of a stage: steps, averages, figures on held-out pictures, checkpoints; bit for bit the same when resumed on a CPU."""
+"""The training loop of a stage: steps, weight averages, validation, checkpoints; a resumed run is bit-identical on a CPU."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ GRID_ROWS = 8  # held-out crops in a sample grid
 
 
 class Loop:
-    """The moving state of a stage: networks, their average, the optimizer, the stage, the step and the seconds spent."""
+    """The state of a running stage: networks, their average, the optimizer, the stage, the step and the seconds spent."""
 
     def __init__(self, recipe: Recipe, stage: Stage, nets: Networks, processes: Processes | None = None) -> None:
         self.recipe, self.stage, self.nets = recipe, stage, nets
@@ -70,11 +70,11 @@ class Loop:
 
     @property
     def seconds(self) -> float:
-        """Time spent on this run so far, earlier parts of a resumed one included."""
+        """Time spent on this run so far, including the earlier parts of a resumed run."""
         return self._earlier + time.monotonic() - self._began
 
     def run(self, batches: Batches, validation: Batch, out: Path, deadline: float) -> dict[str, float]:
-        """Train until the last step or the `deadline` (of time.monotonic), save, and return the figures of the end."""
+        """Train until the last step or the `deadline` (of time.monotonic), save, and return the final metrics."""
         log, main = self.recipe.log, self.processes.main
         folder, journal = out / "checkpoint", Journal(out, self.step) if main else None
         meter, throughput = Meter(), None
@@ -92,9 +92,9 @@ class Loop:
             if self.step % log.every == 0 and journal:
                 self._report(journal, meter, throughput, deadline)
             saves, validates = self.step % log.checkpoint == 0, self.step % log.validate == 0 and not self.finished
-            if saves or validates:  # a pause waits for the device
+            if saves or validates:  # a pause synchronises with the device
                 with meter.paused(), throughput.paused():
-                    if validates:  # before the checkpoint: a drifted one is none
+                    if validates:  # before the checkpoint, so that none is written after a drift
                         self._judge(self.validate(validation, journal) if journal else {})
                     if saves and main:
                         self.save(folder)
@@ -106,7 +106,7 @@ class Loop:
         return figures
 
     def _report(self, journal: Journal, meter: Meter, throughput: Throughput, deadline: float) -> None:
-        """Write the figures of the steps since the last report, and how fast they ran."""
+        """Write the metrics of the steps since the last report, and their speed."""
         config, (rate, share) = self.recipe.optimizer, throughput.rates()
         rate *= self.processes.world
         left = (config.steps - self.step) * meter.seconds() / meter.steps / 60
@@ -122,16 +122,16 @@ class Loop:
         throughput.start()
 
     def _judge(self, figures: dict[str, float]) -> None:
-        """Raise DivergedError, in every process, where the main one's figures of a validation say that the run drifts."""
+        """Raise DivergedError, in every process, if the main process's validation shows a drift."""
         problem = self.drift.judge(figures, self.step) if figures and self.stage.makes_pictures else ""
         if self.processes.any(bool(problem), self.device):
             raise DivergedError(problem or f"step {self.step}: the main process reports that the run drifts")
 
     def update(self, batch: Batch) -> dict[str, Any]:
-        """One optimizer step; return its figures. Changes no weight when the loss or its gradient is not finite.
+        """Take one optimizer step; return its metrics. If the loss or its gradient is not finite, no weight changes.
 
-        Then raises DivergedError; on a GPU, which it does not wait for, `run` does so at the next line of the log, and figures are
-        tensors there.
+        In that case it raises DivergedError. On a GPU nothing is synchronised: the metrics are tensors, and `run` raises at the next log
+        line.
         """
         config = self.recipe.optimizer
         self.optimizer.zero_grad(set_to_none=True)
@@ -142,18 +142,18 @@ class Loop:
         total = self.processes.sum(loss.total.detach()) / self.processes.world
         measured = torch.stack([total.float(), norm.float(), *(v.float() for v in loss.scalars.values())])
         if self._faults is None:
-            terms = measured.tolist()  # one wait
-            if not math.isfinite(terms[0] + terms[1]):  # a finite loss can have a gradient that is not
+            terms = measured.tolist()  # a single synchronisation
+            if not math.isfinite(terms[0] + terms[1]):  # a finite loss can have a non-finite gradient
                 raise diverged(self.step, terms[0], terms[1])
         else:
             terms = list(measured.unbind())
-            # As gradient scalers have it: the fused optimizer leaves everything as it is where this is 1.
+            # As with gradient scalers: the fused optimizer skips the step if this is 1.
             self.optimizer.found_inf = self._faults.add(self.step, total, norm)  # type: ignore[attr-defined]
         for group in self.optimizer.param_groups:
             group["lr"] = self._rate()
         self.optimizer.step()
         decay = min(config.ema, (1 + self.step) / (10 + self.step))
-        values = self.nets.state_dict()  # anew: a module may replace its buffers
+        values = self.nets.state_dict()  # read every time, since a module may replace its buffers
         torch._foreach_lerp_(self._means, [values[name] for name in self._moving], 1 - decay)
         figures = {"loss": terms[0], **dict(zip(loss.scalars, terms[2:], strict=True)), "gradient": terms[1]}
         with self.precision.autocast(self.device):
@@ -163,7 +163,7 @@ class Loop:
         return figures
 
     def _throughput(self, batch: Batch) -> Throughput:
-        """What measures the steps: a step's FLOPs, counted on a copy, since counting may change the last bits, and the peak."""
+        """The throughput meter: the peak, and a step's FLOPs, counted on a copy because counting may change the last bits."""
         flops = step_flops(lambda: self._loss(batch, copy.deepcopy(self.nets)).total.backward())  # noqa: PLW0108 -- the forward counts too
         peak = measured_peak(self.device, self.precision.dtype)
         if self.processes.main:
@@ -172,12 +172,12 @@ class Loop:
 
     @property
     def progress(self) -> float:
-        """The share of the run done: of its steps, or of its time."""
+        """The completed share of the run: of its steps, or of its time."""
         return self.step / self.recipe.optimizer.steps if self.recipe.optimizer.schedule == "steps" else self._share
 
     @property
     def finished(self) -> bool:
-        """Whether the run has come to its end."""
+        """Whether the run is complete."""
         return self.progress >= 1
 
     def _loss(self, batch: Batch, nets: Networks) -> Loss:
@@ -190,10 +190,10 @@ class Loop:
 
     @torch.no_grad()
     def validate(self, batch: Batch, journal: Journal) -> dict[str, float]:
-        """PSNR of the averaged networks on held-out crops against bicubic, and whether the latent path lives.
+        """PSNR of the averaged networks and of bicubic on held-out crops, and the contribution of the latent path.
 
-        "latent_db" is what is lost when z0_hat is replaced by zeros; the colour shift and the lattice are in levels of 255. A sample
-        grid goes to the journal.
+        "latent_db" is the loss of PSNR when z0_hat is replaced by zeros; the colour shift and the lattice are in levels of 255. A sample
+        grid is written to the journal.
         """
         batch = Batch(*(x.to(self.device) for x in batch))
         with self.precision.autocast(self.device):
@@ -222,7 +222,7 @@ class Loop:
         return figures
 
     def save(self, folder: Path) -> None:
-        """Write everything a resumed run needs."""
+        """Write everything that a resumed run needs."""
         average = self.average.state_dict()
         tensors = {f"net.{k}": v for k, v in self.nets.kept().items()} | {f"ema.{k}": average[k] for k in self._moving}
         for index, state in self.optimizer.state_dict()["state"].items():
@@ -232,12 +232,12 @@ class Loop:
         checkpoint.save(folder, tensors, {**identity(self.recipe, self.nets), **state})
 
     def restore(self, folder: Path) -> None:
-        """Take up what `save` wrote; raises UsageError when it is not of this recipe's run."""
+        """Restore what `save` wrote; raises UsageError if it is from another recipe's run."""
         tensors, state = checkpoint.load(folder)
         check_resumed(state, self.recipe, self.nets, folder)
         self.nets.load(checkpoint.part(tensors, "net."), folder)
         self.average.load(checkpoint.averaged(tensors), folder)
-        # Earlier checkpoints do not name the encoders; what they hold tells.
+        # Earlier checkpoints do not name the encoders; their tensors identify them.
         own_encoder = any(name.startswith("net.hr_encoder.") for name in tensors)
         if checkpoint.part(tensors, "ema.").keys() != set(self._moving) or own_encoder is not self.nets.owns_hr_encoder:
             raise UsageError(
@@ -246,7 +246,7 @@ class Loop:
         moments: dict[int, dict[str, Tensor]] = {}
         for name, tensor in checkpoint.part(tensors, "optimizer.").items():
             index, key = name.split(".")
-            # In the memory layout of the weights, as the optimizer makes them: mixed ones take a slow path.
+            # In the memory layout of the weights, as the optimizer creates them: mixed layouts take a slow path.
             like = self.parameters[int(index)] if tensor.dim() else tensor
             moments.setdefault(int(index), {})[key] = torch.empty_like(like).copy_(tensor)
         groups = self.optimizer.state_dict()["param_groups"]
@@ -257,7 +257,7 @@ class Loop:
         self._earlier, self._began = state["seconds"], time.monotonic()
 
     def _is_over(self, deadline: float) -> bool:
-        """Whether the run is finished, or the time of any process up: they must stop after the same step, and agree on the share."""
+        """Whether the run is complete or any process is out of time: all must stop after the same step and agree on the progress."""
         left, spent = max(0.0, deadline - time.monotonic()), self.seconds
         clock = torch.tensor([float(left == 0), 1.0 if left == 0 else spent / (spent + left)], dtype=torch.float64)
         if self.processes.world > 1:
@@ -266,24 +266,24 @@ class Loop:
         return late > 0 or self.finished
 
     def _rate(self) -> float:
-        """The learning rate of the step to come."""
+        """The learning rate of the next step."""
         config = self.recipe.optimizer
         return learning_rate(config, self.step, None if config.schedule == "steps" else self._share)
 
     def _check_faults(self) -> None:
-        """Raise DivergedError for a step since the last look whose update was left out; on a CPU `update` has raised it."""
+        """Raise DivergedError if an update was skipped since the last check; on a CPU `update` has already raised it."""
         if self._faults is not None and (fault := self._faults.first()) is not None:
             raise diverged(*fault)
         self.stage.check_faults()
 
 
 def tensors_of(nets: nn.Module) -> dict[str, Tensor]:
-    """Parameters and buffers by name, as the objects that they are: what two modules share is one object."""
+    """Parameters and buffers by name, as the original objects, so that a tensor shared by two modules appears as one object."""
     return dict(nets.named_parameters()) | dict(nets.named_buffers())
 
 
 def learning_rate(config: OptimizerConfig, step: int, share: float | None = None) -> float:
-    """Linear warm-up, constant, half a cosine over the last `decay` of the steps; or of the time, of which `share` has passed."""
+    """Linear warm-up, constant, half a cosine over the last `decay` of the steps, or of the time, of which `share` has passed."""
     warm = min(1.0, (step + 1) / max(1, config.warmup))
     tail = max(1.0, config.decay * config.steps)
     left = min(1.0, (config.steps - step) / tail)

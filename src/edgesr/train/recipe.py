@@ -1,4 +1,4 @@
-"""Recipes: TOML files read into frozen dataclasses, strictly: an unknown field is an error that names the nearest right one."""
+"""Recipes: TOML files parsed strictly into frozen dataclasses; an unknown field is an error that suggests the closest valid one."""
 
 from __future__ import annotations
 
@@ -27,66 +27,66 @@ else:
 
 Config = TypeVar("Config")
 
-RENAMED = {"loss.spread": "log_s_reg", "loss.guess": "mu_prior"}  # fields of earlier recipes, by their names now
+RENAMED = {"loss.spread": "log_s_reg", "loss.guess": "mu_prior"}  # old field name -> current one
 
 
 @dataclass(frozen=True)
 class TargetsConfig:
-    """Targets of a teacher, made by `edgesr data teach`."""
+    """A teacher's targets, made by `edgesr data teach`."""
 
     folder: str
-    # Of the crops; what all targets leave is drawn anew and has the truth as target.
+    # Share of the crops; the remaining crops are drawn during training, with the ground truth as target.
     share: float = bounded(1.0, "more than 0 and at most 1")
 
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Where crops come from and how many."""
+    """Source and number of the crops."""
 
-    folder: str = ""  # photographs; a training needs them, and what only reads a recipe's ranges does not
-    folders: tuple[FolderConfig, ...] = ()  # of other pictures, each with its share of the crops
-    cache: str = "runs/bank"  # where they lie decoded
-    held_out: int = bounded(24, "1 or more")  # photographs kept from training, for the figures logged on the way
+    folder: str = ""  # photographs; required for training, not for reading a recipe's ranges
+    folders: tuple[FolderConfig, ...] = ()  # folders of other pictures, each with its share of the crops
+    cache: str = "runs/bank"  # folder for the decoded pictures
+    held_out: int = bounded(24, "1 or more")  # photographs excluded from training, for validation
     hr_size: int = bounded(192, "1 or more")  # HR px a side of a training crop
-    batch: int = bounded(16, "1 or more")  # crops a step
-    # Times a degraded crop is used, each time turned otherwise and among others; degrading is dear on a CPU.
+    batch: int = bounded(16, "1 or more")  # crops per step
+    # How often a degraded crop is used, each time in another orientation and batch; degradation is expensive on a CPU.
     uses: int = bounded(8, "1 or more")
-    block: int = bounded(64, "1 or more")  # steps whose crops are made together, so that uses of one crop lie apart
-    targets: tuple[TargetsConfig, ...] = ()  # of teachers of texture; their pairs come in place of crops drawn anew
+    block: int = bounded(64, "1 or more")  # steps whose crops are made together, so that the uses of one crop are spread out
+    targets: tuple[TargetsConfig, ...] = ()  # of teachers of texture; their pairs replace crops drawn during training
     crop: CropConfig = field(default_factory=CropConfig)
     degradation: DegradationConfig = field(default_factory=DegradationConfig)
 
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """AdamW; learning rate: linear warm-up, constant, then half a cosine down to zero over the last `decay` of the run."""
+    """AdamW; the learning rate has a linear warm-up, is constant, and falls to zero by half a cosine over the last `decay` of the run."""
 
     steps: int = bounded(10_000, "1 or more")
-    schedule: Literal["steps", "time"] = "steps"  # what ends the run: `steps`, or the clock (`--minutes`) however many they are
+    schedule: Literal["steps", "time"] = "steps"  # the run ends after `steps`, or after `--minutes` regardless of the steps
     learning_rate: float = bounded(5e-4, "more than 0")
     warmup: int = bounded(200, "0 or more")  # steps
-    decay: float = bounded(0.5, "0 to 1")  # share of the run; 1 is plain cosine
+    decay: float = bounded(0.5, "0 to 1")  # share of the run; 1 is a plain cosine
     beta2: float = bounded(0.99, "0 to less than 1")
     weight_decay: float = bounded(0.0, "0 or more")
-    clip: float = bounded(1.0, "more than 0")  # greatest norm of the gradient
-    ema: float = bounded(0.999, "0 to less than 1")  # decay of the averaged weights a step
+    clip: float = bounded(1.0, "more than 0")  # maximum norm of the gradient
+    ema: float = bounded(0.999, "0 to less than 1")  # decay per step of the averaged weights
 
 
 @dataclass(frozen=True)
 class LogConfig:
-    """What is written on the way, in steps."""
+    """Logging intervals, in steps, and limits that stop a run."""
 
-    every: int = bounded(50, "1 or more")  # a line of losses
-    validate: int = bounded(500, "1 or more")  # figures and a sample grid of held-out photographs
-    crops: int = bounded(48, "1 or more")  # of held-out photographs, that the figures are the means of
+    every: int = bounded(50, "1 or more")  # one line of losses
+    validate: int = bounded(500, "1 or more")  # metrics and a sample grid of held-out photographs
+    crops: int = bounded(48, "1 or more")  # held-out crops that the metrics are averaged over
     checkpoint: int = bounded(250, "1 or more")
-    # A finished run whose latent path carries less has failed (docs/method.md, traps).
+    # A finished run with a smaller latent_db fails (docs/method.md, pitfalls).
     least_latent_db: float = bounded(0.2, "any", infinity=-math.inf)
-    # Levels of 255, of the means of 16 px cells of held-out crops; past it a run stops.
+    # Levels of 255, for the means of 16 px cells of held-out crops; a run that exceeds it stops.
     greatest_colour_shift: float = bounded(8.0, "more than 0", infinity=math.inf)
-    # Levels, root mean square, of what repeats there with the network's grids; the same.
+    # Levels of 255, root mean square, for patterns with the period of the network's grids; likewise.
     greatest_lattice: float = bounded(4.0, "more than 0", infinity=math.inf)
-    greatest_accuracy: float = bounded(0.95, "0 to 1")  # of a discriminator over the next: more logs a warning
+    greatest_accuracy: float = bounded(0.95, "0 to 1")  # warn above this discriminator accuracy over accuracy_steps
     accuracy_steps: int = bounded(1000, "1 or more")
 
 
@@ -96,12 +96,12 @@ class Recipe:
 
     stage: str  # autoencoder, teacher-x2, student-x4, decoder or end-to-end
     preset: str = "tiny"
-    init: str = ""  # checkpoint folder of the stage before
+    init: str = ""  # checkpoint folder of the previous stage
     seed: int = 0
     precision: Precision = (
         "auto"  # bfloat16 where the hardware has it: CUDA from Ampere on, CPUs with AVX512_BF16 or AMX; else float32
     )
-    compile: bool = False  # torch.compile of the networks: for a GPU
+    compile: bool = False  # torch.compile the networks; useful on a GPU
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
@@ -110,10 +110,10 @@ class Recipe:
 
 
 def load_recipe(path: Path, overrides: list[str] | None = None) -> Recipe:
-    """Read a recipe; `overrides` are "key.sub=value" strings, their values in TOML (bare words are strings).
+    """Read a recipe; `overrides` are "key.sub=value" strings with TOML values (bare words are strings).
 
-    Raises UsageError for a file that is not there or not TOML, an unknown field (names the nearest right one), a wrong type,
-    or a value that means nothing there, like a share above 1.
+    Raises UsageError if the file is missing or not TOML, for an unknown field (the message suggests the closest valid one), a wrong
+    type, or a value out of range, such as a share above 1.
     """
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))

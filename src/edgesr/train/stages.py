@@ -1,5 +1,5 @@
-"""The stages: which networks move, and against what (docs/method.md; paper section 3). Each is a small class with the loss in
-one method."""
+"""The training stages: which networks are trained, and with which loss (docs/method.md; paper section 3). Each is a small class with
+the loss in one method."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ Scalars = dict[str, Tensor]
 
 
 class Loss(NamedTuple):
-    """What one batch gives."""
+    """The loss of one batch."""
 
     total: Tensor  # scalar, to be minimised
     scalars: Scalars  # its terms, for the log
-    shown: Shown | None = None  # to the adversary, where it acts: pictures made from the first B' of the batch
+    shown: Shown | None = None  # input of the adversary, if active: pictures made from the first B' of the batch
 
 
 class Stage:
-    """One stage of training; the classes below say what each does."""
+    """Base class of the training stages."""
 
     name: str
     makes_pictures = False  # whether its loss looks at pixels
     reads: frozenset[str]  # the fields of LossConfig that its loss depends on
 
     def __init__(self, recipe: Recipe, device: torch.device) -> None:
-        """Raise UsageError where the recipe sets a field of the loss that this stage does not read."""
+        """Raise UsageError if the recipe sets a field of the loss that this stage does not read."""
         default = LossConfig()
         for name in (field.name for field in fields(LossConfig) if field.name not in self.reads):
             if getattr(recipe.loss, name) != getattr(default, name):
@@ -53,7 +53,7 @@ class Stage:
 
     @property
     def has_teacher(self) -> bool:
-        """Whether the networks have an x2 teacher, and the batches the less degraded LR that it sees."""
+        """Whether the networks include an x2 teacher, and the batches its less degraded LR."""
         return False
 
     @property
@@ -62,10 +62,10 @@ class Stage:
         return False
 
     def prepare(self, nets: Networks) -> None:
-        """Change freshly loaded networks, once, at the very start of the stage."""
+        """Modify the loaded networks once, at the start of the stage."""
 
     def trained(self, nets: Networks) -> list[nn.Module]:
-        """Return the modules whose parameters move; the others are frozen."""
+        """Return the modules that are trained; the others are frozen."""
         raise NotImplementedError
 
     def loss(self, nets: Networks, batch: Batch, progress: float, random: StepRandom) -> Loss:
@@ -73,21 +73,21 @@ class Stage:
         raise NotImplementedError
 
     def after_step(self, loss: Loss, step: int, processes: Processes) -> dict[str, Any]:
-        """Train what trains beside the networks, on what they made in this step; return its figures."""
+        """Train any auxiliary network (the discriminator) on this step's output; return its metrics."""
         return {}
 
     def check_faults(self) -> None:
-        """Raise DivergedError where that diverged and could not say so at once."""
+        """Raise DivergedError if it diverged in an earlier step and could not report it then."""
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The tensors of what trains beside the networks, for a checkpoint."""
+        """The tensors of the auxiliary network and its optimizer, for a checkpoint."""
         return {}
 
     def load_state_dict(self, tensors: dict[str, Tensor]) -> None:
-        """Take them up again from the tensors of a checkpoint."""
+        """Restore them from the tensors of a checkpoint."""
 
     def latent(self, nets: Networks, batch: Batch, random: StepRandom) -> tuple[Tensor, Condition]:
-        """Return z0_hat (B, C, h, w) as this stage makes it, and what the LR said; for validation."""
+        """Return this stage's z0_hat (B, C, h, w) and the condition from the LR, for validation."""
         condition = nets.edge.condition(batch.lr, random.normal(latent_like(nets, batch)))
         return nets.edge.one_step(condition), condition
 
@@ -96,13 +96,13 @@ class Stage:
         return nets.edge.decoder(z0, nets.edge.encoder(batch.lr)[2], batch.lr)
 
     def _student(self, nets: Networks) -> list[nn.Module]:
-        """The UNet, and E_L unless the recipe holds it still."""
+        """The UNet, and E_L unless the recipe freezes it."""
         joint = self.recipe.model.lr_encoder == "joint"
         return [nets.edge.unet, nets.edge.encoder] if joint else [nets.edge.unet]
 
 
 class PictureStage(Stage):
-    """A stage whose loss compares pictures, perhaps with an adversary, which it owns."""
+    """A stage whose loss compares pictures; it owns the adversary, if there is one."""
 
     makes_pictures = True
 
@@ -111,12 +111,12 @@ class PictureStage(Stage):
         self.pictures = PictureLoss(recipe.loss, recipe.seed, device)
 
     def after_step(self, loss: Loss, step: int, processes: Processes) -> dict[str, Any]:
-        """One step of the discriminator, where it acts."""
+        """One step of the discriminator, if it is active."""
         adversary = self.pictures.adversary
         return {} if adversary is None or loss.shown is None else adversary.update(loss.shown, step, processes)
 
     def check_faults(self) -> None:
-        """Raise DivergedError for a step of the discriminator that was left out."""
+        """Raise DivergedError if a step of the discriminator was skipped."""
         if self.pictures.adversary is not None:
             self.pictures.adversary.check_faults()
 
@@ -126,16 +126,16 @@ class PictureStage(Stage):
         return {} if adversary is None else {f"adversary.{name}": tensor for name, tensor in adversary.state_dict().items()}
 
     def load_state_dict(self, tensors: dict[str, Tensor]) -> None:
-        """Take the adversary's tensors from those of a checkpoint; it starts anew where there are none."""
+        """Restore the adversary from the tensors of a checkpoint; without any it starts from scratch."""
         if self.pictures.adversary is not None:
             self.pictures.adversary.load_state_dict(checkpoint.part(tensors, "adversary."))
 
 
 class Autoencoder(PictureStage):
-    """Stage 0: E_H and D (with the LR features that D receives) against pixels; z_h becomes what the LR lacks.
+    """Stage 0: E_H and D, with the LR features that D receives, trained on pixels; z_h learns the information the LR lacks.
 
-    E_L's mean learns to guess z_h meanwhile (ours): a sensible start, and the whole of a frozen E_L. Where E_H is Stable
-    Diffusion's it stays as it is.
+    E_L's mean is trained to predict z_h at the same time (ours): this initialises E_L, and is the only training of a frozen E_L. An
+    E_H of Stable Diffusion's stays frozen.
     """
 
     name = "autoencoder"
@@ -147,7 +147,7 @@ class Autoencoder(PictureStage):
         return [*own, nets.edge.decoder, nets.edge.encoder]
 
     def loss(self, nets: Networks, batch: Batch, progress: float, random: StepRandom) -> Loss:
-        """Pixel terms of D(z_h + noise, lr), and the squared error of mu as a guess of z_h."""
+        """Pixel terms of D(z_h + noise, lr), and the squared error of mu as a prediction of z_h."""
         z_h = nets.hr_encoder(batch.hr)
         if nets.owns_hr_encoder and isinstance(nets.hr_encoder, HREncoder):
             nets.hr_encoder.track_statistics(random.gather(z_h.detach().float()), momentum=0.02)
@@ -166,9 +166,9 @@ class Autoencoder(PictureStage):
 
 
 class TeacherX2(Stage):
-    """Stage 1: the UNet and an E_L for x2, against v of the ground truth, from the less degraded LR of the same crop.
+    """Stage 1: the UNet and an E_L for x2, trained on v of the ground truth, from the less degraded LR of the same crop.
 
-    Timesteps are biased towards T as training goes on (the paper's dedicated schedule; its shape is ours).
+    Timesteps move towards T during training (the paper's dedicated schedule; its shape is ours).
     """
 
     name = "teacher-x2"
@@ -176,7 +176,7 @@ class TeacherX2(Stage):
 
     @property
     def has_teacher(self) -> bool:
-        """It is what trains."""
+        """The teacher is the network that is trained."""
         return True
 
     def trained(self, nets: Networks) -> list[nn.Module]:
@@ -208,7 +208,7 @@ class StudentX4(Stage):
 
     @property
     def has_teacher(self) -> bool:
-        """Unless the truth is the target."""
+        """Unless the target is the ground truth."""
         return self.config.target == "teacher"
 
     @property
@@ -217,12 +217,12 @@ class StudentX4(Stage):
         return self.has_teacher
 
     def prepare(self, nets: Networks) -> None:
-        """The student's UNet starts as the teacher's."""
+        """Initialise the student's UNet with the teacher's."""
         if nets.teacher is not None:
             nets.edge.unet.load_state_dict(nets.teacher.unet.state_dict())
 
     def trained(self, nets: Networks) -> list[nn.Module]:
-        """The UNet and, unless held still, E_L at x4; the teacher, E_H and D are frozen."""
+        """The UNet and, unless frozen, E_L at x4; the teacher, E_H and D are frozen."""
         return self._student(nets)
 
     def loss(self, nets: Networks, batch: Batch, progress: float, random: StepRandom) -> Loss:
@@ -241,7 +241,7 @@ class StudentX4(Stage):
 
 
 class Decoder(PictureStage):
-    """Stage 3: D alone, on the frozen UNet's one-step output, against pixels, features and, at the end, an adversary."""
+    """Stage 3: D alone, on the frozen UNet's one-step output, with pixel and feature losses and, at the end, an adversary."""
 
     name = "decoder"
     reads = PictureLoss.fields
@@ -260,16 +260,16 @@ class Decoder(PictureStage):
 
 
 class EndToEnd(PictureStage):
-    """Stage 4 (ours): E_L, UNet and D together, the one-step result against pixels and features, v against the frozen E_H.
+    """Stage 4 (ours): E_L, UNet and D together, with pixel and feature losses on the one-step result and v against the frozen E_H.
 
-    One evaluation of the UNet serves both: part of the batch is at T, and goes on to the decoder.
+    One evaluation of the UNet serves both losses: the part of the batch at T continues to the decoder.
     """
 
     name = "end-to-end"
     reads = PictureLoss.fields | LATENT_FIELDS | {"equivariance"}
 
     def trained(self, nets: Networks) -> list[nn.Module]:
-        """The whole network that ships (less a frozen E_L); E_H stays frozen."""
+        """The whole inference network, without a frozen E_L; E_H stays frozen."""
         return [*self._student(nets), nets.edge.decoder]
 
     def loss(self, nets: Networks, batch: Batch, progress: float, random: StepRandom) -> Loss:
@@ -278,13 +278,13 @@ class EndToEnd(PictureStage):
         t, terminal, weight = random.times(self.config.terminal_share(progress))
         step = _diffusion_step(nets.edge, batch.lr, z_h, t, random.normal(z_h))
         latent = _latent_loss(self.config, v_error(self.config, step.v, step.condition.noise, z_h, t), step)
-        # A process without a row at T decodes one for nothing, its weight is 0: a mean of none is no number.
+        # A process without a row at T decodes one with weight 0, since the mean of an empty tensor is NaN.
         rows = max(1, terminal)
-        z0 = diffusion.z0_from_v(step.z_t, step.v, t)[:rows]  # of one step: the first rows are at T
+        z0 = diffusion.z0_from_v(step.z_t, step.v, t)[:rows]  # one-step result: the first rows are at T
         out = nets.edge.decoder(z0, step.condition.features[:rows], batch.lr[:rows]).float()
         pixels, scalars, shown = self.pictures(out, batch, progress, random)
         if self.config.equivariance:
-            some = max(1, rows // 4)  # it evaluates the networks once more
+            some = max(1, rows // 4)  # this evaluates the networks once more
             eps, move = random.normal(z_h)[:some], random.move(nets.edge.preset.multiple)
             scalars["equivariance"] = _moved_difference(nets.edge, batch.lr[:some], out[:some], eps, move)
             pixels = pixels + self.config.equivariance * scalars["equivariance"]
@@ -308,7 +308,7 @@ class _Step(NamedTuple):
 
 
 def _diffusion_step(model: LatentDiffusion, lr: Tensor, z_h: Tensor, t: Tensor, eps: Tensor) -> _Step:
-    """Condition on lr, diffuse z_h to t, predict v; in float32 but for the networks."""
+    """Condition on lr, diffuse z_h to t, predict v; in float32 except inside the networks."""
     noise, mu, log_s, features = model.condition(lr, eps)
     condition = Condition(noise.float(), mu.float(), log_s.float(), features)
     z_t = diffusion.diffuse(z_h, condition.noise, t)
@@ -316,16 +316,16 @@ def _diffusion_step(model: LatentDiffusion, lr: Tensor, z_h: Tensor, t: Tensor, 
 
 
 def _moved_difference(edge: EdgeSR, lr: Tensor, out: Tensor, eps: Tensor, move: tuple[int, int]) -> Tensor:
-    """L1 between out (B, 3, 4h, 4w) and what is made, with other noise, of lr (B, 3, h, w) less its first rows and columns (ours).
+    """L1 between out (B, 3, 4h, 4w) and the result, with other noise, for lr (B, 3, h, w) without its first rows and columns (ours).
 
-    What lies elsewhere in the network's grids is all that differs, so a pattern of the grids shows however it comes and goes.
+    Only the position relative to the network's grids differs, so this detects any pattern tied to the grids, even a local one.
     """
     unit, (down, right) = edge.preset.multiple, move
     height, width = lr.shape[-2] - unit, lr.shape[-1] - unit
     moved = lr[..., down : down + height, right : right + width].contiguous(memory_format=torch.channels_last)
     condition = edge.condition(moved, eps[..., : height // 2, : width // 2])
     again = edge.decoder(edge.one_step(condition), condition.features, moved).float()
-    border = min(EQUIVARIANCE_BORDER, min(height, width) // 4)  # LR px, where only one of the two knows what lies beyond
+    border = min(EQUIVARIANCE_BORDER, min(height, width) // 4)  # LR px, where only one of the two has context
     rows = slice(SCALE * (down + border), SCALE * (down + height - border))
     columns = slice(SCALE * (right + border), SCALE * (right + width - border))
     inner = slice(SCALE * border, -SCALE * border)
@@ -333,14 +333,14 @@ def _moved_difference(edge: EdgeSR, lr: Tensor, out: Tensor, eps: Tensor, move: 
 
 
 def _latent_loss(config: LossConfig, error: Tensor, step: _Step) -> Loss:
-    """The error of a latent with its weight, and the regulariser of s."""
+    """The weighted error of a latent, plus the regulariser of s."""
     scalars = {"latent": error} | _condition_scalars(step.condition)
     total = config.latent * error + config.log_s_reg * log_s_regulariser(step.condition.log_s)
     return Loss(total, _detached(scalars))
 
 
 def _condition_scalars(condition: Condition) -> Scalars:
-    """What tells a collapse (docs/method.md, traps)."""
+    """Signs of a collapse (docs/method.md, pitfalls)."""
     return {"mean_s": condition.log_s.float().exp().mean(), "norm_mu": condition.mu.float().square().mean().sqrt()}
 
 

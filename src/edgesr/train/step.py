@@ -1,5 +1,5 @@
-"""What one step of training sees: its batch, and what is random beside it. Both are pure functions of (seed, step), drawn for the
-global batch: a run can be resumed bit for bit, and several processes see together what one would see alone."""
+"""The inputs of one training step: its batch and its random numbers. Both are pure functions of (seed, step), drawn for the global
+batch: a run can be resumed bit for bit, and several processes together see the same data as a single one."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from edgesr.train.processes import Processes
 
 
 class Batch(NamedTuple):
-    """Crops of one step, float32 in [0, 1]."""
+    """The crops of one step, float32 in [0, 1]."""
 
     hr: Tensor  # (B, 3, S, S)
     lr: Tensor  # (B, 3, S/4, S/4)
-    lr_x2: Tensor  # (B, 3, S/2, S/2), the less degraded LR that the x2 teacher sees; (B, 3, 0, 0) where there is no teacher
-    target: Tensor  # (B, 3, S, S), what pictures are compared with, where it is not hr: `data.targets`; else (B, 3, 0, 0)
+    lr_x2: Tensor  # (B, 3, S/2, S/2), the less degraded LR for the x2 teacher; (B, 3, 0, 0) without a teacher
+    target: Tensor  # (B, 3, S, S), target of the picture losses if it is not hr (`data.targets`); else (B, 3, 0, 0)
 
     @property
     def wanted(self) -> Tensor:
-        """What pictures are compared with, (B, 3, S, S)."""
+        """The target of the picture losses, (B, 3, S, S)."""
         return self.target if self.target.numel() else self.hr
 
 
@@ -31,31 +31,31 @@ class Times(NamedTuple):
     """The times of a batch."""
 
     t: Tensor  # (B,) in [0, T]; the first `terminal` are T
-    terminal: int  # of this process
-    weight: float  # of a mean over them, so that the processes' mean is the global batch's
+    terminal: int  # number of rows at T in this process
+    weight: float  # for a mean over those rows, so that the average over processes is the global batch's mean
 
 
 class StepRandom:
-    """What is random in a step beside the data, drawn for the global batch; a process takes its rows."""
+    """The random numbers of a step other than the data, drawn for the global batch; each process takes its rows."""
 
     def __init__(
         self, generator: torch.Generator, total: int, processes: Processes | None = None, device: torch.device | None = None
     ) -> None:
-        self.generator, self.total = generator, total  # the generator is of the CPU
+        self.generator, self.total = generator, total  # a CPU generator
         self.processes = processes or Processes()
-        self.device = device or torch.device("cpu")  # where times are wanted
+        self.device = device or torch.device("cpu")  # for `times`
 
     def normal(self, like: Tensor) -> Tensor:
-        """N(0, I) of `like`'s shape, made where `like` is: drawing a million numbers a step on the CPU would keep a GPU waiting.
+        """N(0, I) of `like`'s shape, drawn on `like`'s device: drawing a million numbers per step on the CPU would stall a GPU.
 
-        A seed therefore means other numbers on another kind of device.
+        The same seed therefore gives different numbers on different kinds of device.
         """
         generator = self.generator if like.device.type == "cpu" else device_generator(like.device, self.generator)
         drawn = torch.randn((self.total, *like.shape[1:]), generator=generator, device=like.device)
         return self.processes.rows(drawn).to(like.dtype)
 
     def times(self, terminal_share: float) -> Times:
-        """Uniform t in [0, T], but for a share of the batch, at least one crop, which is at T."""
+        """Uniform t in [0, T], except for a share of the batch, at least one crop, which is at T."""
         t = torch.rand(self.total, generator=self.generator)
         count = max(1, round(terminal_share * self.total))
         t[:count] = T
@@ -82,5 +82,5 @@ class StepRandom:
 
 
 def sent(tensor: Tensor, device: torch.device) -> Tensor:
-    """A tensor of the CPU on `device`; from pinned memory, without which the processor would wait for a GPU's work before it."""
+    """Copy a CPU tensor to `device`, from pinned memory: otherwise the copy would block until the GPU has finished earlier work."""
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)

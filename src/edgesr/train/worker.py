@@ -1,4 +1,4 @@
-"""One process of a training that `launch` started: its task comes as a line of JSON, and it ends when the launcher does (ours)."""
+"""A worker process started by `launch`: it reads its task as one line of JSON, and exits when the launcher does."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from edgesr.errors import EdgesrError, UsageError
 
 
 def main() -> None:
-    """Train; where it breaks off, write why to the task's report."""
+    """Train; on failure write the reason to the task's report."""
     signal.signal(signal.SIGTERM, _interrupt)
     task = json.loads(sys.stdin.readline())
     threading.Thread(target=_end_with_the_launcher, daemon=True).start()
     try:
         if task["cpu"] is not None and hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, {task["cpu"]})
-        from edgesr.train.launch import Training  # torch takes seconds, in which a signal may come
+        from edgesr.train.launch import Training  # importing torch takes seconds, during which a signal may arrive
 
         Training(**task["training"]).run(spent=time.time() - task["began"])
     except BaseException as error:
@@ -32,11 +32,11 @@ def main() -> None:
         if os.environ.get("EDGESR_DEBUG", "") not in ("", "0"):
             traceback.print_exc()
         sys.stderr.flush()
-        os._exit(1)  # at once: the interpreter's own end waits for the others, who wait for this one
+        os._exit(1)  # immediate: a normal exit would wait for the other processes, which wait for this one
 
 
 def _report(error: BaseException) -> dict[str, Any]:
-    """What the launcher says, and whether the error is one that is meant to be read."""
+    """The report for the launcher: the message, and whether the error is one meant for users."""
     known = isinstance(error, EdgesrError)
     message = str(error)
     if isinstance(error, MemoryError):
@@ -52,9 +52,9 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
 
 
 def _end_with_the_launcher() -> None:
-    while os.read(0, 1):  # not by sys.stdin, whose lock would be held when the interpreter ends
+    while os.read(0, 1):  # not sys.stdin, whose lock would still be held at interpreter exit
         pass
-    os._exit(1)  # the launcher is gone, be it killed
+    os._exit(1)  # the launcher has exited or was killed
 
 
 if __name__ == "__main__":
