@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: every core has a process of tests already
 
 import pytest
 from chromium import CHROMIUM, QUIET
