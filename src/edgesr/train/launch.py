@@ -186,12 +186,12 @@ class _Crew:
     def _failure(self) -> EdgesrError:
         """The error of the process that failed first; the others mostly report that they lost the connection to it."""
         failed = [process for process in self._failed() if process.rank not in self._ended]
-        told = {process.rank: report for process in failed if (report := _report(process))}
-        if silent := [process for process in failed if process.rank not in told]:
-            return EdgesrError(_obituary(silent[0], len(self._processes)))
-        if known := [report for report in told.values() if report["known"]]:
+        reports = {process.rank: report for process in failed if (report := _report(process))}
+        if silent := [process for process in failed if process.rank not in reports]:
+            return EdgesrError(_exit_reason(silent[0], len(self._processes)))
+        if known := [report for report in reports.values() if report["known"]]:
             return (UsageError if known[0]["usage"] else EdgesrError)(known[0]["message"])
-        rank, report = min(told.items(), key=lambda one: one[1]["time"])
+        rank, report = min(reports.items(), key=lambda one: one[1]["time"])
         return EdgesrError(f"process {rank + 1} of {len(self._processes)}: {report['message']}")
 
 
@@ -204,7 +204,7 @@ def _report(process: _Process) -> dict[str, Any] | None:
     return report
 
 
-def _obituary(process: _Process, count: int) -> str:
+def _exit_reason(process: _Process, count: int) -> str:
     """A description of a process that exited without a report."""
     code = process.running.returncode
     how = f"signal {-code}, {signal.strsignal(-code)}" if code < 0 else f"code {code}"
