@@ -1,7 +1,7 @@
-"""The image bank: a folder of photographs decoded once into one flat uint8 tensor, of which training takes crops.
+"""The image bank: a folder of photographs decoded once into one flat uint8 tensor, from which training takes crops.
 
-Photographs lie one after the other as (height, width, 3) bytes. With a cache folder they are memory-mapped from one
-file, so a bank larger than the memory still works, and the next start takes no decoding.
+Photographs are stored consecutively as (height, width, 3) bytes. With a cache folder they are memory-mapped from one
+file, so the bank may be larger than memory, and the next start needs no decoding.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from edgesr.errors import EdgesrError, UsageError, one_line
 
 logger = logging.getLogger(__name__)
 
-CACHE_VERSION = 1  # part of the fingerprint: raise it when the layout of the cached bytes changes
-BUILDING = ".building-"  # how the folders begin in which caches are being made
-STALE_SECONDS = 600  # since the last write to one of them, after which whoever made it is dead
+CACHE_VERSION = 1  # part of the fingerprint: increase it when the layout of the cached bytes changes
+BUILDING = ".building-"  # name prefix of the folders in which caches are built
+STALE_SECONDS = 600  # without a write, after which such a folder is considered abandoned
 
 
 @dataclass(frozen=True)
 class Photo:
-    """Where one decoded photograph lies in the bank."""
+    """The location of one decoded photograph in the bank."""
 
     name: str
     offset: int  # first byte
@@ -46,11 +46,11 @@ class Photo:
 
 @dataclass(frozen=True)
 class CropConfig:
-    """How crops are drawn (ours): photographs are softer than their pixel grid, and downscaling sharpens them."""
+    """How crops are sampled: photographs are softer than their pixel grid, and downscaling sharpens them."""
 
-    downscale_probability: float = bounded(0.3, "0 to 1")  # share of the crops that are taken larger and downscaled
-    downscale_min: float = 1.5  # least ratio of the larger crop's side to the wanted side
-    downscale_max: float = 2.0  # greatest ratio
+    downscale_probability: float = bounded(0.3, "0 to 1")  # share of the crops that are cut larger and downscaled
+    downscale_min: float = 1.5  # minimum ratio of the larger crop's side to the crop size
+    downscale_max: float = 2.0  # maximum ratio
 
 
 class ImageBank:
@@ -64,9 +64,9 @@ class ImageBank:
     def load(cls, folder: Path, *, cache: Path | None, limit: int | None = None) -> ImageBank:
         """Decode the photographs of `folder`, or map them from `cache` if they were decoded before.
 
-        `limit` keeps the first so many files by name. Files that cannot be decoded are left out and named in one
-        warning. Raises UsageError if the folder is missing, or holds no picture that can be read, or if `cache` cannot be
-        made; EdgesrError if the disk has no room for the decoded photographs.
+        `limit` keeps the first files by name. Files that cannot be decoded are skipped and named in one warning. Raises
+        UsageError if the folder is missing or has no readable picture, or if `cache` cannot be created; EdgesrError if
+        the disk has no room for the decoded photographs.
         """
         paths = picture_paths(folder)[:limit]
         if cache is None:
@@ -80,13 +80,13 @@ class ImageBank:
         return len(self.photos)
 
     def to(self, device: torch.device | str) -> ImageBank:
-        """The same bank with its pixels on `device`; crops come out there."""
+        """The same bank with its pixels, and its crops, on `device`."""
         return ImageBank(self.pixels.to(device), self.photos)
 
     def split(self, held_out: int) -> tuple[ImageBank, ImageBank]:
-        """The photographs to train on, and the last `held_out` of them, or half of all if these are fewer, to judge by.
+        """The photographs for training, and the last `held_out` of them, or half of all if these are fewer, for validation.
 
-        Raises UsageError when there are fewer than two.
+        Raises UsageError if there are fewer than two.
         """
         if len(self) < 2:
             raise UsageError("the folder holds one photograph; training wants two or more, since some are held out")
@@ -100,10 +100,10 @@ class ImageBank:
         return self.pixels[photo.offset : photo.offset + photo.height * photo.width * 3].view(shape)
 
     def crops(self, batch: int, size: int, generator: torch.Generator, config: CropConfig | None = None) -> torch.Tensor:
-        """Random crops, flipped and turned at random: (batch, 3, size, size) float32 in [0, 1], on the bank's device.
+        """Random crops, randomly flipped and rotated: (batch, 3, size, size) float32 in [0, 1], on the bank's device.
 
-        A photograph is drawn with a probability proportional to its area. `generator` lives on the CPU, so that a seed
-        means the same crops on every device. Raises UsageError if no photograph is as large as `size` px.
+        A photograph is drawn with a probability proportional to its area. `generator` is a CPU generator, so that a seed
+        gives the same crops on every device. Raises UsageError if no photograph is as large as `size` px.
         """
         config = config or CropConfig()
         areas = torch.tensor([p.height * p.width * (min(p.height, p.width) >= size) for p in self.photos])
@@ -142,13 +142,13 @@ def _orient(image: torch.Tensor, orientation: int) -> torch.Tensor:
 
 
 def _fingerprint(paths: list[Path]) -> str:
-    """Changes when a file is added, removed, resized or rewritten."""
+    """A hash that changes when a file is added, removed, resized or rewritten."""
     stats = [(path.name, *_stamp(path)) for path in paths]
     return hashlib.sha256(json.dumps([CACHE_VERSION, stats]).encode()).hexdigest()[:16]
 
 
 def _stamp(path: Path) -> tuple[int, int]:
-    """Bytes and time of the last change; (0, 0) for a link to nowhere, which is named later among those that cannot be decoded."""
+    """Size in bytes and modification time; (0, 0) for a dangling link, which is reported later as undecodable."""
     try:
         stat = path.stat()
     except OSError:
@@ -157,7 +157,7 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 
 def _cached(paths: list[Path], cache: Path, folder: Path) -> tuple[list[Photo], Path]:
-    """The index and the data file of `paths` in `cache`, decoded now if they are not there."""
+    """The index and the data file of `paths` in `cache`, decoded now if they are missing."""
     try:
         cache.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -175,7 +175,7 @@ def _cached(paths: list[Path], cache: Path, folder: Path) -> tuple[list[Photo], 
 
 
 def _build(paths: list[Path], data: Path, index: Path) -> None:
-    """Decode `paths` into `data`, then write `index`, each by a rename: a broken-off build leaves no valid cache."""
+    """Decode `paths` into `data`, then write `index`, each by a rename, so that an interrupted build leaves no valid cache."""
     sizes = [_byte_size(path) for path in paths]
     offsets = [0, *np.cumsum(sizes).tolist()]
     _remove_stale(data.parent)
@@ -192,14 +192,14 @@ def _build(paths: list[Path], data: Path, index: Path) -> None:
 
 
 def _write(paths: list[Path], offsets: list[int], data: Path, index: Path) -> list[Photo | None]:
-    """The work of `_build`; raises OSError when the disk refuses."""
+    """The work of `_build`; raises OSError if a write fails."""
     with tempfile.TemporaryDirectory(dir=data.parent, prefix=BUILDING) as scratch:
-        if shutil.disk_usage(scratch).free < offsets[-1]:  # said now, not after all the decoding
+        if shutil.disk_usage(scratch).free < offsets[-1]:  # fail now, not after decoding everything
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         partial = Path(scratch) / "data"
         partial.touch()
         os.truncate(partial, max(offsets[-1], 1))
-        # Threads suffice: Pillow's decoders release the interpreter's lock.
+        # Threads suffice: Pillow's decoders release the GIL.
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             decoded = list(pool.map(lambda path, offset: _decode_into(partial, path, offset), paths, offsets[:-1]))
         partial.replace(data)
@@ -210,7 +210,7 @@ def _write(paths: list[Path], offsets: list[int], data: Path, index: Path) -> li
 
 
 def _remove_stale(cache: Path) -> None:
-    """Remove what killed builds left, which may be as large as the bank; a build that goes on writes all the time."""
+    """Remove the remains of killed builds, which may be as large as the bank; a running build writes all the time."""
     for scratch in cache.glob(f"{BUILDING}*"):
         written = [path.stat().st_mtime for path in (scratch, *scratch.glob("*")) if path.exists()]
         if time.time() - max(written, default=0) > STALE_SECONDS:
@@ -218,7 +218,7 @@ def _remove_stale(cache: Path) -> None:
 
 
 def _byte_size(path: Path) -> int:
-    """Bytes the photograph takes as RGB, from its header; 0 if the header cannot be read."""
+    """Size in bytes of the photograph as RGB, from its header; 0 if the header cannot be read."""
     try:
         with Image.open(path) as image:
             return image.width * image.height * 3
@@ -229,7 +229,7 @@ def _byte_size(path: Path) -> int:
 def _decode_into(file: Path, path: Path, offset: int) -> Photo | None:
     """Write the upright RGB pixels of `path` at `offset` of `file`; None if it cannot be decoded.
 
-    Not through a memory map: there a full disk is no error but a signal that kills the process.
+    Not through a memory map, where a full disk raises no error but kills the process with a signal.
     """
     try:
         pixels = read_rgb(path)

@@ -1,5 +1,5 @@
-"""Make a blind evaluation suite from photographs: HR/ cropped to multiples of 4 px, and LR/ degraded by the training's pipeline
-(arXiv 2107.10833), each picture with its own random draw."""
+"""Make a blind evaluation suite from photographs: HR/ cropped to multiples of 4 px, and LR/ degraded by the training pipeline
+(arXiv 2107.10833), with independent random parameters for each picture."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from edgesr.presets import SCALE
 
 
 def make_suite(photographs: Path, out: Path, seed: int) -> Iterator[tuple[Path, InputError | None]]:
-    """Write `out`/HR and `out`/LR, PNG files; yields each photograph when it is done, with the error if it could not be used.
+    """Write PNG files to `out`/HR and `out`/LR; yields each photograph when it is done, with the error if it could not be used.
 
-    The degradation depends on the seed and the picture's name only. Raises UsageError, before any work, if
-    `photographs` holds no pictures, two of them would share a name, or `out` holds anything.
+    The degradation depends only on the seed and the picture's name. Raises UsageError, before any work, if
+    `photographs` has no pictures, two of them would have the same name, or `out` is not empty.
     """
     paths = picture_paths(photographs)
     stems = [path.stem for path in paths]

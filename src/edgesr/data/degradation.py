@@ -1,8 +1,8 @@
 """Blind degradation of high-resolution crops: the second-order pipeline of Real-ESRGAN (arXiv 2107.10833), batched.
 
-Two rounds of blur, resize, noise and JPEG, then a final sinc filter; the second JPEG falls before or after the last
-resize and filter. A third round at the LR picture's own size can follow (ours). What is drawn is in `plan`, what it does to the pixels
-is here.
+Two rounds of blur, resize, noise and JPEG, then a final sinc filter; the second JPEG comes before or after the last
+resize and filter. A third round at the LR picture's own size can follow (ours). `plan` draws the random parameters; this module applies
+them.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from edgesr.data.plan import DegradationConfig, LastRound, Plan, Round, draw_pla
 from edgesr.errors import UsageError
 
 LUMA = TO_YCBCR[0]  # BT.601
-SPECKS = 1.5  # times as strong as noise a pixel: the eye sees less of colour, and interpolation weakens it
-POISSON_LEVELS = 256  # photons that a white pixel stands for at Poisson scale 1
+SPECKS = 1.5  # relative to per-pixel noise: chroma noise is less visible, and interpolation weakens it
+POISSON_LEVELS = 256  # photons of a white pixel at Poisson scale 1
 
 
 @torch.no_grad()
@@ -26,7 +26,7 @@ def degrade(
 ) -> torch.Tensor:
     """Degraded LR of HR crops: (B, 3, H, W) in [0, 1] -> (B, 3, H / scale, W / scale) float32, multiples of 1/255.
 
-    `generator` lives on the CPU; the same seed, batch and device give the same result. Raises UsageError if H or W is
+    `generator` is a CPU generator; the same seed, batch and device give the same result. Raises UsageError if H or W is
     not a multiple of `scale`, or is too small for the largest kernel at the smallest intermediate size.
     """
     config = config or DegradationConfig()
@@ -34,14 +34,14 @@ def degrade(
     plans = draw_plans(len(hr), config, generator)
     noise = device_generator(hr.device, generator)
     size = (hr.shape[2] // scale, hr.shape[3] // scale)
-    with torch.autocast(hr.device.type, enabled=False):  # the DCT and the Fourier transform want float32
+    with torch.autocast(hr.device.type, enabled=False):  # the DCT and the Fourier transform need float32
         groups = zip(hr.float().split(config.group), plans, strict=True)
         lr = torch.cat([_degraded(images, plan, size, noise) for images, plan in groups])
     return lr.clamp(0, 1).mul(255).round() / 255
 
 
 def device_generator(device: torch.device, seeds: torch.Generator) -> torch.Generator:
-    """A generator of `device` that follows from what `seeds`, one of the CPU, draws next."""
+    """A generator on `device`, seeded by the next draw of the CPU generator `seeds`."""
     return torch.Generator(device).manual_seed(int(torch.randint(2**62, (), generator=seeds)))
 
 
@@ -63,7 +63,7 @@ def _degraded(images: torch.Tensor, plan: Plan, size: tuple[int, int], noise: to
 
 
 def _degrade_group(images: torch.Tensor, plan: Plan, size: tuple[int, int], noise: torch.Generator) -> torch.Tensor:
-    """Samples that share their sizes all the way: (G, 3, H, W) -> (G, 3, *size)."""
+    """Samples that share all intermediate sizes: (G, 3, H, W) -> (G, 3, *size)."""
     images = _blur_resize_noise(images, plan.first, (images.shape[2], images.shape[3]), noise)
     images = jpeg(images, plan.first.quality.to(images.device))
     images = _blur_resize_noise(images, plan.second, size, noise)
@@ -84,7 +84,7 @@ def _degrade_lightly(images: torch.Tensor, plan: Plan, size: tuple[int, int], no
 
 
 def _last_round(lr: torch.Tensor, drawn: LastRound, noise: torch.Generator) -> torch.Tensor:
-    """Blur, noise of single pixels or specks of colour, impulses and JPEG, all at the LR picture's own size."""
+    """Blur, per-pixel noise or colour speckle, impulses and JPEG, all at the LR picture's own size."""
     device, (height, width) = lr.device, lr.shape[-2:]
     radius = min(drawn.kernels.shape[-1] // 2, min(height, width) - 1)
     middle = drawn.kernels.shape[-1] // 2
@@ -94,7 +94,7 @@ def _last_round(lr: torch.Tensor, drawn: LastRound, noise: torch.Generator) -> t
     plain = torch.randn(lr.shape, device=device, generator=noise)
     specks = torch.randn((len(lr), 3, -(-height // 2), -(-width // 2)), device=device, generator=noise)
     specks = F.interpolate(specks, size=(height, width), mode="bilinear", align_corners=False)
-    specks = specks - (specks * specks.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)  # in the colours alone
+    specks = specks - (specks * specks.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)  # chroma only
     colour, strength = drawn.colour.to(device)[:, None, None, None], drawn.strength.to(device)[:, None, None, None]
     lr = lr + strength * torch.where(colour, SPECKS * specks, plain)
     hit = torch.rand((len(lr), 1, height, width), device=device, generator=noise)
@@ -105,14 +105,14 @@ def _last_round(lr: torch.Tensor, drawn: LastRound, noise: torch.Generator) -> t
 
 
 def _blur_resize_noise(images: torch.Tensor, drawn: Round, base: tuple[int, int], noise: torch.Generator) -> torch.Tensor:
-    """The common steps of both rounds; the resize factor counts from the size `base` (height, width)."""
+    """The common steps of both rounds; the resize factor is relative to the size `base` (height, width)."""
     images = kernels.blur(images, drawn.kernels.to(images.device))
     images = _resize(images, (int(base[0] * drawn.factor), int(base[1] * drawn.factor)), drawn.mode)
     return add_noise(images, gaussian=drawn.gaussian, strength=drawn.strength, grey=drawn.grey, generator=noise)
 
 
 def _resize(images: torch.Tensor, size: tuple[int, int], mode: str) -> torch.Tensor:
-    """Resize to (height, width) without antialiasing, as the original does: aliasing is a fault to be learnt."""
+    """Resize to (height, width) without antialiasing, as the original does: aliasing is one of the degradations."""
     if mode == "area":
         return F.interpolate(images, size=size, mode=mode)
     return F.interpolate(images, size=size, mode=mode, align_corners=False)
@@ -126,11 +126,11 @@ def add_noise(
     grey: torch.Tensor,
     generator: torch.Generator,
 ) -> torch.Tensor:
-    """Images (B, 3, H, W) in [0, 1] with noise of each sample's own kind, clamped to [0, 1].
+    """Add noise to images (B, 3, H, W) in [0, 1], of a kind chosen per sample; clamped to [0, 1].
 
-    `gaussian` (B,) chooses Gaussian noise, of standard deviation `strength` (B,) in [0, 1] units, or else Poisson
-    noise, shot noise multiplied by `strength`. Where `grey` (B,) the three channels get the same noise. `generator` is
-    on images' device.
+    Where `gaussian` (B,) is true the noise is Gaussian with standard deviation `strength` (B,) in [0, 1] units, otherwise
+    Poisson (shot) noise multiplied by `strength`. Where `grey` (B,) is true the three channels get the same noise.
+    `generator` is on images' device.
     """
     noisy = []
     for image, is_gaussian, amount, is_grey in zip(

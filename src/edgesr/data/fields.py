@@ -1,4 +1,4 @@
-"""Bounds of a config's numbers, written beside the field: `weight: float = bounded(0.5, "0 or more")`."""
+"""Bounds for the numbers of a config, declared with the field: `weight: float = bounded(0.5, "0 or more")`."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ BOUNDS: dict[str, Callable[[float], bool]] = {
 
 
 def bounded(default: float, wanted: str, *, infinity: float | None = None) -> Any:
-    """A dataclass field of a number that wants to be as BOUNDS says; `infinity` is the one that it may be, if any."""
+    """A dataclass field for a number within one of the ranges of BOUNDS; `infinity` is the infinite value allowed, if any."""
     return dataclasses.field(default=default, metadata={"wanted": wanted, "infinity": infinity})
 
 
 def check_bounds(config: Any, where: str = "") -> None:
-    """Raise UsageError that names the first number of a nested dataclass that is not finite or out of its bounds."""
+    """Raise UsageError for the first number of a nested dataclass that is not finite or is out of bounds."""
     for name, value, metadata in _numbers(config, where):
         if not math.isfinite(value) and metadata.get("infinity") != value:
             raise UsageError(f"recipe: the field '{name}' must be a finite number, not {value}")

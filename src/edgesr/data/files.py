@@ -18,7 +18,7 @@ BROKEN = (
 
 
 def picture_paths(folder: Path) -> list[Path]:
-    """The files of `folder` with a picture's extension, by name. Raises UsageError if the folder is missing or has
+    """The files of `folder` with an image extension, sorted by name. Raises UsageError if the folder is missing or has
     none."""
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder; name a folder of pictures")

@@ -1,5 +1,5 @@
-"""JPEG compression and decompression of a batch of pictures in torch, without the lossless entropy coding: what remains
-after saving as baseline JPEG with 4:2:0 chroma (ITU-T T.81, JFIF 1.02), with the IJG quality scale."""
+"""A JPEG round trip for a batch of pictures in torch, without the lossless entropy coding: baseline JPEG with 4:2:0 chroma
+(ITU-T T.81, JFIF 1.02) and the IJG quality scale."""
 
 from __future__ import annotations
 
@@ -35,11 +35,10 @@ TO_RGB = ((1.0, 0.0, 1.402), (1.0, -0.344136, -0.714136), (1.0, 1.772, 0.0))
 
 
 def jpeg(images: torch.Tensor, quality: torch.Tensor) -> torch.Tensor:
-    """Pictures (B, 3, H, W) in [0, 1] after a JPEG round trip at `quality` (B,), 1..100 as libjpeg counts; quantised to
-    8 bit."""
+    """Pictures (B, 3, H, W) in [0, 1] after a JPEG round trip at libjpeg's `quality` (B,), 1..100; quantised to 8 bits."""
     height, width = images.shape[-2:]
     pixels = F.pad(images.clamp(0, 1) * 255, (0, -width % 16, 0, -height % 16), mode="replicate").round_()
-    ycc = _mix(pixels, TO_YCBCR).round_()  # chroma is centred on 0 already
+    ycc = _mix(pixels, TO_YCBCR).round_()  # chroma is already centred on 0
     luma = _code(ycc[:, :1] - 128, _quantisation(LUMA_TABLE, quality)) + 128
     chroma = _code(F.avg_pool2d(ycc[:, 1:], 2).round_(), _quantisation(CHROMA_TABLE, quality))
     # libjpeg's default ("fancy") upsampling is this triangle filter.

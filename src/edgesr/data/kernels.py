@@ -19,7 +19,7 @@ def kernel_grid(extent: int) -> tuple[torch.Tensor, torch.Tensor]:
 def quadratic_form(sigma_x: torch.Tensor, sigma_y: torch.Tensor, theta: torch.Tensor, extent: int) -> torch.Tensor:
     """x^T Sigma^-1 x on the kernel's grid, (B, extent, extent).
 
-    `sigma_x` and `sigma_y` (B,) are standard deviations in px along axes turned by `theta` (B,) radians.
+    `sigma_x` and `sigma_y` (B,) are standard deviations in px along axes rotated by `theta` (B,) radians.
     """
     x, y = kernel_grid(extent)
     cosine, sine = theta.cos()[:, None, None], theta.sin()[:, None, None]
@@ -38,8 +38,8 @@ def plateau(form: torch.Tensor, beta: torch.Tensor) -> torch.Tensor:
 
 
 def sinc(cutoff: torch.Tensor, extent: int) -> torch.Tensor:
-    """Unnormalised circular low-pass kernels with `cutoff` (B,) in radians a px: their ringing imitates sharpening. (B,
-    K, K)."""
+    """Unnormalised circular low-pass kernels with `cutoff` (B,) in radians per px, (B, K, K): their ringing imitates
+    sharpening."""
     x, y = kernel_grid(extent)
     radius = torch.hypot(x, y)
     frequency = cutoff[:, None, None]
@@ -60,8 +60,8 @@ def blur(images: torch.Tensor, kernels: torch.Tensor) -> torch.Tensor:
     """Correlate images (B, C, H, W) with one odd kernel each, (B, K, K), reflecting at the borders. H and W exceed K //
     2.
 
-    By the Fourier transform, whose cost does not grow with the kernel: half the time of a 21x21 depthwise convolution
-    on a CPU.
+    Uses the Fourier transform, whose cost does not depend on the kernel size: half the time of a 21x21 depthwise
+    convolution on a CPU.
     """
     radius = kernels.shape[-1] // 2
     height, width = images.shape[-2:]
@@ -72,7 +72,7 @@ def blur(images: torch.Tensor, kernels: torch.Tensor) -> torch.Tensor:
 
 
 def _fast_length(length: int) -> int:
-    """The least even number >= `length` without prime factors above 5: Fourier transforms of other lengths are slow."""
+    """The smallest even number >= `length` without prime factors above 5: Fourier transforms of other lengths are slow."""
     while True:
         rest = length
         for prime in (2, 3, 5):

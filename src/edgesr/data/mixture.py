@@ -1,4 +1,4 @@
-"""Crops of several folders of pictures: photographs, and others with a share each."""
+"""Crops from several folders of pictures: photographs, and other folders with a share each."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from edgesr.errors import UsageError
 
 @dataclass(frozen=True)
 class FolderConfig:
-    """A folder of pictures beside the photographs."""
+    """A folder of pictures in addition to the photographs."""
 
     path: str = ""
     share: float = bounded(0.1, "more than 0 and at most 1")  # of the crops
-    downscale: bool = True  # as `data.crop` says; false where pictures are as sharp as their pixels: text, line art, screens
+    downscale: bool = True  # as in `data.crop`; false for pictures that are sharp at the pixel level: text, line art, screens
 
 
 class Mixture:
-    """Random crops of photographs and of other folders."""
+    """Random crops from photographs and from other folders."""
 
     def __init__(
         self, photographs: ImageBank, crop: CropConfig | None = None, others: Sequence[tuple[ImageBank, FolderConfig]] = ()
     ) -> None:
-        """Raise UsageError where the shares of the others add up to more than 1."""
+        """Raise UsageError if the shares of the other folders add up to more than 1."""
         self.photographs, self.crop, self.others = photographs, crop or CropConfig(), list(others)
         if sum(config.share for _, config in self.others) > 1 + 1e-9:
             raise UsageError("recipe: the shares of 'data.folders' add up to more than 1")
 
     @classmethod
     def load(cls, photographs: ImageBank, crop: CropConfig, folders: Sequence[FolderConfig], *, cache: Path | None) -> Mixture:
-        """Photographs with the pictures of `folders`, decoded into `cache`; raises what ImageBank.load raises, and UsageError."""
+        """Add the pictures of `folders`, decoded into `cache`, to the photographs; raises UsageError and what ImageBank.load raises."""
         others = []
         for folder in folders:
             if not folder.path:
@@ -50,7 +50,7 @@ class Mixture:
 
     @property
     def device(self) -> torch.device:
-        """Where crops come out."""
+        """The device of the crops."""
         return self.photographs.pixels.device
 
     def to(self, device: torch.device | str) -> Mixture:
@@ -63,9 +63,9 @@ class Mixture:
         yield from (bank for bank, _ in self.others)
 
     def crops(self, count: int, size: int, generator: torch.Generator) -> torch.Tensor:
-        """Random crops, flipped and turned at random: (count, 3, size, size) float32 in [0, 1], on the pictures' device.
+        """Random crops, randomly flipped and rotated: (count, 3, size, size) float32 in [0, 1], on the pictures' device.
 
-        `generator` lives on the CPU. Raises UsageError where no picture of a folder is as large as `size` px.
+        `generator` is a CPU generator. Raises UsageError if no picture of a folder is as large as `size` px.
         """
         crops = self.photographs.crops(count, size, generator, self.crop)
         if not self.others:

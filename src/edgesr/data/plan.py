@@ -1,5 +1,5 @@
-"""The random parameters of the blind degradation: their ranges, and drawing them for a batch on the CPU, so that one
-seed means the same degradation on every device."""
+"""The random parameters of the blind degradation: their ranges, and their draws for a batch on the CPU, so that one
+seed gives the same degradation on every device."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class RoundConfig:
     """Ranges of one round, with the first round's defaults: those of Real-ESRGAN's published training options."""
 
     blur_probability: float = bounded(1.0, "0 to 1")  # share of the samples that are blurred
-    kernel_size: tuple[int, int] = (7, 21)  # px, odd, both ends drawn
+    kernel_size: tuple[int, int] = (7, 21)  # px, odd, both ends included
     # isotropic, anisotropic, generalised isotropic, generalised anisotropic, plateau isotropic, plateau anisotropic
     kernel_weights: tuple[float, ...] = (0.45, 0.25, 0.12, 0.03, 0.12, 0.03)
-    # Share of the blurred samples that get a sinc kernel in place of the six above.
+    # Share of the blurred samples that get a sinc kernel instead of the six above.
     sinc_probability: float = bounded(0.1, "0 to 1")
     sigma: Range = (0.2, 3.0)  # px, standard deviation of the Gaussian family along each axis
     generalised_beta: Range = (0.5, 4.0)  # shape exponent; half of the draws below 1, half above
@@ -34,9 +34,9 @@ class RoundConfig:
     # Share of the samples with Gaussian noise; the others get Poisson noise.
     gaussian_probability: float = bounded(0.5, "0 to 1")
     gaussian_sigma: Range = (1.0, 30.0)  # grey levels of 255
-    poisson_scale: Range = (0.05, 3.0)  # factor on the shot noise of a white pixel of 256 photons
+    poisson_scale: Range = (0.05, 3.0)  # factor on the shot noise, with 256 photons for a white pixel
     grey_probability: float = bounded(0.4, "0 to 1")  # share of the samples whose noise is the same in all three channels
-    jpeg_quality: tuple[int, int] = (30, 95)  # libjpeg's quality, both ends drawn
+    jpeg_quality: tuple[int, int] = (30, 95)  # libjpeg's quality, both ends included
 
 
 FIRST_ROUND = RoundConfig()
@@ -54,16 +54,16 @@ SECOND_ROUND = RoundConfig(
 class LastRoundConfig:
     """Ranges of a third round at the size of the LR picture (ours).
 
-    The last resize of the two rounds smooths what lies before it. Small pictures that people have are often out of focus by some of their
-    own pixels, or carry the noise of single pixels and specks of colour.
+    The last resize of the two rounds smooths everything before it. Real small pictures are often out of focus by a few of their own
+    pixels, or have per-pixel noise and colour speckle.
     """
 
     probability: float = bounded(0.0, "0 to 1")  # share of the samples that go through it
     blur_probability: float = bounded(0.4, "0 to 1")  # of those, the share that is blurred
     sigma: Range = (0.4, 2.0)  # LR px, standard deviation of an isotropic Gaussian
-    noise_probability: float = bounded(0.5, "0 to 1")  # of those, the share with Gaussian noise a pixel
+    noise_probability: float = bounded(0.5, "0 to 1")  # of those, the share with per-pixel Gaussian noise
     noise_sigma: Range = (1.0, 16.0)  # grey levels of 255
-    # Of the noisy ones, the share whose noise is in the colours alone, in specks of two pixels.
+    # Of the noisy ones, the share with chroma noise only, in specks of two pixels.
     colour_probability: float = bounded(0.5, "0 to 1")
     impulse_probability: float = bounded(0.1, "0 to 1")  # of those, the share in which single pixels are black or white
     impulse_share: Range = (0.001, 0.02)  # of the pixels of such a sample
@@ -79,8 +79,8 @@ class DegradationConfig:
     second: RoundConfig = SECOND_ROUND
     final_sinc_probability: float = bounded(0.8, "0 to 1")  # share of the samples with a sinc filter at the end
     final_sinc_size: tuple[int, int] = (7, 21)  # px, odd
-    final_sinc_cutoff: Range = (math.pi / 3, math.pi)  # radians a px
-    # Share of the groups that are hardly degraded: clean small pictures exist as well (ours).
+    final_sinc_cutoff: Range = (math.pi / 3, math.pi)  # radians per px
+    # Share of the groups that are only lightly degraded, since many small pictures are clean (ours).
     light_probability: float = bounded(0.0, "0 to 1")
     last: LastRoundConfig = LastRoundConfig()
     # Samples that share resizes and the order of the last steps (ours: a tensor has one size).
@@ -89,7 +89,7 @@ class DegradationConfig:
 
 @dataclass(frozen=True)
 class Round:
-    """What one round does to a group of G samples; tensors lie on the CPU."""
+    """The parameters of one round for a group of G samples; CPU tensors."""
 
     kernels: torch.Tensor  # (G, K, K)
     factor: float  # of the resize
@@ -102,32 +102,32 @@ class Round:
 
 @dataclass(frozen=True)
 class LastRound:
-    """What the last round does to a group of G samples; tensors lie on the CPU."""
+    """The parameters of the last round for a group of G samples; CPU tensors."""
 
     kernels: torch.Tensor  # (G, K, K), a centred impulse where there is no blur
     strength: torch.Tensor  # (G,) standard deviation of the noise in [0, 1] units, 0 for none
-    colour: torch.Tensor  # (G,) bool: the noise is in the colours alone
+    colour: torch.Tensor  # (G,) bool: chroma noise only
     impulses: torch.Tensor  # (G,) share of the pixels that are black or white
     quality: torch.Tensor  # (G,) of the JPEG, 0 for none
 
 
 @dataclass(frozen=True)
 class Plan:
-    """All that is random in the degradation of a group of G samples, but for the noise fields."""
+    """All random parameters of the degradation of a group of G samples, except the noise fields."""
 
     first: Round
     second: Round
     final_kernels: torch.Tensor  # (G, K, K)
     final_mode: str  # of the last resize, one of RESIZE_MODES
     jpeg_last: bool  # whether the second JPEG comes after the last resize and sinc filter, or before
-    light: bool  # whether all this is left out for one plain reduction
+    light: bool  # whether all this is replaced by one plain reduction
     last: LastRound | None = None  # after either
 
 
 def draw_plans(batch: int, config: DegradationConfig, generator: torch.Generator) -> list[Plan]:
     """One plan for each group of `config.group` samples of a batch (the last group may be smaller).
 
-    Drawn for the whole batch at once, which is faster than a group at a time. `generator` lives on the CPU.
+    Drawn for the whole batch at once, which is faster than group by group. `generator` is a CPU generator.
     """
     first = _draw_rounds(batch, config.first, config.group, generator)
     final_kernels = _draw_final_kernels(batch, config, generator).split(config.group)
@@ -172,7 +172,7 @@ def _draw_choices(count: int, weights: tuple[float, ...], generator: torch.Gener
 
 
 def _draw_beta(count: int, bounds: tuple[float, float], generator: torch.Generator) -> torch.Tensor:
-    """Half of the exponents below 1 (pointed kernels), half above (flat ones), as the original does."""
+    """Half of the exponents below 1 (peaked kernels), half above (flat ones), as in the original."""
     low, high = bounds
     below = torch.rand(count, generator=generator) < 0.5
     return torch.where(below, _uniform(count, (low, 1.0), generator), _uniform(count, (1.0, high), generator))
@@ -220,7 +220,7 @@ def _draw_last_rounds(batch: int, config: DegradationConfig, generator: torch.Ge
         return torch.rand(batch, generator=generator) < probability
 
     through = happens(last.probability)
-    extent = 2 * math.ceil(3 * last.sigma[1]) + 1  # px: three standard deviations a side
+    extent = 2 * math.ceil(3 * last.sigma[1]) + 1  # px: three standard deviations on each side
     sigma = _uniform(batch, last.sigma, generator)
     form = kernels.quadratic_form(sigma, sigma, torch.zeros(batch), extent)
     bell = kernels.crop_and_normalise(kernels.generalised_gaussian(form, torch.ones(batch)), torch.full((batch,), extent))
@@ -238,7 +238,7 @@ def _draw_last_rounds(batch: int, config: DegradationConfig, generator: torch.Ge
 
 
 def _or_impulse(drawn: torch.Tensor, probability: float, generator: torch.Generator) -> torch.Tensor:
-    """Keep each of the kernels (B, K, K) with a probability, and put a centred impulse (no blur) for the others."""
+    """Keep each of the kernels (B, K, K) with a probability, and replace the others by a centred impulse (no blur)."""
     impulse = torch.zeros_like(drawn[0])
     impulse[impulse.shape[0] // 2, impulse.shape[1] // 2] = 1
     keep = torch.rand(len(drawn), generator=generator) < probability

@@ -1,8 +1,8 @@
-"""Folders of pictures packed into numbered .tar files of limited size, and unpacked: how training photographs travel to a
-machine without a network (ours). Needs neither torch nor a network itself.
+"""Pack a folder of pictures into numbered .tar files of limited size, and unpack them, to copy training photographs to a
+machine without a network. Needs neither torch nor a network.
 
-Every shard holds its pictures as the files they are, after `MANIFEST.json`, which lists the pictures of ALL shards of the
-set with their sizes and SHA-256: so any one shard tells what is still missing.
+Every shard holds its picture files unchanged, after `MANIFEST.json`, which lists the pictures of ALL shards of the set with
+their sizes and SHA-256, so that any single shard shows what is still missing.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from edgesr.data.files import BROKEN, read_rgb
 from edgesr.errors import InputError, UsageError, one_line
 
 MANIFEST = "MANIFEST.json"
-FORMAT = "edgesr shards 1"  # raise the number when a reader of the old one would fail
-GREATEST_MANIFEST = 100_000_000  # bytes: more is no manifest of ours
+FORMAT = "edgesr shards 1"  # increase the number when an older reader would fail
+GREATEST_MANIFEST = 100_000_000  # bytes: a larger one is not ours
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a shard tells of itself and its set."""
+    """The description of a shard and its set."""
 
     shard: int  # 1..of
     of: int
@@ -49,25 +49,25 @@ class Manifest:
 
     @property
     def own(self) -> list[Entry]:
-        """The pictures of this shard, in the order they lie in it."""
+        """The pictures of this shard, in archive order."""
         return [entry for entry in self.pictures if entry.shard == self.shard]
 
 
 @dataclass(frozen=True)
 class Packed:
-    """What `pack` did."""
+    """The result of `pack`."""
 
     shards: list[Path]
     pictures: int
-    left_out: list[str]  # names of what is no readable picture
+    left_out: list[str]  # names of files that are not readable pictures
 
 
 def pack(folder: Path, out: Path, limit: int) -> Packed:
-    """Pack the pictures of `folder` into `out`/FOLDER-I-of-N.tar, by name, each file of `limit` bytes at most.
+    """Pack the pictures of `folder`, sorted by name, into files `out`/FOLDER-I-of-N.tar of at most `limit` bytes.
 
-    The same pictures give the same bytes. Whatever else is in `folder` stays out; subfolders do too. `out` is made if it is
-    missing, and gets all shards at the end or none. Raises UsageError if `out` holds anything, if `folder` is missing or has
-    no readable picture, or if a picture does not fit into a shard; InputError if a file cannot be read or written.
+    The same pictures give the same bytes. Other files in `folder` and subfolders are ignored. `out` is created if missing, and
+    gets either all shards or none. Raises UsageError if `out` is not empty, if `folder` is missing or has no readable picture,
+    or if a picture does not fit into a shard; InputError if a file cannot be read or written.
     """
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder; name a folder of pictures")
@@ -87,13 +87,13 @@ def pack(folder: Path, out: Path, limit: int) -> Packed:
 
 
 def unpack(shard: Path, out: Path) -> Manifest:
-    """Write the pictures of one shard into the folder `out`, which is made if missing, and return what the shard tells.
+    """Write the pictures of one shard into the folder `out`, which is created if missing, and return the shard's manifest.
 
-    A picture that is there already stays. Nothing is written unless all is well: raises InputError if `shard` cannot be read,
-    is no shard or damaged, or a picture of the same name and other content is in `out`.
+    Existing pictures are kept. Nothing is written if there is an error: raises InputError if `shard` cannot be read, is damaged
+    or not a shard, or if `out` has a picture of the same name with other content.
     """
     try:
-        with tarfile.open(shard, "r:") as archive:  # uncompressed alone
+        with tarfile.open(shard, "r:") as archive:  # uncompressed only
             manifest = _read_manifest(shard, archive)
             contents = [(entry.name, _read_picture(shard, archive, entry)) for entry in manifest.own]
     except (OSError, tarfile.TarError, EOFError, ValueError) as error:
@@ -110,15 +110,15 @@ def unpack(shard: Path, out: Path) -> Manifest:
 
 
 def present(manifest: Manifest, out: Path) -> set[str]:
-    """Names of the set's pictures that lie in `out` with their right sizes."""
+    """Names of the set's pictures that are in `out` with the right size."""
     sizes = {path.name: path.stat().st_size for path in out.iterdir() if path.is_file()}
     return {entry.name for entry in manifest.pictures if sizes.get(entry.name) == entry.bytes}
 
 
 def _readable(folder: Path) -> tuple[list[Path], list[str]]:
-    """The pictures of `folder` that can be decoded, and the names of everything else there."""
+    """The pictures of `folder` that can be decoded, and the names of all other files there."""
     paths = sorted(folder.iterdir(), key=lambda path: path.name)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow's decoders release the interpreter's lock
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow's decoders release the GIL
         readable = list(pool.map(_is_picture, paths))
     return (
         [path for path, good in zip(paths, readable, strict=True) if good],
@@ -142,8 +142,8 @@ def _described(path: Path) -> Entry:
 
 
 def _distribute(pictures: list[Entry], limit: int) -> list[Entry]:
-    """Give every picture its shard: one is filled, in the order of names, before the next begins."""
-    # The manifest with the longest numbers that can occur, and the archive's end, which is padded.
+    """Assign every picture to a shard: shards are filled one after the other, in the order of names."""
+    # The manifest with the longest possible numbers, and the padded end of the archive.
     longest = Manifest(len(pictures), len(pictures), tuple(_at(entry, len(pictures)) for entry in pictures))
     overhead = _space(MANIFEST, len(_manifest_bytes(longest))) + tarfile.RECORDSIZE + 2 * tarfile.BLOCKSIZE
     placed: list[Entry] = []
@@ -168,7 +168,7 @@ def _at(entry: Entry, shard: int) -> Entry:
 
 
 def _member(name: str, size: int) -> tarfile.TarInfo:
-    """A member without owner and times, so that the same pictures give the same bytes."""
+    """An archive member without owner and times, so that the same pictures give the same bytes."""
     member = tarfile.TarInfo(name)
     member.size, member.mode = size, 0o644
     return member
@@ -181,7 +181,7 @@ def _space(name: str, size: int) -> int:
 
 
 def _manifest_bytes(manifest: Manifest) -> bytes:
-    """JSON with a line for each picture, so that people can read it."""
+    """JSON with one line per picture, for readability."""
     head = json.dumps({"format": FORMAT, "shard": manifest.shard, "of": manifest.of})[:-1]
     lines = ",\n".join(json.dumps(asdict(entry)) for entry in manifest.pictures)
     return f'{head}, "pictures": [\n{lines}\n]}}\n'.encode()
@@ -200,7 +200,7 @@ def _write_shard(path: Path, manifest: Manifest, folder: Path) -> None:
 
 @contextmanager
 def _together(out: Path) -> Iterator[Path]:
-    """Yield a temporary folder in the folder `out`, which gets its files when the block ends well."""
+    """Yield a temporary folder in the folder `out`; its files move to `out` if the block succeeds."""
     new = not out.exists()
     scratch = out / f".{secrets.token_hex(6)}.tmp"
     try:
@@ -213,12 +213,12 @@ def _together(out: Path) -> Iterator[Path]:
     finally:  # also on KeyboardInterrupt
         shutil.rmtree(scratch, ignore_errors=True)
         if new:
-            with suppress(OSError):  # it holds shards, as it should
+            with suppress(OSError):  # not empty: it holds the shards
                 out.rmdir()
 
 
 def _read_manifest(shard: Path, archive: tarfile.TarFile) -> Manifest:
-    """The manifest, every field of which has been checked."""
+    """The manifest, with every field checked."""
     member = archive.next()
     if member is None or member.name != MANIFEST or not member.isreg() or member.size > GREATEST_MANIFEST:
         raise InputError(f"{shard}: not a shard of `edgesr data pack`")
@@ -244,7 +244,7 @@ def _read_manifest(shard: Path, archive: tarfile.TarFile) -> Manifest:
 
 
 def _read_picture(shard: Path, archive: tarfile.TarFile, entry: Entry) -> bytes:
-    """The bytes of the archive's next member, which must be `entry`, sound."""
+    """The bytes of the archive's next member, which must be `entry`, intact."""
     member = archive.next()
     if member is None or member.name != entry.name or not member.isreg() or member.size != entry.bytes:
         raise InputError(f"{shard}: '{entry.name}' is not where the {MANIFEST} says; copy the shard again")
@@ -257,7 +257,7 @@ def _read_picture(shard: Path, archive: tarfile.TarFile, entry: Entry) -> bytes:
 
 
 def _there(target: Path, content: bytes) -> bool:
-    """Whether a picture is there already; raises InputError if another is in its place."""
+    """Whether a picture already exists; raises InputError if another file has its name."""
     if not os.path.lexists(target):
         return False
     if target.is_file() and target.read_bytes() == content:
@@ -266,7 +266,7 @@ def _there(target: Path, content: bytes) -> bool:
 
 
 def _is_plain(name: str) -> bool:
-    """Whether `name` names a file, and no folder, drive or hidden file, on every system."""
+    """Whether `name` is a plain file name, not a folder, drive or hidden file, on every system."""
     if not isinstance(name, str) or not name or not name.isprintable() or name.startswith(".") or name == MANIFEST:
         return False
     return name == PurePosixPath(name).name == PureWindowsPath(name).name

@@ -1,4 +1,4 @@
-"""Contact sheets of training data: HR crops and what the degradation makes of them, with what was drawn below each (ours)."""
+"""Contact sheets of training data: HR crops and degraded versions of them, each captioned with its random parameters."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ LINES = 6  # of a caption
 
 
 def contact_sheet(hr: torch.Tensor, columns: int, generator: torch.Generator, config: DegradationConfig) -> Image.Image:
-    """A row for each HR crop of (rows, 3, S, S) in [0, 1]: the crop, then `columns` degraded LR of it, enlarged to S px.
+    """One row for each HR crop of (rows, 3, S, S) in [0, 1]: the crop, then `columns` degraded LR of it, enlarged to S px.
 
-    The enlarged LR shows its pixels as squares. Raises what `degrade` raises.
+    The LR is enlarged with nearest-neighbour interpolation. Raises what `degrade` raises.
     """
     rows, side = len(hr), hr.shape[-1]
     sheet = Image.new("RGB", (GAP + (columns + 1) * (side + GAP), TITLE + rows * (side + LINES * LINE + GAP)), "white")
@@ -40,7 +40,7 @@ def contact_sheet(hr: torch.Tensor, columns: int, generator: torch.Generator, co
 
 
 def _caption(lines: list[str], width: int) -> Image.Image:
-    """Lines of text, cut off at `width` px."""
+    """Lines of text, truncated at `width` px."""
     strip = Image.new("RGB", (width, len(lines) * LINE + 3), "white")  # room for the last line's descenders
     draw, font = ImageDraw.Draw(strip), ImageFont.load_default(LETTERS)
     for number, text in enumerate(lines):
@@ -49,25 +49,25 @@ def _caption(lines: list[str], width: int) -> Image.Image:
 
 
 def _degraded(hr: torch.Tensor, generator: torch.Generator, config: DegradationConfig) -> tuple[list[Plan], torch.Tensor]:
-    """The plan of each crop, none sharing its resizes with another, and the LR."""
+    """The plan of each crop, with separate resizes, and the LR."""
     config = dataclasses.replace(config, group=1)
     state = generator.get_state()
     plans = draw_plans(len(hr), config, generator)
-    generator.set_state(state)  # the plans are the first that `degrade` draws: now it draws the same
+    generator.set_state(state)  # `degrade` draws the plans first, so it now draws the same ones
     return plans, degrade(hr, scale=SCALE, generator=generator, config=config)
 
 
 def describe(plan: Plan) -> list[str]:
-    """What a plan of one sample does, in at most LINES short lines.
+    """A description of one sample's plan, in at most LINES short lines.
 
-    Blurs are told by the standard deviations of their kernels in px, resizes by mode and factor, noise by its standard
+    A blur is given by the standard deviations of its kernel in px, a resize by mode and factor, noise by its standard
     deviation in grey levels of 255 or by its factor on shot noise, JPEG by its quality.
     """
     return [*_first_rounds(plan), *([text] if plan.last is not None and (text := _last_round(plan.last)) else [])]
 
 
 def _last_round(drawn: LastRound) -> str:
-    """The last round in one line, empty where it does nothing to the sample."""
+    """The last round in one line, empty if it does not change the sample."""
     strength, impulses, quality = (part[0].item() for part in (drawn.strength, drawn.impulses, drawn.quality))
     parts = [
         *([_kernel(drawn.kernels)] if drawn.kernels.max() < 1 else []),
@@ -94,9 +94,9 @@ def _first_rounds(plan: Plan) -> list[str]:
 
 
 def _kernel(kernels: torch.Tensor) -> str:
-    """A kernel (1, K, K) by its standard deviations along its axes, in px."""
+    """A kernel (1, K, K), described by its standard deviations along its axes, in px."""
     kernel = kernels[0].double().numpy()
-    if kernel.min() < 0:  # no bell has negative weights
+    if kernel.min() < 0:  # only sinc kernels have negative weights
         return "sinc"
     if kernel.max() == 1:
         return "no blur"

@@ -1,8 +1,8 @@
-"""Targets of a teacher as data: crops of photographs, their degraded LR, and what a larger upscaler makes of it, made once and kept.
+"""A teacher's targets, stored on disk: the degraded LR of crops of photographs, and the results of a larger upscaler for them.
 
-A teacher costs a hundred times what a student does, so it runs beforehand. A folder of targets holds `targets.json` and parts of PART
-pairs each. A part keeps the LR as it is and the teacher's result as JPEG without chroma subsampling; the HR crop is drawn again from
-the photographs, whose hashes are kept.
+A teacher costs a hundred times as much as a student, so it runs once, beforehand. A folder of targets holds `targets.json` and parts of
+PART pairs each. A part stores the LR uncompressed and the teacher's result as JPEG without chroma subsampling; the HR crop is cut again
+from the photographs, whose hashes are stored.
 """
 
 from __future__ import annotations
@@ -29,46 +29,46 @@ from edgesr.data.seeds import step_generator
 from edgesr.errors import EdgesrError, UsageError, one_line
 from edgesr.presets import SCALE
 
-FORMAT = "edgesr targets 2"  # raise the number when a reader of the old one would fail
-PART = 64  # pairs a file
-QUALITY = 95  # of the JPEG, 4:4:4: 42 dB and more to the teacher's result, which lies at 25 to 30 dB from the truth
-THUMB = 8  # px a side of the reduced HR crop that tells whether the photographs are still the same
-THUMB_LEVELS = 3  # of 255, by which it may differ: processors round differently
-BAND = 8  # HR px: what is coarser comes from the truth, what is finer from the teacher
-INVENTED = 4.0  # times the truth's local variance, above which the teacher invents, and the truth is the target
-FAINT = (4 / 255) ** 2  # variance below which nobody sees what is invented
+FORMAT = "edgesr targets 2"  # increase the number when an older reader would fail
+PART = 64  # pairs per file
+QUALITY = 95  # of the JPEG, 4:4:4: 42 dB or more to the teacher's result, which is at 25 to 30 dB from the ground truth
+THUMB = 8  # px a side of the reduced HR crop, to check that the photographs are unchanged
+THUMB_LEVELS = 3  # of 255, tolerance for it: processors round differently
+BAND = 8  # HR px: coarser structure comes from the ground truth, finer detail from the teacher
+INVENTED = 4.0  # relative to the truth's local variance; above it the teacher invents detail, and the truth is the target
+FAINT = (4 / 255) ** 2  # variance below which invented detail is invisible
 
 
 @dataclass(frozen=True)
 class Source:
-    """How the pairs were drawn: the same source gives the same pairs."""
+    """The parameters of the pairs: the same source gives the same pairs."""
 
     hr_size: int  # HR px a side
     crop: CropConfig
     degradation: DegradationConfig
-    folders: tuple[FolderConfig, ...]  # beside the photographs; without their paths
+    folders: tuple[FolderConfig, ...]  # in addition to the photographs; without their paths
     seed: int
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What `targets.json` tells."""
+    """The content of `targets.json`."""
 
     teacher: str
     licence: str
     sha256: str  # of the teacher's weights
     pairs: int
     source: dict[str, Any]  # of Source
-    pictures: list[dict[str, str]]  # a folder: name -> SHA-256 of the pixels; the photographs are the first
+    pictures: list[dict[str, str]]  # one dict per folder: name -> SHA-256 of the pixels; the photographs come first
 
     @property
     def parts(self) -> int:
-        """How many files hold the pairs."""
+        """The number of files with pairs."""
         return -(-self.pairs // PART)
 
 
 def without_path(folder: FolderConfig) -> FolderConfig:
-    """What of a folder decides which crops are drawn."""
+    """The settings of a folder that determine which crops are drawn."""
     return dataclasses.replace(folder, path="")
 
 
@@ -93,9 +93,9 @@ def lr_crops(hr: torch.Tensor, source: Source, part: int) -> torch.Tensor:
 
 
 def begin(folder: Path, manifest: Manifest) -> list[int]:
-    """Make `folder` with its manifest, or go on with the same one there; return the parts that are missing.
+    """Create `folder` with its manifest, or continue one with the same manifest; return the missing parts.
 
-    Raises UsageError when the folder holds other targets or other files; EdgesrError when it cannot be written.
+    Raises UsageError if the folder holds other targets or other files; EdgesrError if it cannot be written.
     """
     path, text = folder / "targets.json", json.dumps({"format": FORMAT, **dataclasses.asdict(manifest)}, indent=1)
     if path.exists():
@@ -115,14 +115,14 @@ def begin(folder: Path, manifest: Manifest) -> list[int]:
 
 
 def _as_read_back(manifest: Manifest) -> Manifest:
-    """The manifest as it is read back: tuples become lists."""
+    """The manifest after a JSON round trip, where tuples become lists."""
     return Manifest(**json.loads(json.dumps(dataclasses.asdict(manifest))))
 
 
 def write_part(folder: Path, part: int, hr: torch.Tensor, lr: torch.Tensor, result: torch.Tensor) -> None:
-    """Write pairs: hr and result (N, 3, S, S), lr (N, 3, S/4, S/4), all in [0, 1]; the file appears as a whole.
+    """Write pairs: hr and result (N, 3, S, S), lr (N, 3, S/4, S/4), all in [0, 1]; the file is written atomically.
 
-    Raises EdgesrError when it cannot be written.
+    Raises EdgesrError if it cannot be written.
     """
     coded = [_encoded(picture) for picture in _bytes(result)]
     arrays = {
@@ -140,10 +140,10 @@ def write_part(folder: Path, part: int, hr: torch.Tensor, lr: torch.Tensor, resu
 
 
 class Targets:
-    """The pairs of a folder, with their HR crops from the pictures of `mixture`, whose shares may be others now."""
+    """The pairs of a folder, with their HR crops from the pictures of `mixture`, whose shares may have changed."""
 
     def __init__(self, folder: Path, mixture: Mixture) -> None:
-        """Raise UsageError when the folder is missing, incomplete, damaged, or was made from other pictures."""
+        """Raise UsageError if the folder is missing, incomplete, damaged, or was made from other pictures."""
         self.folder = folder
         self.manifest = _load_manifest(folder)
         self.source = _source(self.manifest.source, folder)
@@ -176,7 +176,7 @@ class Targets:
             0,
             len(names) // 2,
             len(names) - 1,
-        }:  # all of them would be read from disk; every crop is compared on its own
+        }:  # hashing all would read everything from disk; every crop is also checked on its own
             found = hashlib.sha256(bank.image(index).numpy().tobytes()).hexdigest()
             if found != wanted[names[index]]:
                 raise UsageError(f"{self.folder}: the photograph '{names[index]}' has changed since; make the targets again")
@@ -184,7 +184,7 @@ class Targets:
     def part(self, part: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """The pairs of a part: hr (N, 3, S, S), lr (N, 3, S/4, S/4) and target (N, 3, S, S), float32 in [0, 1], on the pictures' device.
 
-        Raises UsageError when its file is damaged or does not match the photographs.
+        Raises UsageError if its file is damaged or does not match the photographs.
         """
         arrays = _read_part(self.folder / _name(part))
         hr = hr_crops(self.mixture, self.source, part, len(arrays["lr"]))
@@ -204,9 +204,10 @@ class Targets:
 
 
 def composed(result: torch.Tensor, hr: torch.Tensor) -> torch.Tensor:
-    """What a student learns, (B, 3, S, S) in [0, 1]: the high band of the teacher's result, the low band of the truth hr.
+    """The student's target, (B, 3, S, S) in [0, 1]: the high band of the teacher's result and the low band of the ground truth hr.
 
-    Where the teacher's local variance is far above the truth's it invents; there the truth is the target. Sides are multiples of BAND.
+    Where the teacher's local variance is far above the truth's, it invents detail, and the truth is the target. Sides are multiples
+    of BAND.
     """
     high = result - _low(result)
     variances = (F.avg_pool2d((picture - _low(picture)).square().mean(1, keepdim=True), BAND) for picture in (result, hr))
@@ -216,9 +217,9 @@ def composed(result: torch.Tensor, hr: torch.Tensor) -> torch.Tensor:
 
 
 def unless_worse(target: torch.Tensor, lr: torch.Tensor, hr: torch.Tensor) -> torch.Tensor:
-    """The targets (B, 3, S, S), but hr in place of those that lie further from hr than bicubic enlargement of lr does.
+    """The targets (B, 3, S, S), with hr instead of those that are further from hr than the bicubic enlargement of lr.
 
-    Teachers redraw clean pictures as well; there the truth is within reach.
+    Teachers alter clean pictures too, for which the ground truth is a feasible target.
     """
     bicubic = F.interpolate(lr, scale_factor=SCALE, mode="bicubic", align_corners=False).clamp(0, 1)
     taught, plain = ((picture - hr).square().mean(dim=(1, 2, 3), keepdim=True) for picture in (target, bicubic))
@@ -226,7 +227,7 @@ def unless_worse(target: torch.Tensor, lr: torch.Tensor, hr: torch.Tensor) -> to
 
 
 def _low(picture: torch.Tensor) -> torch.Tensor:
-    """What is coarser than BAND px."""
+    """The structure coarser than BAND px."""
     return F.interpolate(F.avg_pool2d(picture, BAND), scale_factor=BAND, mode="bilinear", align_corners=False)
 
 
@@ -258,11 +259,11 @@ def _count(manifest: Manifest, part: int) -> int:
 
 
 def _pairs_in(path: Path) -> int:
-    """Pairs in a part; 0 when it is not there or damaged."""
+    """The number of pairs in a part; 0 if it is missing or damaged."""
     try:
         with np.load(path) as arrays:
             return len(arrays["lr"]) if len(arrays["ends"]) == len(arrays["lr"]) else 0
-    except Exception:  # numpy and zipfile raise a dozen kinds
+    except Exception:  # numpy and zipfile raise many types
         return 0
 
 
@@ -270,7 +271,7 @@ def _read_part(path: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path) as arrays:
             return {name: arrays[name] for name in ("lr", "thumbs", "ends", "jpeg")}
-    except Exception as error:  # numpy and zipfile raise a dozen kinds
+    except Exception as error:  # numpy and zipfile raise many types
         raise UsageError(f"{path}: damaged ({one_line(error, 100)}); run `edgesr data teach` again") from None
 
 

@@ -1,4 +1,4 @@
-"""Making targets: crops are drawn and degraded as a recipe says, and a teacher's results are kept, by a process a core."""
+"""Make targets: draw and degrade crops as in a recipe, and store a teacher's results, with one process per core."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from edgesr.data.mixture import FolderConfig, Mixture
 from edgesr.data.targets import PART, Manifest, Source, begin, hr_crops, lr_crops, picture_hashes, write_part
 from edgesr.pretrained.teachers import Teacher, load_teacher, taught
 
-CHUNK = 4  # crops that a teacher sees at once: more take memory, and no less time on a CPU
+CHUNK = 4  # crops per call of the teacher: more take memory and save no time on a CPU
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """All that a process needs to make a part."""
+    """Everything a process needs to make a part."""
 
     teacher: str
     weights: Path | None
     photographs: Path
     cache: Path
     held_out: int
-    folders: tuple[FolderConfig, ...]  # beside the photographs
+    folders: tuple[FolderConfig, ...]  # in addition to the photographs
     source: Source
     pairs: int
     out: Path
@@ -36,7 +36,7 @@ class Lesson:
 
 
 def teach(lesson: Lesson, processes: int) -> tuple[int, Iterator[int]]:
-    """Check everything, then return how many pairs are missing and an iterator that makes them, with the pairs of each part done.
+    """Check everything, then return the number of missing pairs and an iterator that makes them and yields the pairs of each part.
 
     Raises what `load_teacher`, `ImageBank.load` and `targets.begin` raise.
     """
@@ -60,7 +60,7 @@ def _shared_out(lesson: Lesson, missing: list[int], processes: int) -> Iterator[
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-_here: list[tuple[Lesson, Teacher, Mixture]] = []  # of a process of the pool
+_here: list[tuple[Lesson, Teacher, Mixture]] = []  # the state of a pool process
 
 
 def _begin_process(lesson: Lesson) -> None:
@@ -79,7 +79,7 @@ def _mixture(lesson: Lesson) -> Mixture:
 
 
 def _make(lesson: Lesson, teacher: Teacher, mixture: Mixture, part: int) -> int:
-    """Make and write a part; return how many pairs it holds."""
+    """Make and write a part; return its number of pairs."""
     teacher.network.to(lesson.device)
     hr = hr_crops(mixture, lesson.source, part, min(PART, lesson.pairs - part * PART))
     lr = lr_crops(hr, lesson.source, part)

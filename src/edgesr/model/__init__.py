@@ -1,4 +1,4 @@
-"""The networks, in torch: the LR encoder, the UNets, the decoders, the frozen HR encoder, and their composition."""
+"""The networks in torch: the LR encoder, the UNets, the decoders, the frozen HR encoder, and their composition."""
 
 from edgesr.model.edge import EdgeSR, build
 

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 
 class ResBlock(nn.Module):
-    """x + conv2(relu(conv1(x) + time)), norm-free; conv2 starts at zero, so that the block starts as identity (ours).
+    """x + conv2(relu(conv1(x) + time)), norm-free; conv2 is zero-initialised, so that the block starts as identity (ours).
 
-    ReLU and the plain sum are what every runtime fuses into its convolution.
+    Every runtime can fuse ReLU and the plain sum into the convolution.
     """
 
     def __init__(self, width: int, time_width: int | None = None) -> None:
@@ -25,7 +25,7 @@ class ResBlock(nn.Module):
         zero_(self.conv2)
 
     def forward(self, x: Tensor, time: Tensor | None = None) -> Tensor:
-        """Map (B, C, h, w) to (B, C, h, w); `time` is (B, time_width) where the block was built with one."""
+        """Map (B, C, h, w) to (B, C, h, w); `time` is (B, time_width) if the block was built with one."""
         y = self.conv1(x)
         if self.time is not None:
             y = y + self.time(time)[:, :, None, None]
@@ -33,7 +33,7 @@ class ResBlock(nn.Module):
 
     @torch.no_grad()
     def fold_time(self, time: Tensor) -> None:
-        """Add the bias of the one time (1, time_width) to conv1 and drop the projection; raise ValueError if there is none."""
+        """Fold one time embedding (1, time_width) into the bias of conv1 and drop the projection; raise ValueError if there is none."""
         if self.time is None or self.conv1.bias is None:
             raise ValueError("this block has no time projection to fold")
         self.conv1.bias += self.time(time)[0]
@@ -41,7 +41,7 @@ class ResBlock(nn.Module):
 
 
 class GroupNormResBlock(nn.Module):
-    """Stable Diffusion's residual block: GroupNorm, SiLU, convolution, twice, with the time added in between."""
+    """Stable Diffusion's residual block: twice GroupNorm, SiLU and convolution, with the time added in between."""
 
     def __init__(self, in_width: int, out_width: int, groups: int, time_width: int | None = None) -> None:
         super().__init__()
@@ -54,15 +54,15 @@ class GroupNormResBlock(nn.Module):
         zero_(self.conv2)
 
     def forward(self, x: Tensor, time: Tensor | None = None) -> Tensor:
-        """Map (B, in_width, h, w) to (B, out_width, h, w); `time` is (B, time_width) where the block was built with one."""
+        """Map (B, in_width, h, w) to (B, out_width, h, w); `time` is (B, time_width) if the block was built with one."""
         y = self.conv1(F.silu(self.norm1(x)))
         if self.time is not None:
-            y = y + self.time(F.silu(time))[:, :, None, None]  # type: ignore[arg-type]  # built with a time, it is called with one
+            y = y + self.time(F.silu(time))[:, :, None, None]  # type: ignore[arg-type]  # a block built with a time is called with one
         return self.shortcut(x) + self.conv2(F.silu(self.norm2(y)))
 
     @torch.no_grad()
     def fold_time(self, time: Tensor) -> None:
-        """Add the bias of the one time (1, time_width) to conv1 and drop the projection; raise ValueError if there is none."""
+        """Fold one time embedding (1, time_width) into the bias of conv1 and drop the projection; raise ValueError if there is none."""
         if self.time is None or self.conv1.bias is None:
             raise ValueError("this block has no time projection to fold")
         self.conv1.bias += self.time(F.silu(time))[0]
@@ -88,12 +88,12 @@ class TimeEmbedding(nn.Module):
 
 
 def blocks(count: int, width: int) -> nn.Sequential:
-    """Return `count` ResBlocks without time in a row."""
+    """Return a sequence of `count` ResBlocks without time."""
     return nn.Sequential(*(ResBlock(width) for _ in range(count)))
 
 
 def full_precision(x: Tensor) -> AbstractContextManager[object]:
-    """Leave autocast, where it is on: bfloat16 has no room for the 256 levels of a picture."""
+    """Disable autocast if it is on: bfloat16 cannot represent the 256 levels of a picture."""
     device = x.device.type
     return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()
 
@@ -101,14 +101,14 @@ def full_precision(x: Tensor) -> AbstractContextManager[object]:
 def replicated(x: Tensor, border: int) -> Tensor:
     """Return (B, C, h + 2 border, w + 2 border): `x` with its outermost rows and columns repeated.
 
-    Of slices and concatenations: Core ML's and XNNPACK's operators pad with a constant only.
+    Uses slices and concatenations, since Core ML and XNNPACK can only pad with a constant.
     """
     x = torch.cat([x[:, :, :1]] * border + [x] + [x[:, :, -1:]] * border, dim=2)
     return torch.cat([x[..., :1]] * border + [x] + [x[..., -1:]] * border, dim=3)
 
 
 def zero_(*convolutions: nn.Conv2d) -> None:
-    """Set weights and biases to zero: the layer adds nothing until training makes it."""
+    """Set weights and biases to zero, so that the layer contributes nothing before training."""
     for convolution in convolutions:
         nn.init.zeros_(convolution.weight)
         if convolution.bias is not None:
@@ -116,9 +116,9 @@ def zero_(*convolutions: nn.Conv2d) -> None:
 
 
 def bicubic_weights(scale: int) -> Tensor:
-    """Return the (scale^2 * 3, 3, 5, 5) kernel of bicubic upsampling (Keys, a = -1/2, as Pillow's) ahead of a pixel shuffle.
+    """Return the (scale^2 * 3, 3, 5, 5) kernel of bicubic upsampling (Keys, a = -1/2, as in Pillow) before a pixel shuffle.
 
-    Output pixel i sits at (i + 1/2) / scale - 1/2 of the input, so that each of the scale^2 phases is one fixed 5x5 convolution.
+    Output pixel i is at (i + 1/2) / scale - 1/2 of the input, so each of the scale^2 phases is one fixed 5x5 convolution.
     """
     phases = torch.zeros(scale, 5, dtype=torch.float64)
     for phase in range(scale):

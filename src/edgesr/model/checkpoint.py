@@ -1,4 +1,4 @@
-"""Checkpoints: a folder of safetensors shards and one JSON file, replaced as a whole: a broken-off write loses nothing."""
+"""Checkpoints: a folder of safetensors shards and one JSON file, replaced atomically, so that an interrupted write loses nothing."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from torch import Tensor
 from edgesr.atomic import beside, new_folder
 from edgesr.errors import EdgesrError, UsageError, one_line
 
-SHARD_BYTES = 15_000_000  # small enough for a git host, a mail, a slow line
-HEADER_BYTES = 256  # of a shard's file a tensor at most: its name, type, shape and place
-_PIECE = "//"  # between a tensor's name and the number of its piece, where it is larger than a shard
+SHARD_BYTES = 15_000_000  # small enough for git hosts, e-mail and slow connections
+HEADER_BYTES = 256  # upper bound per tensor in a shard's header: name, type, shape and offsets
+_PIECE = "//"  # separates the name of a tensor larger than a shard from the number of its piece
 
 
 def exists(folder: Path) -> bool:
@@ -27,9 +27,9 @@ def exists(folder: Path) -> bool:
 
 
 def save(folder: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
-    """Write `tensors` and the JSON-able `state` to `folder`; the previous content stays until the new one is complete.
+    """Write `tensors` and the JSON-serialisable `state` to `folder`; the previous content stays until the new one is complete.
 
-    Raises EdgesrError when it cannot be written, for example on a full disk; the previous content is then still there.
+    Raises EdgesrError if it cannot be written, for example on a full disk; the previous content is then kept.
     """
     with replacing(folder) as partial:
         write(partial, tensors, state)
@@ -37,9 +37,9 @@ def save(folder: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> Non
 
 @contextmanager
 def replacing(folder: Path) -> Iterator[Path]:
-    """Yield a new, empty folder beside `folder` that takes its place, as a whole, when the block ends without an error.
+    """Yield a new, empty folder next to `folder` that replaces it when the block ends without an error.
 
-    Raises EdgesrError when the system refuses a write. After any error, or an interruption, the previous content is still there.
+    Raises EdgesrError if a write fails. After any error or an interruption the previous content is still there.
     """
     try:
         with new_folder(folder) as partial:
@@ -52,16 +52,16 @@ def replacing(folder: Path) -> Iterator[Path]:
 
 
 def write(folder: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
-    """Write the files of a checkpoint into `folder`, which is empty; raises OSError or SafetensorError. `save` is the safe way."""
+    """Write the files of a checkpoint into the empty `folder`; raises OSError or SafetensorError. `save` is the atomic version."""
     for count, shard in enumerate(_shards(tensors), start=1):
         save_file(shard, folder / f"{count - 1:03d}.safetensors")
     (folder / "state.json").write_text(json.dumps({**state, "shards": count}, indent=1))
 
 
 def load(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what `save` wrote, from `folder` or, if a write broke off between its two renames, from the one before.
+    """Read what `save` wrote, from `folder` or, if a write was interrupted between its two renames, from the previous folder.
 
-    Raises UsageError when there is none, or when it is damaged.
+    Raises UsageError if there is no checkpoint or it is damaged.
     """
     while True:  # a running training may replace the checkpoint while it is read
         latest = _latest(folder)
@@ -80,7 +80,7 @@ def load(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def load_state(folder: Path) -> dict[str, Any]:
-    """Read the state alone of what `save` wrote; raises UsageError when there is none, or when it is damaged."""
+    """Read only the state that `save` wrote; raises UsageError if there is no checkpoint or it is damaged."""
     latest = _latest(folder)
     try:
         state = json.loads((latest / "state.json").read_text())
@@ -100,7 +100,7 @@ def _read(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def _stamp(folder: Path) -> tuple[int, int] | None:
-    """What changes when a checkpoint is replaced; None where there is none."""
+    """A value that changes when a checkpoint is replaced; None if there is none."""
     try:
         status = (folder / "state.json").stat()
     except OSError:
@@ -109,17 +109,17 @@ def _stamp(folder: Path) -> tuple[int, int] | None:
 
 
 def part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """The tensors whose names begin with `prefix`, without it."""
+    """The tensors whose names begin with `prefix`, with the prefix removed."""
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def averaged(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The networks' tensors, averaged where they moved: what a release ships, and the next stage starts from."""
+    """The networks' tensors, averaged for those that were trained: the weights for a release and for the next stage."""
     return part(tensors, "net.") | part(tensors, "ema.")
 
 
 def load_into(module: torch.nn.Module, tensors: dict[str, Tensor], prefix: str, where: Path) -> None:
-    """Load the tensors called `prefix` + name into `module`; raises UsageError when the checkpoint is of another preset."""
+    """Load the tensors called `prefix` + name into `module`; raises UsageError if the checkpoint is of another preset."""
     own = part(tensors, prefix)
     if not own:
         raise UsageError(
@@ -132,13 +132,13 @@ def load_into(module: torch.nn.Module, tensors: dict[str, Tensor], prefix: str, 
 
 
 def _latest(folder: Path) -> Path:
-    """The folder, or what it held before where a process was killed between the two renames of `new_folder`."""
+    """The folder, or its previous content if a process was killed between the two renames of `new_folder`."""
     old = beside(folder, "old")
     return old if old.exists() and not folder.exists() else folder
 
 
 def _shards(tensors: dict[str, Tensor]) -> Iterator[dict[str, Tensor]]:
-    """One shard at a time: each holds copies, and all together would double the memory."""
+    """Yield one shard at a time: a shard holds copies, and all of them together would double the memory."""
     shard: dict[str, Tensor] = {}
     size = 0
     for name, tensor in tensors.items():
@@ -153,7 +153,7 @@ def _shards(tensors: dict[str, Tensor]) -> Iterator[dict[str, Tensor]]:
 
 
 def _pieces(name: str, tensor: Tensor) -> list[tuple[str, Tensor]]:
-    """The tensor itself, or slices of its first axis that fit into a shard each."""
+    """The tensor itself, or slices along its first axis that each fit into a shard."""
     room = SHARD_BYTES - HEADER_BYTES
     if tensor.nbytes <= room:
         return [(name, tensor)]

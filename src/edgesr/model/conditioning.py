@@ -17,34 +17,34 @@ Noise = Callable[[Tensor, Tensor, Tensor], Tensor]  # mu, log_s, eps, each (B, C
 
 @dataclass(frozen=True)
 class Variant:
-    """What the paper's ablations change in the network; the defaults are what ships."""
+    """The network options of the paper's ablations; the defaults are those of the released weights."""
 
     conditioning: Literal["bidirectional", "standard"] = "bidirectional"
     variance: Literal["learned", "one", "zero"] = "learned"  # of the LR-conditioned Gaussian: s of E_L, s = 1, s = 0
-    lr_skip: bool = True  # whether D receives LR features and adds to bicubic (ours); without, D sees the latent alone
+    lr_skip: bool = True  # D receives LR features and adds to bicubic (ours); false: D receives the latent alone
 
 
 class Conditioning(Protocol):
-    """What the UNet receives, and how the noise at the end of the forward process is made."""
+    """Defines the UNet's input and the noise at the end of the forward process."""
 
     def unet_channels(self, latent_channels: int) -> int:
-        """Channels that the UNet receives."""
+        """The number of input channels of the UNet."""
         ...
 
     def noise(self, mu: Tensor, log_s: Tensor, eps: Tensor) -> Tensor:
-        """n (B, C, h, w), of which the forward process makes z_t = alpha_t z_h + sigma_t n; eps ~ N(0, I)."""
+        """n (B, C, h, w) of the forward process z_t = alpha_t z_h + sigma_t n; eps ~ N(0, I)."""
         ...
 
     def unet_input(self, z_t: Tensor, mu: Tensor) -> Tensor:
-        """What the UNet receives (B, unet_channels, h, w) at z_t (B, C, h, w)."""
+        """The UNet's input (B, unet_channels, h, w) at z_t (B, C, h, w)."""
         ...
 
 
 class Bidirectional:
-    """n = mu + s eps: the LR embedding sets mean and variance of the noise, and the UNet receives z_t alone.
+    """n = mu + s eps: the LR embedding sets the mean and variance of the noise, and the UNet receives z_t alone.
 
-    At T the process is the LR-conditioned Gaussian N(mu, s^2), so the LR picture enters by the forward process, and the reverse
-    process receives it by z_t and nothing else.
+    At T the process is the LR-conditioned Gaussian N(mu, s^2), so the LR picture enters through the forward process, and reaches
+    the reverse process only through z_t.
     """
 
     def __init__(self, variance: Literal["learned", "one", "zero"] = "learned") -> None:
@@ -60,7 +60,7 @@ class Bidirectional:
 
 
 class Standard:
-    """n = eps, and the UNet receives concat(z_t, E_L(lr)): mean and variance of the noise know nothing of the LR picture."""
+    """n = eps, and the UNet receives concat(z_t, E_L(lr)): the noise does not depend on the LR picture."""
 
     def unet_channels(self, latent_channels: int) -> int:
         """See Conditioning."""

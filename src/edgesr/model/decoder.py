@@ -1,4 +1,4 @@
-"""The decoders D(z0_hat, features, lr) -> hr_hat, with the LR skip and the bicubic residual (ours) or, as the paper's, without."""
+"""The decoders D(z0_hat, features, lr) -> hr_hat, with the LR skip and the bicubic residual (ours) or, as in the paper, without."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from edgesr.presets import SCALE, PyramidDecoderConfig, SkipDecoderConfig
 
 
 class SkipDecoder(nn.Module):
-    """bicubic(lr) + a residual made from the latent and the LR encoder's features: colour cannot drift (ours).
+    """bicubic(lr) + a residual from the latent and the LR encoder's features, which keeps colours stable (ours).
 
-    With lr_skip=False, for the ablation, it sees the latent alone and adds to mid grey.
+    With lr_skip=False, for the ablation, it receives the latent alone and adds to mid grey.
     """
 
     bicubic: Tensor
@@ -42,14 +42,14 @@ class SkipDecoder(nn.Module):
         residual = self.conv_out(F.relu(self.lr_trunk(x)))  # (B, 48, h, w)
         if not self.lr_skip:
             return F.pixel_shuffle(residual, SCALE) + 0.5
-        # A convolution to 16 phases and one pixel shuffle for both: a runtime's own Resize is far slower.
+        # A convolution to 16 phases, and one pixel shuffle for both: a runtime's own Resize is much slower.
         return F.pixel_shuffle(_bicubic_phases(lr, self.bicubic) + residual, SCALE)
 
 
 class PyramidDecoder(nn.Module):
-    """Three grids up to half the HR size, then a pixel-shuffle tail; the LR skip and bicubic(lr) as in `SkipDecoder` (ours).
+    """Three resolutions up to half the HR size, then a pixel shuffle; the LR skip and bicubic(lr) as in `SkipDecoder` (ours).
 
-    With lr_skip=False it is the paper's: it sees the latent alone and adds to mid grey.
+    With lr_skip=False it is the paper's: it receives the latent alone and adds to mid grey.
     """
 
     bicubic: Tensor

@@ -1,10 +1,10 @@
-"""The diffusion process (docs/method.md, equations 1 to 4) and nothing else: no network, no data, no training.
+"""The diffusion process (docs/method.md, equations 1 to 4), independent of networks, data and training.
 
-Time t runs over [0, 1] with T = 1, and is a tensor of shape (B,) or a float. The schedule is the cosine one,
+Time t is in [0, 1] with T = 1, as a tensor of shape (B,) or a float. The schedule is the cosine one,
 alpha_t = cos(pi t / 2) and sigma_t = sin(pi t / 2), with alpha_T exactly 0 (zero terminal SNR; the choice of the cosine is
 ours). Latents are (B, C, h, w), of unit variance per channel.
 
-What n is, and what the network receives beside z_t, is `model.conditioning`.
+`model.conditioning` defines n and the network's input in addition to z_t.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def alpha_sigma(t: Tensor | float, like: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def conditioned_noise(mu: Tensor, log_s: Tensor, eps: Tensor) -> Tensor:
-    """n = mu + s eps, a draw of the LR-conditioned Gaussian N(mu, s^2); eps ~ N(0, I)."""
+    """n = mu + s eps, a sample of the LR-conditioned Gaussian N(mu, s^2); eps ~ N(0, I)."""
     return mu + log_s.exp() * eps
 
 
@@ -40,7 +40,7 @@ def diffuse(z_h: Tensor, n: Tensor, t: Tensor | float) -> Tensor:
 
 
 def v_target(z_h: Tensor, n: Tensor, t: Tensor | float) -> Tensor:
-    """v = alpha_t n - sigma_t z_h, what the network predicts."""
+    """v = alpha_t n - sigma_t z_h, the network's target."""
     alpha, sigma = alpha_sigma(t, z_h)
     return alpha * n - sigma * z_h
 
@@ -63,9 +63,9 @@ def one_step(denoise: Denoiser, n: Tensor) -> Tensor:
 
 
 def ddim(denoise: Denoiser, n: Tensor, steps: int) -> Tensor:
-    """Deterministic DDIM from T to 0 in `steps` even steps of t; with steps=1 it equals `one_step`.
+    """Deterministic DDIM from T to 0 in `steps` equal steps of t; with steps=1 it equals `one_step`.
 
-    Raises ValueError when steps < 1.
+    Raises ValueError if steps < 1.
     """
     if steps < 1:
         raise ValueError(f"steps must be at least 1, not {steps}")

@@ -1,4 +1,4 @@
-"""Edge-SD-SR put together: LR encoder, one evaluation of the UNet at T, decoder; and the x2 teacher, which is the same less D."""
+"""The whole Edge-SD-SR model: LR encoder, one evaluation of the UNet at T, decoder; and the x2 teacher, the same without D."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from edgesr.presets import SCALE, Preset, SkipDecoderConfig, UNetConfig
 
 
 class Condition(NamedTuple):
-    """What the LR picture says; all (B, C, h, w) on the latent grid, C latent channels but for the features."""
+    """The condition from the LR picture; all (B, C, h, w) on the latent grid, with C latent channels except for the features."""
 
-    noise: Tensor  # n, the forward process' end
+    noise: Tensor  # n, the end of the forward process
     mu: Tensor
     log_s: Tensor
     features: Tensor  # (B, width, h, w) of E_L's trunk
 
 
 class LatentDiffusion(nn.Module):
-    """E_L and the UNet, lr -> z0_hat: the part that diffuses; at scale 2 it is the teacher of scale distillation."""
+    """E_L and the UNet, lr -> z0_hat: the diffusion part of the model; at scale 2 it is the teacher of scale distillation."""
 
     def __init__(self, preset: Preset, variant: Variant | None = None, scale: int = SCALE) -> None:
         super().__init__()
@@ -42,12 +42,12 @@ class LatentDiffusion(nn.Module):
         )
 
     def condition(self, lr: Tensor, eps: Tensor) -> Condition:
-        """E_L at work: lr (B, 3, h, w) in [0, 1] and eps ~ N(0, I) on the latent grid give n = mu + s eps and its parts."""
+        """Apply E_L: lr (B, 3, h, w) in [0, 1] and eps ~ N(0, I) on the latent grid give n = mu + s eps and its parts."""
         mu, log_s, features = self.encoder(lr)
         return Condition(self.conditioning.noise(mu, log_s, eps), mu, log_s, features)
 
     def denoise(self, z_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
-        """v_hat (B, C, h, w) of z_t (B, C, h, w) at t (B,)."""
+        """v_hat (B, C, h, w) for z_t (B, C, h, w) at t (B,)."""
         return self.unet(self.conditioning.unet_input(z_t, condition.mu), t)
 
     def one_step(self, condition: Condition) -> Tensor:
@@ -55,12 +55,12 @@ class LatentDiffusion(nn.Module):
         return diffusion.one_step(lambda z_t, t: self.denoise(z_t, t, condition), condition.noise)
 
     def in_steps(self, condition: Condition, steps: int) -> Tensor:
-        """z0_hat (B, C, h, w) by DDIM in so many steps; with one it is `one_step`."""
+        """z0_hat (B, C, h, w) by DDIM with this number of steps; with one step it equals `one_step`."""
         return diffusion.ddim(lambda z_t, t: self.denoise(z_t, t, condition), condition.noise, steps)
 
 
 class EdgeSR(LatentDiffusion):
-    """The network that ships: (lr, eps) -> hr in one step, or in several before it is folded."""
+    """The inference network: (lr, eps) -> hr in one step, or in several steps before it is folded."""
 
     def __init__(self, preset: Preset, variant: Variant | None = None) -> None:
         super().__init__(preset, variant)
@@ -75,29 +75,29 @@ class EdgeSR(LatentDiffusion):
     def forward(self, lr: Tensor, eps: Tensor, steps: int = 1) -> Tensor:
         """Map lr (B, 3, h, w) in [0, 1] and eps ~ N(0, I) (B, C, h/2, w/2) to hr (B, 3, 4h, 4w) in [0, 1].
 
-        Sides of lr are multiples of `preset.multiple`. Raises ValueError for more steps than one of a network whose time is folded.
+        Sides of lr are multiples of `preset.multiple`. Raises ValueError for several steps of a network whose time is folded.
         """
         condition = self.condition(lr, eps)
         z0 = self.one_step(condition) if steps == 1 else self.in_steps(condition, steps)
         return self.decoder(z0, condition.features, lr).clamp(0.0, 1.0)
 
     def one_step(self, condition: Condition) -> Tensor:
-        """z0_hat (B, C, h, w); a folded UNet gives it itself."""
+        """z0_hat (B, C, h, w); a folded UNet outputs it directly."""
         if not self.folded:
             return super().one_step(condition)
         return self.denoise(condition.noise, torch.empty(0), condition)  # the time is in the biases
 
     def in_steps(self, condition: Condition, steps: int) -> Tensor:
-        """z0_hat (B, C, h, w) by DDIM; raises ValueError where the time is folded."""
+        """z0_hat (B, C, h, w) by DDIM; raises ValueError if the time is folded."""
         if self.unet.time is None:
             raise ValueError("the time is folded: this network knows the one step alone")
         return super().in_steps(condition, steps)
 
     @torch.no_grad()
     def fold(self) -> EdgeSR:
-        """Compute once what no picture changes, for export: the time, the stem's weights, the sign of z0_hat = -v_hat.
+        """Fold everything that does not depend on the picture, for export: the time, the stem's weights, the sign of z0_hat = -v_hat.
 
-        Changes the model in place and returns it; its results stay the same to rounding.
+        Changes the model in place and returns it; its results stay the same up to rounding.
         """
         self.fold_time()
         self.encoder.fold_stem()
@@ -107,14 +107,14 @@ class EdgeSR(LatentDiffusion):
         return self
 
     def fold_time(self) -> EdgeSR:
-        """Fix the UNet to t = T, its embedding folded into biases: for export. Changes the model in place and returns it."""
+        """Fix the UNet to t = T, with its embedding folded into biases, for export. Changes the model in place and returns it."""
         parameter = next(self.parameters())
         self.unet.fold_time(torch.full((1,), T, device=parameter.device))
         return self
 
 
 def build(preset: Preset, seed: int = 0, variant: Variant | None = None) -> EdgeSR:
-    """Return an EdgeSR with freshly initialised weights, the same ones for the same seed."""
+    """Return an EdgeSR with newly initialised weights; the same seed gives the same weights."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return EdgeSR(preset, variant)

@@ -9,20 +9,20 @@ from torch import Tensor, nn
 from edgesr.model.blocks import ResBlock, blocks
 from edgesr.presets import EncoderConfig
 
-LOG_S_MIN = -4.0  # log s stays in (LOG_S_MIN, 0): an unbounded one collapses to 0 or runs off (docs/method.md, traps)
-LATENT_STRIDE_HR = 8  # HR px a latent position
+LOG_S_MIN = -4.0  # log s is bounded to (LOG_S_MIN, 0); unbounded, it collapses or diverges (docs/method.md, pitfalls)
+LATENT_STRIDE_HR = 8  # HR px per latent position
 
 
 class LREncoder(nn.Module):
-    """(mu, log s) of the LR-conditioned Gaussian, and the features that the decoder's skip takes.
+    """(mu, log s) of the LR-conditioned Gaussian, and the features for the decoder's skip.
 
-    It works on the LR at its own size: pixel-unshuffle to the latent grid, then convolutions. Encoding an upsampled picture would
-    cost 16 times more for nothing.
+    It operates on the LR at its own size: pixel-unshuffle to the latent grid, then convolutions. Encoding an upsampled picture would
+    cost 16 times more without any benefit.
     """
 
     def __init__(self, config: EncoderConfig, latent_channels: int, scale: int = 4) -> None:
         super().__init__()
-        self.stride = LATENT_STRIDE_HR // scale  # LR px a latent position: 2 at x4, 4 for the x2 teacher
+        self.stride = LATENT_STRIDE_HR // scale  # LR px per latent position: 2 at x4, 4 for the x2 teacher
         self.stem = nn.Conv2d(3 * self.stride**2, config.width, 3, padding=1)
         self.trunk = blocks(config.blocks, config.width)
         self.head = nn.Conv2d(config.width, 2 * latent_channels, 1)
@@ -32,11 +32,11 @@ class LREncoder(nn.Module):
         features = self.trunk(F.relu(self._stem(lr - 0.5)))
         both = self.head(features)
         channels = self.head.out_channels // 2
-        mu, raw = both[:, :channels], both[:, channels:]  # slices, which every runtime has
+        mu, raw = both[:, :channels], both[:, channels:]  # slices, which every runtime supports
         return mu, LOG_S_MIN * torch.sigmoid(raw), features
 
     def _stem(self, x: Tensor) -> Tensor:
-        """The stem on the pixel-unshuffled picture, as one strided convolution: no tensor has more than four axes, as NPUs want it."""
+        """The stem on the pixel-unshuffled picture, as one strided convolution: no tensor has more than four axes, as NPUs require."""
         if self.stem.in_channels == 3:  # folded
             return self.stem(x)
         weight = F.pixel_shuffle(self.stem.weight, self.stride)  # (width, 3, 3 stride, 3 stride)
@@ -44,7 +44,7 @@ class LREncoder(nn.Module):
 
     @torch.no_grad()
     def fold_stem(self) -> None:
-        """Make the strided convolution a layer: some converters take only weights that are stored, none that are computed."""
+        """Make the strided convolution a layer: some converters accept only stored weights, not computed ones."""
         strided = nn.Conv2d(3, self.stem.out_channels, 3 * self.stride, self.stride, padding=self.stride)
         strided.weight.copy_(F.pixel_shuffle(self.stem.weight, self.stride))
         strided.bias = self.stem.bias
@@ -52,7 +52,7 @@ class LREncoder(nn.Module):
 
 
 class HREncoder(nn.Module):
-    """E_H: hr -> z_h, scaled to unit variance per channel; trained in stage 0, then frozen. Never part of what ships."""
+    """E_H: hr -> z_h, scaled to unit variance per channel; trained in stage 0, then frozen. Not part of the inference network."""
 
     mean: Tensor
     std: Tensor

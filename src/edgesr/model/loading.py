@@ -16,13 +16,13 @@ from edgesr.model.conditioning import Variant
 from edgesr.model.edge import EdgeSR, build
 from edgesr.presets import PRESETS, get_preset
 
-RELEASE = ("version", "mixture")  # of the metadata: what the release tool states of weights
+RELEASE = ("version", "mixture")  # metadata fields that the release tool adds
 
 
 def load_averaged(folder: Path) -> tuple[EdgeSR, dict[str, str]]:
-    """Return the averaged network of a checkpoint folder, and the metadata for a file of it.
+    """Return the averaged network of a checkpoint folder, and the metadata for its model file.
 
-    Raises UsageError if the folder contains no checkpoint, or a damaged one.
+    Raises UsageError if the folder contains no checkpoint or a damaged one.
     """
     tensors, state = checkpoint.load(folder)
     preset = get_preset(state["preset"])
@@ -34,7 +34,7 @@ def load_averaged(folder: Path) -> tuple[EdgeSR, dict[str, str]]:
 
 
 def described(model: EdgeSR) -> dict[str, str]:
-    """Return the metadata that are needed to use a file and to read it back: tiles in LR px, and the variant of the network."""
+    """Return the metadata needed to use a model file and to read it back: tiles in LR px, and the variant of the network."""
     preset = model.preset
     return {
         "preset": preset.name,
@@ -49,7 +49,7 @@ def described(model: EdgeSR) -> dict[str, str]:
 def read_back(data: bytes, name: str | Path) -> tuple[EdgeSR, dict[str, str]]:
     """Load the bytes of an ONNX file of edgesr into a folded network; return it and the file's metadata.
 
-    Raises EdgesrError, which calls the file `name`, if it is damaged, not edgesr's, or has another version's graph.
+    Raises EdgesrError, with the file called `name`, if it is damaged, not edgesr's, or has another version's graph.
     """
     import onnx
 
@@ -59,7 +59,7 @@ def read_back(data: bytes, name: str | Path) -> tuple[EdgeSR, dict[str, str]]:
         weights = {
             tensor.name: torch.from_numpy(np.array(onnx.numpy_helper.to_array(tensor))) for tensor in proto.graph.initializer
         }
-    except Exception as error:  # the parser's errors share no base class but this one
+    except Exception as error:  # the parser's errors have no other common base class
         raise EdgesrError(
             f"{name}: cannot be read as a model file; reinstall edgesr, or export it again ({one_line(error)})"
         ) from None
@@ -79,13 +79,13 @@ def read_back(data: bytes, name: str | Path) -> tuple[EdgeSR, dict[str, str]]:
 
 
 def _state(model: EdgeSR, weights: dict[str, Tensor], *, negated: bool) -> dict[str, Tensor]:
-    """The state of the folded `model`; files of release 0.1 name the stem differently, and negate z0_hat by a node."""
+    """The state of the folded `model`; files of release 0.1 name the stem differently and negate z0_hat with a node."""
     found = dict(weights)
     found.setdefault("encoder.stem.weight", weights.get("pixel_shuffle", torch.empty(0)))
     if not negated:
         for name in ("unet.conv_out.weight", "unet.conv_out.bias"):
             found[name] = -weights[name]
-    # The exporter leaves out biases that are zero.
+    # The exporter omits biases that are zero.
     return {
         name: found[name].float() if name in found or not name.endswith(".bias") else torch.zeros_like(tensor)
         for name, tensor in model.state_dict().items()

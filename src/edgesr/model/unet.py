@@ -1,4 +1,4 @@
-"""The two UNets that predict v from z_t and t: a norm-free one for the edge (ours) and Stable Diffusion's shape for `paper`."""
+"""The two UNets that predict v from z_t and t: a norm-free one for edge devices (ours) and Stable Diffusion's architecture for `paper`."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from edgesr.presets import StableDiffusionUNetConfig, UNetConfig
 
 
 class TimedNetwork(nn.Module):
-    """A network that is told the time, until the time is fixed."""
+    """A network with a time input, which can be fixed."""
 
     time: TimeEmbedding | None
 
     def fold_time(self, t: Tensor) -> None:
-        """Fix the time to t (1,): its embedding goes into biases, and `forward` ignores its t from then on."""
+        """Fix the time to t (1,): its embedding is folded into biases, and `forward` ignores t afterwards."""
         if self.time is None:
             raise ValueError("the time is folded already")
         fold_time(list(self.modules()), self.time(t))
@@ -57,7 +57,7 @@ class UNet(TimedNetwork):
 
 
 class StableDiffusionUNet(TimedNetwork):
-    """Stable Diffusion's UNet less attention and text: the order of its layers is kept, so that its weights can be cut to fit."""
+    """Stable Diffusion's UNet without attention and text: the order of its layers is kept, so that its weights can be cut to fit."""
 
     def __init__(self, config: StableDiffusionUNetConfig, in_channels: int, out_channels: int) -> None:
         super().__init__()

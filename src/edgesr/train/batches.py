@@ -1,6 +1,6 @@
-"""The batches of a training, as pure functions of (seed, step): nothing of the data needs saving for a run to be resumed.
+"""Training batches as pure functions of (seed, step), so that resuming a run needs no saved data state.
 
-On a GPU nothing here waits for it: its queue of work must never run empty."""
+On a GPU nothing here synchronises, so that its work queue never runs empty."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from edgesr.train.processes import Processes
 from edgesr.train.recipe import DataConfig
 from edgesr.train.step import Batch, sent
 
-CHUNK = 16  # crops degraded at once: more take memory, and no less time on a CPU
+CHUNK = 16  # crops degraded at once: more take memory and save no time on a CPU
 
 
 class Batches:
-    """Crops and their degraded LR; a block of steps is made at once, and each pair serves `uses` times.
+    """Crops and their degraded LR; a block of steps is made at once, and each pair is used `uses` times.
 
-    On the pictures' device. With `ahead` the next block is made by a thread while the steps of this one run: for a GPU, whose
-    networks leave the processor idle. There it has a stream of its own, so that its many small copies do not wait for the steps.
+    They are on the pictures' device. With `ahead` a thread makes the next block while the steps of the current one run; this is for a
+    GPU, where the CPU is idle. The thread uses its own CUDA stream, so that its many small copies do not wait for the steps.
     """
 
     def __init__(
@@ -51,21 +51,21 @@ class Batches:
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
 
     def __call__(self, step: int) -> Batch:
-        """Return this process' rows of the step's batch."""
+        """Return this process's rows of the step's batch."""
         config = self.config
         block, within = divmod(step, config.block)
         if block != self._block:
             self._pairs, self._order = self._made(block)
             self._block = block
             for part in self._pairs if self._stream is not None else ():
-                part.record_stream(torch.cuda.current_stream())  # its memory is free when the steps are done with it
+                part.record_stream(torch.cuda.current_stream())  # its memory may be reused only after the steps have used it
         chosen = self.processes.rows(self._order[within * config.batch : (within + 1) * config.batch])
         turns = torch.randint(8, (config.batch,), generator=step_generator(self.seed, "turns", step))
         turns = self.processes.rows(turns)
         return Batch(*(_turned(part, chosen, turns) for part in self._pairs))
 
     def _made(self, block: int) -> tuple[Batch, Tensor]:
-        """The block, from the thread if it was made ahead, whose next task is the block after it."""
+        """The block, from the thread if it was made ahead; the thread then starts on the next one."""
         if self._pool is None:
             return self._make(block)
         ready = self._next[1] if self._next is not None and self._next[0] == block else None
@@ -74,7 +74,7 @@ class Batches:
         return made
 
     def _make(self, block: int) -> tuple[Batch, Tensor]:
-        """The block's pairs and the order of their uses; ready to be used on the main stream when this returns."""
+        """The block's pairs and the order of their uses; ready for the main stream on return."""
         if self._stream is None:
             return self._drawn(block)
         with torch.cuda.stream(self._stream):
@@ -89,12 +89,12 @@ class Batches:
         chunks = self._taught(block, count)
         left = count - sum(len(chunk.hr) for chunk in chunks)
         chunks += [self._chunk(min(CHUNK, left - start), generator) for start in range(0, left, CHUNK)]
-        # Every pass over the pairs is a permutation of its own: uses of one pair are spread over the block.
+        # Each pass over the pairs has its own permutation, which spreads the uses of one pair over the block.
         order = torch.cat([torch.randperm(count, generator=generator) for _ in range(config.uses)])
         return Batch(*(torch.cat(parts) for parts in zip(*chunks, strict=True))), order
 
     def _taught(self, block: int, count: int) -> list[Batch]:
-        """The pairs of the block that teachers have made targets for, uint8: whole parts, every one as often as the others."""
+        """The block's pairs that have a teacher's target, uint8: whole parts, each used equally often."""
         chunks = []
         for number, (targets, config) in enumerate(zip(self.targets, self.config.targets, strict=True)):
             wanted, at = round(config.share * count), block * -(-round(config.share * count) // PART)
@@ -107,7 +107,7 @@ class Batches:
         return chunks
 
     def _chunk(self, count: int, generator: torch.Generator) -> Batch:
-        """Fresh crops and their LR, uint8."""
+        """New crops and their LR, uint8."""
         config = self.config
         hr = self.mixture.crops(count, config.hr_size, generator)
         chunk = Batch(*(_bytes(part) for part in degraded(hr, generator, config.degradation, lr_x2=self.lr_x2)))
@@ -128,7 +128,7 @@ def _bytes(pictures: Tensor) -> Tensor:
 
 
 def degraded(hr: Tensor, generator: torch.Generator, config: DegradationConfig, *, lr_x2: bool) -> Batch:
-    """hr (B, 3, S, S) in [0, 1] with its LR and, where `lr_x2`, that of x2: the same blurs, noises and qualities at twice the size."""
+    """hr (B, 3, S, S) in [0, 1] with its LR and, if `lr_x2`, the LR at x2: the same blurs, noises and qualities at twice the size."""
     drawn = generator.get_state()
     lr = degrade(hr, scale=SCALE, generator=generator, config=config)
     none = lr.new_empty(len(hr), 3, 0, 0)
@@ -140,9 +140,9 @@ def degraded(hr: Tensor, generator: torch.Generator, config: DegradationConfig, 
 
 
 def _turned(images: Tensor, chosen: Tensor, turns: Tensor) -> Tensor:
-    """Those `chosen` of uint8 (N, C, S, S), each by its own of the eight flips and quarter turns: float32 in [0, 1].
+    """The `chosen` rows of uint8 (N, C, S, S), each in one of the eight flips and quarter turns, as float32 in [0, 1].
 
-    On a CPU one at a time, each copied once: gathering the rows of a turn and putting them back takes twice the time.
+    On a CPU they are processed one at a time, with one copy each: gathering and scattering the rows of each turn takes twice the time.
     """
     if images.device.type != "cpu":
         return _turned_together(images, chosen, turns)
@@ -154,7 +154,7 @@ def _turned(images: Tensor, chosen: Tensor, turns: Tensor) -> Tensor:
 
 
 def _turned_together(images: Tensor, chosen: Tensor, turns: Tensor) -> Tensor:
-    """The same, all of a turn at once: few operations for a GPU to start."""
+    """The same, grouped by turn: few kernel launches on a GPU."""
     order = turns.argsort(stable=True)
     groups = images[sent(chosen[order], images.device)].split(torch.bincount(turns, minlength=8).tolist())
     turned = [torch.rot90(group.flip(-1) if turn >= 4 else group, turn % 4, dims=(-2, -1)) for turn, group in enumerate(groups)]

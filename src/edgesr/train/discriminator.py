@@ -1,5 +1,5 @@
-"""The discriminators of the stages 3 and 4: Real-ESRGAN's U-Net, and a PatchGAN that sees fine luma alone (ours: the paper says only
-that its decoder is fine-tuned)."""
+"""The discriminators of stages 3 and 4: Real-ESRGAN's U-Net, and a PatchGAN on high-pass luma (ours: the paper says only that its
+decoder is fine-tuned)."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from edgesr.data.jpeg import TO_YCBCR
 from edgesr.model.blocks import full_precision
 from edgesr.presets import SCALE
 
-SLOPE = 0.2  # of the leaky ReLU below zero
+SLOPE = 0.2  # negative slope of the leaky ReLU
 LUMA = TO_YCBCR[0]  # of R, G and B
-BOX = 9  # HR px a side, whose mean is left out of the luma that the PatchGAN sees
-GAIN = 4  # of what is left: a few levels of detail, to the size that a network learns from
+BOX = 9  # HR px a side; the PatchGAN's input is the luma minus its mean over this box
+GAIN = 4  # of the high-pass luma, which has an amplitude of a few levels only
 
 
 class Discriminator(nn.Module):
     """The U-Net discriminator of Real-ESRGAN (arXiv 2107.10833, section 3.3), norm-free.
 
-    Every convolution but the first and the last is divided by its spectral norm, estimated by one power iteration a forward
+    Every convolution except the first and the last is divided by its spectral norm, estimated by one power iteration per forward
     pass in training mode and none in evaluation mode.
     """
 
@@ -34,12 +34,12 @@ class Discriminator(nn.Module):
         self.last = nn.Conv2d(width, 1, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map pictures (B, 3, H, W) in [0, 1], 8 px a side or more, to logits (B, 1, H, W): high where they look real."""
-        x = F.leaky_relu(self.first(2 * x - 1), SLOPE)  # (B, width, H, W); centred (ours): it learns several times faster
+        """Map pictures (B, 3, H, W) in [0, 1], 8 px a side or more, to logits (B, 1, H, W), high where a picture looks real."""
+        x = F.leaky_relu(self.first(2 * x - 1), SLOPE)  # (B, width, H, W); centred input (ours) trains several times faster
         skips = []
         for convolution in self.down:
             skips.append(x)
-            x = F.leaky_relu(convolution(x), SLOPE)  # (B, 2 width, H/2, W/2) and on
+            x = F.leaky_relu(convolution(x), SLOPE)  # (B, 2 width, H/2, W/2) and so on
         for convolution in self.up:
             skip = skips.pop()
             x = F.interpolate(x, size=skip.shape[-2:], mode="bilinear", align_corners=False)
@@ -50,10 +50,10 @@ class Discriminator(nn.Module):
 
 
 class HighPassPatch(nn.Module):
-    """A PatchGAN of four strided levels that sees the high-pass luma of a picture, and the luma of its LR as the condition (ours).
+    """A PatchGAN of four strided levels on the high-pass luma of a picture, conditioned on the luma of its LR (ours).
 
-    It does not see the means of areas, nor colour: no gradient of its can shift them. The convolutions between the first and the last
-    have spectral norm 1, as in `Discriminator`.
+    Its input contains neither colour nor the means of areas, so its gradients cannot shift them. The convolutions between the first and
+    the last have spectral norm 1, as in `Discriminator`.
     """
 
     luma: Tensor
@@ -72,10 +72,10 @@ class HighPassPatch(nn.Module):
         self.last = nn.Conv2d(4 * width, 1, 3, padding=1)
 
     def forward(self, x: Tensor, lr: Tensor, shift: tuple[int, int] = (0, 0)) -> Tensor:
-        """Map pictures (B, 3, H, W) in [0, 1], 16 px a side or more, and their LR (B, 3, H/4, W/4) to logits, one for 8 px a side.
+        """Map pictures (B, 3, H, W) in [0, 1], 16 px a side or more, and their LR (B, 3, H/4, W/4) to logits, one per 8x8 px.
 
-        The first `shift` rows and columns (HR px) of both are left out: another shift every step keeps the strides from locking in
-        with the generator's grids.
+        The first `shift` rows and columns (HR px) of both are cropped: a new shift every step keeps the strides from aligning with the
+        generator's grids.
         """
         down, right = shift
         with full_precision(x):
@@ -85,7 +85,7 @@ class HighPassPatch(nn.Module):
             x = torch.cat([GAIN * (y - mean), 2 * known - 1], dim=1)  # (B, 2, H, W)
         x = F.leaky_relu(self.first(x.contiguous(memory_format=torch.channels_last)), SLOPE)  # (B, width, H/2, W/2)
         for convolution in self.middle:
-            x = F.leaky_relu(convolution(x), SLOPE)  # (B, 4 width, H/8, W/8) in the end
+            x = F.leaky_relu(convolution(x), SLOPE)  # finally (B, 4 width, H/8, W/8)
         return self.last(x)
 
     def _luma(self, x: Tensor) -> Tensor:
@@ -94,7 +94,7 @@ class HighPassPatch(nn.Module):
 
 
 class _FullPrecisionWeight(nn.Conv2d):
-    """A convolution that computes its weight outside autocast: a power iteration in bfloat16 does not converge."""
+    """A convolution whose weight is computed outside autocast: the power iteration does not converge in bfloat16."""
 
     def forward(self, x: Tensor) -> Tensor:
         with full_precision(x):

@@ -1,4 +1,5 @@
-"""What a checkpoint says of its networks, and what of that a recipe must share to go on from it: shapes alone would tell too little."""
+"""A checkpoint's record of its networks, and the fields in which a recipe must agree to continue from it: tensor shapes alone are not
+enough."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ State = Mapping[str, Any]  # of a checkpoint; older ones lack some fields
 
 
 def identity(recipe: Recipe, nets: Networks) -> dict[str, Any]:
-    """What the state of a checkpoint says of the run that wrote it."""
+    """The record of a run in the state of its checkpoints."""
     return {
         "preset": recipe.preset,
         "stage": recipe.stage,
@@ -31,19 +32,19 @@ def identity(recipe: Recipe, nets: Networks) -> dict[str, Any]:
 
 
 def check_resumed(state: State, recipe: Recipe, nets: Networks, where: Path) -> None:
-    """Raise UsageError, naming the field, where the run whose checkpoint has this `state` is not the recipe's."""
+    """Raise UsageError, naming the field, if the checkpoint with this `state` is not from the recipe's run."""
     ours = identity(recipe, nets)
     unused = (
         set() if {"adversary"} <= state.keys() & ours.keys() else {"loss.adversarial.network"}
-    )  # one may begin or end on the way
+    )  # an adversary may be added or removed during a run
     if difference := _difference(*_latents_by_weights({**ours, "hr_encoder_sha256": "", **state}, ours), unused):
         raise UsageError(f"{where}: the run there has {difference}")
 
 
 def check_init(state: State, recipe: Recipe, nets: Networks, where: Path) -> None:
-    """Raise UsageError, naming the field, where the networks of a checkpoint with this `state` mean something else than the recipe's.
+    """Raise UsageError, naming the field, if the networks of a checkpoint with this `state` are not compatible with the recipe's.
 
-    It may be of another stage, or have trained E_L otherwise. Stage 0 makes no use of s, so that its checkpoint serves every variance.
+    The stage and the training of E_L may differ. Stage 0 does not use s, so its checkpoint fits every variance.
     """
     ours = identity(recipe, nets)
     of_old = {"variant": dataclasses.asdict(Variant()), "hr_encoder": "", "hr_encoder_sha256": ""}
@@ -55,7 +56,7 @@ def check_init(state: State, recipe: Recipe, nets: Networks, where: Path) -> Non
 
 
 def _latents_by_weights(theirs: State, ours: State) -> tuple[State, State]:
-    """Both states; where both know the weights of an HR encoder of others, these decide which it is, and not where it lies."""
+    """Both states; if both record the hash of a third-party HR encoder, compare the hashes instead of the paths."""
     if not (theirs["hr_encoder_sha256"] and ours["hr_encoder_sha256"]):
         return theirs, ours
     if theirs["hr_encoder_sha256"] == ours["hr_encoder_sha256"]:
@@ -65,7 +66,7 @@ def _latents_by_weights(theirs: State, ours: State) -> tuple[State, State]:
 
 
 def _difference(theirs: State, ours: State, unused: Collection[str] = ()) -> str:
-    """The first field that differs, with both its values; "" where none does."""
+    """The first field that differs, with both values; "" if none does."""
     there, here = _by_field(theirs), _by_field(ours)
     for field, value in here.items():
         if field not in unused and there[field] != value:
@@ -74,7 +75,7 @@ def _difference(theirs: State, ours: State, unused: Collection[str] = ()) -> str
 
 
 def _by_field(state: State) -> dict[str, Any]:
-    """The values by the names of a recipe's fields."""
+    """The values, keyed by the names of the recipe's fields."""
     named = {name: state[name] for name in ("preset", "stage")}
     named |= {f"model.{name}": value for name, value in state["variant"].items()}
     return named | {

@@ -1,4 +1,4 @@
-"""What a run leaves to look at (ours): scalars as lines of JSON and for TensorBoard, and grids of sample pictures."""
+"""The output of a run for inspection: scalars as JSON lines and for TensorBoard, and grids of sample pictures."""
 
 from __future__ import annotations
 
@@ -24,9 +24,8 @@ CAPTION = 16  # px above the columns of a grid
 class Journal:
     """Writes to `folder`: scalars.jsonl, samples/*.png and, where TensorBoard is installed, tensorboard/.
 
-    `step` is where the run goes on: what an earlier part of it wrote for later steps, which the checkpoint does not hold, is
-    dropped, so that no step appears twice. Raises UsageError when scalars.jsonl is another program's; EdgesrError, here and in
-    every method, when the system refuses a write.
+    `step` is where the run continues: lines that an interrupted run wrote for later steps are dropped, so that no step appears twice.
+    Raises UsageError if scalars.jsonl was written by another program; EdgesrError, here and in every method, if a write fails.
     """
 
     def __init__(self, folder: Path, step: int = 0) -> None:
@@ -38,7 +37,7 @@ class Journal:
             self._board = _tensorboard(folder / "tensorboard", step)
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
-        """Add one line: the step and its figures by name."""
+        """Add one line: the step and its metrics by name."""
         with _writing(self.folder):
             with self.file.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"step": step, **values}) + "\n")
@@ -65,7 +64,7 @@ class Journal:
 
 
 def _lines(file: Path) -> list[str]:
-    """The whole lines of the file; a last one that broke off in a crash is none."""
+    """The complete lines of the file; a last line truncated by a crash is dropped."""
     try:
         return file.read_text(encoding="utf-8").split("\n")[:-1]
     except FileNotFoundError:
@@ -96,7 +95,7 @@ def _sheet(columns: dict[str, Tensor]) -> Image.Image:
 
 
 def _tensorboard(folder: Path, step: int) -> Any:
-    """A writer that hides what an earlier part of the run logged after `step`; None, said once, where TensorBoard is missing."""
+    """A writer that hides what the run logged earlier after `step`; None, with one log message, if TensorBoard is not installed."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:

@@ -1,6 +1,6 @@
-"""The loss: the terms that compare pictures, with their weights, which every stage that makes pictures shares; and those of latents.
+"""The losses: the weighted picture terms, shared by all stages that output pictures, and the latent terms.
 
-A term is a function of (out, hr) with a field of `LossConfig` and a row of TERMS.
+A picture term is a function of (out, hr) with a field of `LossConfig` and a row of TERMS.
 """
 
 from __future__ import annotations
@@ -19,44 +19,44 @@ from edgesr.train.adversary import AdversarialConfig, Adversary, Shown
 from edgesr.train.perceptual import perceptual_distance
 from edgesr.train.step import Batch, StepRandom
 
-LATTICE_PERIOD = 16  # HR px: of the coarsest grid of the UNet; those of the latent (8) and of the LR picture (4) divide it
-LATTICE_CELL = 64  # HR px a side, in which a pattern may come and go with the texture
-LATTICE_FAINT = 1e-5  # amplitude, of [0, 1], below which the term levels off: rounding has no direction
-COLOUR_CELL = 16  # HR px a side: coarser than what features weigh, finer than what the eye takes for one colour
-FEATURES_SHIFT = 8  # rows and columns, less than which a step's features leave out: every place within their coarsest stride
-ADVERSARY_SHIFT = 4  # the same of a discriminator that wants shifts: every place within an LR pixel
+LATTICE_PERIOD = 16  # HR px, of the UNet's coarsest grid; a multiple of the latent's period (8) and the LR picture's (4)
+LATTICE_CELL = 64  # HR px a side; patterns are measured per cell, since they may be local
+LATTICE_FAINT = 1e-5  # amplitude, of [0, 1], below which the term saturates: the direction of rounding errors is random
+COLOUR_CELL = 16  # HR px a side: coarser than the scale of the features, finer than a uniformly coloured area
+FEATURES_SHIFT = 8  # the features crop fewer rows and columns than this: covers every offset within their coarsest stride
+ADVERSARY_SHIFT = 4  # the same for a discriminator with shifts: every offset within an LR pixel
 ARTIFACT_WINDOW = 7  # HR px a side
-LEVEL = 1e-3  # mean squared error, 30 dB, where the logarithmic term levels off: flat crops are not worth more
+LEVEL = 1e-3  # mean squared error (30 dB) at which the PSNR term saturates, so that flat crops do not dominate
 
 
 @dataclass(frozen=True)
 class LossConfig:
-    """Weights of the terms; pixel values in [0, 1], latents of unit variance. A stage refuses fields that it does not read."""
+    """Weights of the terms; pixel values in [0, 1], latents of unit variance. A stage rejects fields that it does not read."""
 
     pixel: float = bounded(1.0, "0 or more")  # L1 of D(one-step z0_hat, lr)
-    psnr: float = bounded(0.0, "0 or more")  # minus the PSNR in dB of a crop, of the same; levels off at 30 dB
-    perceptual: float = bounded(0.0, "0 or more")  # distance of features, of the same; 0 leaves the network out
-    perceptual_network: str = "efficientnet-lite0"  # or vgg16, lpips-vgg, lpips-alex, where their weights can be loaded
-    # HR px a side of the random window whose features count; 0: whole crops. 96 takes a third of the time.
+    psnr: float = bounded(0.0, "0 or more")  # negative PSNR of each crop in dB, of the same; saturates at 30 dB
+    perceptual: float = bounded(0.0, "0 or more")  # distance of features, of the same; with 0 the network is not loaded
+    perceptual_network: str = "efficientnet-lite0"  # or vgg16, lpips-vgg, lpips-alex, if their weights are available
+    # HR px a side of the random window for the features; 0: whole crops. 96 takes a third of the time.
     perceptual_window: int = bounded(0, "0 or more")
-    # Share of the truth in what pictures are compared with, where there is a teacher's target.
+    # Share of the ground truth in targets that come from a teacher.
     truth: float = bounded(0.0, "0 to 1")
-    # Faint patterns that repeat with the network's grids, which a perceptual term likes.
+    # Faint patterns with the period of the network's grids, which perceptual terms encourage.
     lattice: float = bounded(0.0, "0 or more")
-    colour: float = bounded(0.0, "0 or more")  # L1 of the means of cells of 16 px: what features do not see drifts
-    artifacts: float = bounded(0.0, "0 or more")  # L1 weighted by how the error varies from pixel to pixel (LDL)
-    # L1 of what does not move with the LR picture: patterns of the latent's and the UNet's grids.
+    colour: float = bounded(0.0, "0 or more")  # L1 of the means of 16 px cells, which features do not constrain
+    artifacts: float = bounded(0.0, "0 or more")  # L1 weighted by the local variance of the error (LDL)
+    # L1 between results for shifted LR pictures: patterns of the latent's and the UNet's grids.
     equivariance: float = bounded(0.0, "0 or more")
     adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
     latent: float = bounded(0.02, "0 or more")  # mean squared error of v, or of z0_hat against the teacher's
-    weighting: Literal["v", "z0"] = "v"  # of the former over t: as it is, or times sigma_t^2, the squared error of z0_hat
-    target: Literal["teacher", "truth"] = "teacher"  # of the stage student-x4: scale distillation, or without (the ablation)
-    log_s_reg: float = bounded(1e-4, "0 or more")  # (s^2 - 1) / 2 - log s: keeps s alive; mu is free (docs/method.md, traps)
-    mu_prior: float = bounded(0.1, "0 or more")  # squared error of mu as a guess of z_h, in the stage autoencoder (ours)
-    latent_noise: float = bounded(0.1, "0 or more")  # standard deviation of noise on z_h in the stage autoencoder (ours)
+    weighting: Literal["v", "z0"] = "v"  # of that error over t: of v, or times sigma_t^2, which is the squared error of z0_hat
+    target: Literal["teacher", "truth"] = "teacher"  # of stage student-x4: scale distillation, or none (the ablation)
+    log_s_reg: float = bounded(1e-4, "0 or more")  # of s only, not mu: see `log_s_regulariser` (docs/method.md, pitfalls)
+    mu_prior: float = bounded(0.1, "0 or more")  # squared error of mu as a prediction of z_h, in stage autoencoder (ours)
+    latent_noise: float = bounded(0.1, "0 or more")  # standard deviation of the noise on z_h in stage autoencoder (ours)
     # Share of a batch at t = T at the first step; the rest is uniform in [0, T].
     terminal_start: float = bounded(0.75, "0 to 1")
-    # The same at the last step: timesteps are biased towards T as training goes on.
+    # The same at the last step: timesteps move towards T during training.
     terminal_end: float = bounded(1.0, "0 to 1")
 
     def terminal_share(self, progress: float) -> float:
@@ -65,15 +65,15 @@ class LossConfig:
 
 
 class Terms(NamedTuple):
-    """What the terms of a step give."""
+    """The picture terms of one step."""
 
     total: Tensor  # their weighted sum, scalar
     scalars: dict[str, Tensor]
-    shown: Shown | None  # to the adversary, where it acts
+    shown: Shown | None  # input of the adversary, if active
 
 
 class PictureLoss:
-    """Weighted sum of the terms that compare pictures; terms of weight 0 cost nothing. Owns the adversary, where there is one."""
+    """Weighted sum of the picture terms; terms of weight 0 are not computed. Owns the adversary, if there is one."""
 
     # The fields of LossConfig that it reads.
     fields = frozenset(
@@ -99,7 +99,7 @@ class PictureLoss:
     def __call__(self, out: Tensor, batch: Batch, progress: float, random: StepRandom) -> Terms:
         """Return the terms of out (B', 3, H, W) in [0, 1], made from the first B' of the batch.
 
-        They are compared with a teacher's target, with the truth, or with a mean of both.
+        The target is a teacher's, the ground truth, or a weighted mean of both.
         """
         config, rows = self.config, slice(len(out))
         wanted = (batch.wanted.lerp(batch.hr, config.truth) if config.truth else batch.wanted)[rows]
@@ -116,7 +116,7 @@ class PictureLoss:
         return Terms(total, scalars, shown)
 
     def _shown(self, out: Tensor, wanted: Tensor, batch: Batch, progress: float, random: StepRandom) -> Shown | None:
-        """What the adversary is shown; None where it does not act."""
+        """The adversary's input; None if it is not active."""
         config = self.config.adversarial
         if self.adversary is None or progress < config.start:
             return None
@@ -126,10 +126,10 @@ class PictureLoss:
 
 
 def _window(random: StepRandom, side: int, pictures: Tensor) -> Callable[[Tensor], Tensor]:
-    """What cuts from pictures what a step's features are of; `side` in HR px, 0 for all but some first rows and columns.
+    """Return the crop function for a step's features; `side` in HR px, 0 for everything except some first rows and columns.
 
-    Another place every step keeps the features' strides from locking in with the decoder's pixel shuffle: without it a faint
-    lattice grows on flat areas (ours).
+    A new position every step keeps the features' strides from aligning with the decoder's pixel shuffle; otherwise a faint lattice
+    develops on flat areas (ours).
     """
     if not side:
         down, right = random.shift(FEATURES_SHIFT)
@@ -144,7 +144,7 @@ def absolute_error(out: Tensor, hr: Tensor) -> Tensor:
 
 
 def psnr(out: Tensor, hr: Tensor) -> Tensor:
-    """Mean PSNR of the pictures in dB, which levels off at 30: out and hr are (B, 3, H, W) in [0, 1]."""
+    """Mean PSNR of the pictures in dB, saturating at 30: out and hr are (B, 3, H, W) in [0, 1]."""
     error = (out - hr).square().mean(dim=(1, 2, 3))
     return -10 * (error + LEVEL).log10().mean()
 
@@ -155,10 +155,10 @@ def colour_shift(out: Tensor, hr: Tensor) -> Tensor:
 
 
 def artifacts(out: Tensor, hr: Tensor) -> Tensor:
-    """L1 weighted by how much the error varies around each pixel, and in the whole crop: what an adversary likes to add.
+    """L1 weighted by the variance of the error around each pixel and in the whole crop, which is typical of adversarial artefacts.
 
     LDL of Liang et al. 2022 (arXiv 2203.09195, equations 3 to 5) without its comparison with an averaged network; the weights have no
-    gradient. Even areas, and those where the error is even, cost nothing. out and hr are (B, 3, H, W) in [0, 1].
+    gradient. Areas of uniform error contribute nothing. out and hr are (B, 3, H, W) in [0, 1].
     """
     error = (out - hr).abs()
     residual = error.detach().sum(dim=1, keepdim=True)  # (B, 1, H, W)
@@ -170,11 +170,12 @@ def artifacts(out: Tensor, hr: Tensor) -> Tensor:
 
 
 def lattice(out: Tensor, hr: Tensor) -> Tensor:
-    """What repeats in the error with the network's grids: the sum of its harmonics' amplitudes, mean over cells and channels (ours).
+    """Periodic error with the period of the network's grids: the sum of its harmonics' amplitudes, mean over cells and channels (ours).
 
-    To a feature network a soft area with a faint weave looks more like a photograph, and whatever halves and doubles its grid makes such
-    weaves at no cost; they are too faint for the L1. Only a period's harmonics count, so a texture is hardly touched; each by its
-    amplitude, so that many strong ones hide no faint one. out and hr are (B, 3, H, W) in [0, 1], H and W at least 16.
+    To a feature network, a soft area with a faint periodic pattern looks more like a photograph, and a network that downsamples and
+    upsamples produces such patterns easily; they are too faint for L1. Only harmonics of the period count, so textures are hardly
+    affected. Amplitudes are summed, not powers, so that strong harmonics do not mask faint ones. out and hr are (B, 3, H, W) in [0, 1],
+    H and W at least 16.
     """
     batch, channels, height, width = out.shape
     period, cell = LATTICE_PERIOD, min(LATTICE_CELL, min(height, width) // LATTICE_PERIOD * LATTICE_PERIOD)
@@ -194,14 +195,14 @@ TERMS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "artifacts": artifacts,
 }
 
-# The fields of LossConfig that an error of latents over times depends on.
+# The fields of LossConfig that the latent loss depends on.
 LATENT_FIELDS = frozenset(("latent", "weighting", "log_s_reg", "terminal_start", "terminal_end"))
 
 
 def v_error(config: LossConfig, v: Tensor, noise: Tensor, z_h: Tensor, t: Tensor) -> Tensor:
     """Mean squared error of v_hat (B, C, h, w) against alpha_t noise - sigma_t z_h; t (B,) in [0, T].
 
-    With the weighting "z0" times sigma_t^2, which makes it that of z0_hat.
+    The weighting "z0" multiplies it by sigma_t^2, which gives the squared error of z0_hat.
     """
     error = (v - diffusion.v_target(z_h, noise, t)).square()
     if config.weighting == "z0":
@@ -210,5 +211,5 @@ def v_error(config: LossConfig, v: Tensor, noise: Tensor, z_h: Tensor, t: Tensor
 
 
 def log_s_regulariser(log_s: Tensor) -> Tensor:
-    """(s^2 - 1) / 2 - log s, mean: 0 where s is 1, and the KL divergence of N(0, s^2) from N(0, 1)."""
+    """Mean of (s^2 - 1) / 2 - log s, the KL divergence of N(0, s^2) from N(0, 1): 0 where s is 1."""
     return ((2 * log_s).exp() / 2 - log_s - 0.5).mean()

@@ -1,5 +1,5 @@
-"""Everything a stage of training may move or hold still, how one stage's networks start from another's checkpoint, and which of
-them a checkpoint keeps."""
+"""The networks of a training stage: which are trained or frozen, how they start from another stage's checkpoint, and which of them a
+checkpoint stores."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ TEACHER_SCALE = 2
 
 @dataclass(frozen=True)
 class ModelConfig(Variant):
-    """The network beside its preset: the ablations' switches, and where networks of others come from."""
+    """Options of the network in addition to its preset: the ablations' switches, and the sources of third-party networks."""
 
-    lr_encoder: Literal["joint", "frozen"] = "joint"  # whether E_L trains with the UNet, or stays as stage 0 left it
-    hr_encoder: str = ""  # "": ours; else frozen: a checkpoint's, or Stable Diffusion's autoencoder, a folder or a hub id
-    unet: str = ""  # Stable Diffusion's UNet to start `paper`'s from, by the first channels of each layer; "": random
+    lr_encoder: Literal["joint", "frozen"] = "joint"  # E_L is trained with the UNet, or frozen after stage 0
+    hr_encoder: str = ""  # "": ours; else frozen: a checkpoint's, or Stable Diffusion's autoencoder (folder or hub id)
+    unet: str = ""  # Stable Diffusion's UNet to initialise `paper`'s, from the first channels of each layer; "": random
 
     @property
     def variant(self) -> Variant:
-        """The part that shapes the network."""
+        """The options that determine the architecture."""
         return Variant(**{field.name: getattr(self, field.name) for field in fields(Variant)})
 
 
 class Networks(nn.Module):
-    """The network that ships, the frozen HR encoder, and in the stages of scale distillation the x2 teacher.
+    """The inference network, the frozen HR encoder and, in the scale distillation stages, the x2 teacher.
 
-    The latent has as many channels as the HR encoder makes: the preset's are those of our own.
+    The HR encoder determines the number of latent channels; the preset has that of our own encoder.
     """
 
     def __init__(self, preset: Preset, seed: int, config: ModelConfig | None = None, *, with_teacher: bool = False) -> None:
@@ -58,10 +58,10 @@ class Networks(nn.Module):
             torch.manual_seed(seed)
             self.owns_hr_encoder = (
                 foreign is None
-            )  # one of others is loaded again from its source, and never written to a checkpoint
+            )  # a third-party encoder is loaded from its source every time, and never written to a checkpoint
             self.hr_encoder = HREncoder(preset.latent_channels) if foreign is None else foreign
             self.teacher = LatentDiffusion(preset, config.variant, TEACHER_SCALE) if with_teacher else None
-        self.hr_encoder_sha256 = "" if foreign is None else _digest(foreign)  # its start; "" where it is ours
+        self.hr_encoder_sha256 = "" if foreign is None else _digest(foreign)  # the first digits; "" for our own
         if config.unet:
             self._start_unet(config.unet)
 
@@ -74,14 +74,14 @@ class Networks(nn.Module):
         start_from_unet(started.unet, source)
 
     def kept(self) -> dict[str, Tensor]:
-        """The tensors that a checkpoint keeps, by name."""
+        """The tensors that a checkpoint stores, by name."""
         state = self.state_dict()
         return state if self.owns_hr_encoder else {k: v for k, v in state.items() if not k.startswith("hr_encoder.")}
 
     def load(self, own: dict[str, Tensor], where: Path, *, needs_teacher: bool = False) -> None:
-        """Take up the networks' tensors from a checkpoint at `where`, of this stage or an earlier one.
+        """Load the networks' tensors from a checkpoint at `where`, of this stage or an earlier one.
 
-        A teacher that only one side has stays as it is, unless it is needed. Raises UsageError when the networks differ.
+        If only one side has a teacher, it is left as it is, unless it is needed. Raises UsageError if the networks differ.
         """
         has_teacher = any(name.startswith("teacher.") for name in own)
         if needs_teacher and not has_teacher:
@@ -94,7 +94,7 @@ class Networks(nn.Module):
         checkpoint.load_into(self, own, "", where)
 
     def average_of(self) -> Networks:
-        """A copy whose frozen modules are these very ones: what does not move need not be averaged, nor kept twice."""
+        """A copy that shares the frozen modules, which need no averaging and no second copy."""
         still = [m for m in self.modules() if not any(p.requires_grad for p in m.parameters())]
         return copy.deepcopy(self, {id(m): m for m in still}).requires_grad_(False)
 
@@ -108,7 +108,7 @@ def _foreign_encoder(source: str) -> DiffusersEncoder | HREncoder:
 
 
 def _encoder_of(folder: Path) -> HREncoder:
-    """E_H of one of our checkpoints, of whatever preset: all have the same, so that the latent space of one serves the others."""
+    """E_H of one of our checkpoints, of any preset: the architecture is the same, so presets can share a latent space."""
     own = checkpoint.part(checkpoint.averaged(checkpoint.load(folder)[0]), "hr_encoder.")
     if not own:
         raise UsageError(f"{folder}: holds no HR encoder; name the one that it was trained with in model.hr_encoder")
@@ -118,7 +118,7 @@ def _encoder_of(folder: Path) -> HREncoder:
 
 
 def _digest(module: nn.Module) -> str:
-    """The start of the SHA-256 of a module's weights, by which it is known wherever its files lie."""
+    """The first digits of the SHA-256 of a module's weights, which identify it independently of its path."""
     total = hashlib.sha256()
     for name, tensor in module.state_dict().items():
         total.update(name.encode())

@@ -1,4 +1,4 @@
-"""In which precision the networks compute: bfloat16 where the hardware has it, else float32; how this is found out (ours)."""
+"""The precision of the networks: bfloat16 if the hardware supports it, else float32, and the detection of that support."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ import torch
 from edgesr.errors import UsageError
 
 Precision = Literal["auto", "float32", "bfloat16"]
-AMPERE = 8  # the first compute capability of CUDA whose tensor cores take bfloat16
+AMPERE = 8  # the first CUDA compute capability whose tensor cores support bfloat16
 
 
 class Chosen(NamedTuple):
-    """A precision and why it was taken."""
+    """A precision and the reason for it."""
 
     precision: Literal["float32", "bfloat16"]
     reason: str
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of operands under autocast."""
+        """The dtype of operands under autocast."""
         return torch.bfloat16 if self.precision == "bfloat16" else torch.float32
 
     def autocast(self, device: torch.device) -> torch.autocast:
-        """Mixed precision, or a context that does nothing."""
+        """A context of mixed precision, or one that does nothing."""
         return torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
 
 
 def choose_precision(wanted: Precision, device: torch.device) -> Chosen:
-    """Return what `device` computes in where a recipe says `wanted`.
+    """Return the precision on `device` for the recipe's setting `wanted`.
 
-    Raises UsageError where bfloat16 is wanted of a CPU that has to emulate it, which takes many times the time of float32.
+    Raises UsageError if bfloat16 is requested on a CPU that has to emulate it, which is many times slower than float32.
     """
     unit = bfloat16_unit(device)
     if wanted == "auto":
         return Chosen("bfloat16", f"by {unit}") if unit else Chosen("float32", f"no fast bfloat16 on this {device.type}")
     if (
         wanted == "bfloat16" and device.type == "cpu" and not unit and not cpu_abilities().get("bf16")
-    ):  # of ARM: not known to be fast
+    ):  # ARM: not known to be fast
         raise UsageError(
             "recipe: precision = 'bfloat16' needs a CPU with AVX512_BF16 or AMX; this one has neither: set it to 'auto' or 'float32'"
         )
@@ -48,7 +48,7 @@ def choose_precision(wanted: Precision, device: torch.device) -> Chosen:
 
 
 def bfloat16_unit(device: torch.device) -> str:
-    """Return the name of what is known to make fast products of bfloat16 on `device`; "" where nothing is."""
+    """Return the name of the unit known to compute bfloat16 products fast on `device`; "" if there is none."""
     if device.type == "cuda":
         major, minor = torch.cuda.get_device_capability(device)
         return f"compute capability {major}.{minor}" if major >= AMPERE else ""
@@ -59,7 +59,7 @@ def bfloat16_unit(device: torch.device) -> str:
 
 
 def cpu_abilities() -> Mapping[str, Any]:
-    """Return what this CPU can do, by torch's names, which are those of Linux as well; empty where neither tells."""
+    """Return this CPU's features by torch's names, which Linux uses too; empty if neither reports them."""
     if hasattr(torch.cpu, "get_capabilities"):
         return torch.cpu.get_capabilities()
     try:

@@ -1,7 +1,7 @@
-"""The processes that share a training, one a GPU or a core: which rows of a batch are this one's, and sums over all of them.
+"""Data-parallel processes, one per GPU or core: this process's rows of a batch, and reductions over all processes.
 
-Started by `accelerate launch -m edgesr train ...`, or on a CPU by `launch`, Hugging Face Accelerate joins them; where there is one
-process, Accelerate need not be installed. Every process holds all weights and takes the same step, so only gradients travel.
+They are started by `accelerate launch -m edgesr train ...`, or on a CPU by `launch`, and joined by Hugging Face Accelerate, which a
+single process does not need. Every process holds all weights and takes the same step, so only gradients are communicated.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from edgesr.errors import needs_extra
 
 
 class Processes:
-    """This process among `world`; the plain case is one alone."""
+    """This process among `world`; by default a single one."""
 
     def __init__(self, accelerator: Any = None) -> None:
         self._accelerator = accelerator
@@ -27,16 +27,16 @@ class Processes:
 
     @property
     def main(self) -> bool:
-        """Whether this process is the one that writes files and lines."""
+        """Whether this process writes the files and the log."""
         return self.rank == 0
 
     @property
     def device(self) -> torch.device | None:
-        """The device that is this process' own, where there is more than one process."""
+        """This process's device, if there are several processes."""
         return self._accelerator.device if self._accelerator else None
 
     def rows(self, tensor: Tensor) -> Tensor:
-        """This process' rows of a global batch: every `world`-th, so that the first rows are shared out evenly."""
+        """This process's rows of a global batch: every `world`-th, so that the first rows are distributed evenly."""
         return tensor[self.rank :: self.world]
 
     def sum(self, tensor: Tensor) -> Tensor:
@@ -44,14 +44,14 @@ class Processes:
         return self._accelerator.reduce(tensor, reduction="sum") if self._accelerator else tensor
 
     def mean(self, tensor: Tensor) -> Tensor:
-        """The mean of all elements over the processes, which hold equally many; gradients flow to those of each.
+        """The mean of all elements over the processes, which hold equal numbers; differentiable with respect to each process's own.
 
-        They are right in a loss whose gradients `mean_gradients` averages.
+        The gradients are correct in a loss whose gradients `mean_gradients` averages.
         """
         return tensor.mean() if self.world == 1 else _Mean.apply(tensor.mean(), self)
 
     def any(self, flag: bool, device: torch.device) -> bool:
-        """Whether the flag is set in any process; `device` is where their messages go."""
+        """Whether the flag is set in any process; `device` is the one used for communication."""
         return bool(self.sum(torch.tensor(float(flag), device=device)) > 0)
 
     def gather(self, tensor: Tensor) -> Tensor:
@@ -59,7 +59,7 @@ class Processes:
         return self._accelerator.gather(tensor) if self._accelerator else tensor
 
     def mean_gradients(self, parameters: list[torch.nn.Parameter]) -> None:
-        """Replace every gradient by its mean over the processes, all in one message."""
+        """Replace every gradient by its mean over the processes, in a single reduction."""
         if self._accelerator is None:
             return
         gradients = [p.grad for p in parameters if p.grad is not None]
@@ -69,7 +69,7 @@ class Processes:
 
     @contextmanager
     def main_first(self) -> Iterator[None]:
-        """Let the main process do what is inside before the others, who then find its files."""
+        """Run the body in the main process first, so that the others find its files."""
         if self._accelerator is None:
             yield
             return
@@ -78,7 +78,7 @@ class Processes:
 
 
 class _Mean(torch.autograd.Function):
-    """The mean of a scalar over the processes; backwards, the mean of what their losses send."""
+    """The mean of a scalar over the processes; backward, the mean of their gradients."""
 
     @staticmethod
     def forward(ctx: Any, scalar: Tensor, processes: Processes) -> Tensor:
@@ -91,14 +91,14 @@ class _Mean(torch.autograd.Function):
 
 
 def launched() -> int:
-    """How many processes a launcher has started for this training, this one included."""
+    """The number of processes that a launcher has started for this training, including this one."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def join_processes(device: str) -> Processes:
-    """Join the processes that `accelerate launch` or `launch` started, or return the plain case.
+    """Join the processes that `accelerate launch` or `launch` started; without a launcher return the single process.
 
-    Raises UsageError when there are several and Accelerate is not installed.
+    Raises UsageError if there are several and Accelerate is not installed.
     """
     if launched() == 1:
         return Processes()

@@ -1,4 +1,4 @@
-"""One stage of training from its recipe to its output folder: everything is set up here, and `loop` runs it."""
+"""Run one training stage from its recipe to its output folder: the setup is here, the loop in `loop`."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def train(
     device: str = "auto",
     overrides: list[str] | None = None,
 ) -> dict[str, float]:
-    """Run one stage; write checkpoints, log, scalars and sample grids to `out`; return the last figures on held-out pictures.
+    """Run one stage; write checkpoints, log, scalars and sample grids to `out`; return the final metrics on held-out pictures.
 
-    With `resume` it goes on from `out`'s checkpoint. `minutes` boxes the time: the run stops after it with a checkpoint; with the
-    schedule "time" that is its end, and a resumed run has its share of the time done, and these minutes left.
-    Raises UsageError for a wrong recipe, missing data, a checkpoint of another preset, or an `out` that holds a run already;
-    DivergedError when the loss is not finite (the last good checkpoint stays); EdgesrError when the latent path of a finished run
-    is dead.
+    With `resume` it continues from `out`'s checkpoint. After `minutes` the run stops with a checkpoint. With the schedule "time" the
+    run is then complete; a resumed run counts the time already spent as done and has `minutes` left.
+    Raises UsageError for an invalid recipe, missing data, a checkpoint of another preset, or an `out` that already holds a run;
+    DivergedError if the loss is not finite (the last good checkpoint is kept); EdgesrError if the latent path of a finished run
+    contributes nothing.
     """
     if minutes is not None and not minutes > 0:
         raise UsageError(f"--minutes {minutes:g}: give more than 0")
@@ -71,7 +71,7 @@ def train(
 def _run(
     recipe: Recipe, stage: Stage, where: torch.device, processes: Processes, *, out: Path, deadline: float, resume: bool
 ) -> dict[str, float]:
-    """Load the data and the networks, train, and judge what came of it."""
+    """Load the data and the networks, train, and check the result."""
     with processes.main_first():
         training, held_out = _pictures(recipe)
     loop = _begin(recipe, stage, where, processes, out / "checkpoint" if resume else None)
@@ -87,7 +87,7 @@ def _run(
         ahead=on_gpu,
     )
     figures = loop.run(batches, _validation_batch(held_out, recipe, lr_x2=stage.has_teacher), out, deadline)
-    dead = processes.main and not figures["latent_db"] >= recipe.log.least_latent_db  # not a number fails as well
+    dead = processes.main and not figures["latent_db"] >= recipe.log.least_latent_db  # NaN fails too
     if loop.finished and dead:
         raise EdgesrError(
             f"the latent path carries {figures['latent_db']:.2f} dB, less than {recipe.log.least_latent_db:g}: "
@@ -97,7 +97,7 @@ def _run(
 
 
 def _begin(recipe: Recipe, stage: Stage, where: torch.device, processes: Processes, resumed: Path | None) -> Loop:
-    """Networks from scratch, from the stage before, or from this run's own checkpoint, ready to go on."""
+    """A loop whose networks are new, from the previous stage, or from this run's own checkpoint."""
     nets = Networks(get_preset(recipe.preset), recipe.seed, recipe.model, with_teacher=stage.has_teacher)
     if resumed is None and recipe.init:
         init = Path(recipe.init)
@@ -143,7 +143,7 @@ def _check_sizes(recipe: Recipe, processes: Processes) -> None:
 
 
 def _pictures(recipe: Recipe) -> tuple[Mixture, ImageBank]:
-    """What to train on, and photographs to judge by."""
+    """The pictures for training, and the photographs for validation."""
     if not recipe.data.folder:
         raise UsageError("recipe: the field 'data.folder' (the photographs) is missing: --set data.folder=PHOTOS")
     data, cache = recipe.data, Path(recipe.data.cache)
@@ -162,17 +162,17 @@ def _validation_batch(bank: ImageBank, recipe: Recipe, *, lr_x2: bool) -> Batch:
 
 
 def device_called(name: str) -> torch.device:
-    """Return the device; "auto" is a GPU where there is one. Raises UsageError where it cannot be used."""
+    """Return the device; "auto" is a GPU if there is one. Raises UsageError if the device cannot be used."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:  # torch says so when it was built without
+    except (RuntimeError, AssertionError) as error:  # torch built without this device type
         raise UsageError(f"--device {name}: cannot be used: {str(error).splitlines()[0]}") from None
 
 
 def _keep_freed_memory() -> None:
-    """Ask glibc not to give freed blocks back to the system: taking them anew, page by page, is a fifth of a step on a CPU."""
+    """Tell glibc not to return freed memory to the system: allocating the pages again takes a fifth of a step on a CPU."""
     mmap_max, trim_threshold = -4, -1  # M_MMAP_MAX and M_TRIM_THRESHOLD of malloc.h
     try:
         libc = ctypes.CDLL(None)
@@ -184,7 +184,7 @@ def _keep_freed_memory() -> None:
 
 @contextmanager
 def _logging_to(out: Path) -> Iterator[None]:
-    """Log all that this package says inside to the standard error stream and to a file in `out`, which is made."""
+    """Log this package's messages to standard error and to a file in `out`, which is created."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         handlers = (logging.StreamHandler(), logging.FileHandler(out / "log.txt", encoding="utf-8"))
