@@ -10,6 +10,7 @@ import hmac
 import json
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
+from difflib import get_close_matches
 from enum import Enum
 from typing import Annotated, Any
 
@@ -42,6 +43,7 @@ _REFUSALS = {
     429: "the queue is full; retry after `Retry-After` seconds",
     503: "timeout, out of memory, too many requests, or shutting down",
 }
+_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
 _RETRY_AFTER = "5"  # seconds
 
 
@@ -79,20 +81,34 @@ def make_app(
     app.add_middleware(OwnRequestsOnly, host=host, names=names)
     app.add_middleware(_Secured)
     _add_api(app, work, limits, token)
-    _add_page(app)
+    _add_other_paths(app)
     return app
 
 
-def _add_page(app: FastAPI) -> None:
-    """Serve the page at all other paths."""
+def _add_other_paths(app: FastAPI) -> None:
+    """Serve the page at all other paths, except for those of the API, which get an error."""
     files = Pages()
     methods = {path: ", ".join(each).upper() for path, each in app.openapi()["paths"].items()}
+
+    def check_method(path: str) -> None:
+        if path in methods:
+            raise HTTPException(405, f"method not allowed; use {methods[path]}", {"Allow": methods[path]})
+
+    @app.api_route("/v1", methods=_METHODS, include_in_schema=False)
+    @app.api_route("/v1/{rest:path}", methods=_METHODS, include_in_schema=False)
+    async def unknown(request: Request) -> Response:
+        path = request.url.path
+        check_method(path)
+        known = [each for each in methods if each.startswith("/v1/")]
+        near = get_close_matches(path.rstrip("/"), known, n=1)
+        raise HTTPException(
+            404, f"no such path; did you mean {near[0]}?" if near else f"no such path; use {' or '.join(known)}"
+        )
 
     @app.api_route("/{address:path}", methods=["GET", "HEAD"], include_in_schema=False)
     async def page(request: Request) -> Response:
         path = request.url.path
-        if path in methods:
-            raise HTTPException(405, "Method Not Allowed", {"Allow": methods[path]})
+        check_method(path)
         return files.answer(path.removeprefix("/"), request.headers.get("accept-encoding", ""))
 
 
@@ -111,6 +127,11 @@ def _answer_in_json(app: FastAPI) -> None:
         answer = _refusal(error.status_code, "not_found" if error.status_code == 404 else "bad_request", str(error.detail))
         answer.headers.update(error.headers or {})
         return answer
+
+    @app.exception_handler(Exception)
+    async def failed(_request: Request, _error: Exception) -> JSONResponse:
+        """Answer a defect of the server; uvicorn logs its traceback."""
+        return _refusal(500, "internal", "internal error of the server; its log has the details")
 
 
 def _refusal(status: int, reason: str, detail: str) -> JSONResponse:
