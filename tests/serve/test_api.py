@@ -102,6 +102,24 @@ def test_every_error_of_the_api_is_json(api) -> None:
         assert answer.headers["allow"] == allowed
 
 
+def test_an_unknown_option_names_the_nearest(api, small) -> None:
+    picture = as_file(small)
+    for query, hint in (
+        ("scal=2", "did you mean 'scale'?"),
+        ("Width=20", "did you mean 'width'?"),
+        ("strip-metadata=true", "did you mean 'strip_metadata'?"),
+        ("model=small", "the options are scale, width, height,"),
+        ("foo", "the options are scale,"),
+        ("scale=2&scale=3", "given 2 times"),
+    ):
+        answer = api.post(f"/v1/upscale?{query}", content=picture)
+        assert refusal(answer, 422) == "bad_option"
+        assert hint in answer.json()["detail"], query
+    answer = api.get("/v1/models?foo=1")
+    assert refusal(answer, 422) == "bad_option"
+    assert answer.json()["detail"] == "unknown option 'foo'; this endpoint has none"
+
+
 def test_a_defect_is_json_without_details(monkeypatch, caplog) -> None:
     app = make_app(Limits())
     monkeypatch.setattr("edgesr.serve.app.list_models", lambda: 1 / 0)

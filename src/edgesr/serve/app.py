@@ -27,6 +27,7 @@ from edgesr.presets import list_models
 from edgesr.serve.description import page_of
 from edgesr.serve.guard import OwnRequestsOnly
 from edgesr.serve.limits import Limits, Refusal
+from edgesr.serve.options import check_options
 from edgesr.serve.pages import SECURITY_HEADERS, Pages
 from edgesr.serve.uploads import Uploads
 from edgesr.serve.work import Options, Work
@@ -164,9 +165,14 @@ def _add_api(app: FastAPI, work: Work, limits: Limits, token: str | None) -> Non
     async def check_token(request: Request) -> None:
         _check_token(request, token)
 
+    async def known_options(request: Request) -> None:
+        operation = app.openapi()["paths"][request.url.path][request.method.lower()]
+        known = [one["name"] for one in operation.get("parameters", ()) if one["in"] == "query"]
+        check_options([name for name, _ in request.query_params.multi_items()], known)
+
     @app.post(
         "/v1/upscale",
-        dependencies=[Depends(check_token)],  # checked before the options
+        dependencies=[Depends(check_token), Depends(known_options)],  # in this order, before the values of the options
         summary="Upscale an image",
         description="The request body is an image file, the response body the result. The header `X-Notes` is a JSON list of notes on "
         "what the output format could not store.",
@@ -209,7 +215,12 @@ def _add_api(app: FastAPI, work: Work, limits: Limits, token: str | None) -> Non
         }
         return Response(outcome.data, media_type=formats.FORMATS[outcome.format].mime, headers=headers)
 
-    @app.get("/v1/models", summary="List the models and their costs")
+    @app.get(
+        "/v1/models",
+        dependencies=[Depends(known_options)],
+        summary="List the models and their costs",
+        responses=_refusals(403, 422),
+    )
     def models() -> list[dict[str, Any]]:
         return list_models()
 
@@ -234,16 +245,18 @@ def _add_api(app: FastAPI, work: Work, limits: Limits, token: str | None) -> Non
 
 
 def _responses() -> dict[int | str, dict[str, Any]]:
+    pictures = {formats.FORMATS[name].mime: {"schema": {"type": "string", "format": "binary"}} for name in _WRITABLE}
+    return {200: {"description": "the result", "content": pictures}, **_refusals(*_REFUSALS)}
+
+
+def _refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
     refusal = {
         "type": "object",
         "required": ["reason", "detail"],
         "properties": {"reason": {"type": "string"}, "detail": {"type": "string"}},
     }
-    pictures = {formats.FORMATS[name].mime: {"schema": {"type": "string", "format": "binary"}} for name in _WRITABLE}
-    described: dict[int | str, dict[str, Any]] = {200: {"description": "the result", "content": pictures}}
-    for status, text in _REFUSALS.items():
-        described[status] = {"description": text, "content": {"application/json": {"schema": refusal}}}
-    return described
+    content = {"application/json": {"schema": refusal}}
+    return {status: {"description": _REFUSALS[status], "content": content} for status in statuses}
 
 
 def _check_token(request: Request, token: str | None) -> None:
