@@ -17,10 +17,13 @@ import pytest
 from command_line import COMMAND, ENVIRONMENT, error_of
 from pictures import photograph
 from PIL import Image
+from starlette.testclient import TestClient
 from visits import as_file, pixels_of, serving
 
 from edgesr import Upscaler
 from edgesr.serve import pages
+from edgesr.serve.app import make_app
+from edgesr.serve.limits import Limits
 
 KIND = {"Content-Type": "image/png"}
 
@@ -75,10 +78,55 @@ def test_what_cannot_be_done_has_a_status_and_a_reason(api, small) -> None:
     assert refusal(post(b""), 422) == "empty"
     assert refusal(post(good[:-100]), 422) == "bad_picture"
     assert refusal(post(good, scale=2, width=100), 422) == "bad_option"
-    for wrong in ({"scale": 9}, {"scale": "nan"}, {"fidelity": -1}, {"format": "exe"}, {"quality": 0}, {"width": 2}):
+    for wrong in ({"scale": 9}, {"scale": "nan"}, {"fidelity": -1}, {"format": "exe"}, {"quality": 0}, {"width": 0}):
         assert refusal(post(good, **wrong), 422) == "bad_option"
     assert refusal(api.get("/v1/upscale"), 405) == "bad_request"
     assert api.post("/v1/upscale", content=good).status_code == 200
+
+
+def test_every_error_of_the_api_is_json(api) -> None:
+    for path in ("/v1", "/v1/", "/v1/nothing", "/v1/upscale/", "/v1/models/tiny", "/v1/../v1/x"):
+        for method in ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"):
+            answer = api.request(method, path)
+            assert (answer.status_code, answer.headers["content-type"]) == (404, "application/json"), (method, path)
+            assert method == "HEAD" or refusal(answer, 404) == "not_found"
+    assert api.get("/v1/upscal").json()["detail"] == "no such path; did you mean /v1/upscale?"
+    assert "/v1/models" in api.get("/v1").json()["detail"]
+    for path, method, allowed in (
+        ("/v1/upscale", "DELETE", "POST"),
+        ("/v1/upscale", "HEAD", "POST"),
+        ("/v1/models", "POST", "GET"),
+    ):
+        answer = api.request(method, path)
+        assert (answer.status_code, answer.headers["content-type"]) == (405, "application/json"), (method, path)
+        assert answer.headers["allow"] == allowed
+
+
+def test_an_unknown_option_names_the_nearest(api, small) -> None:
+    picture = as_file(small)
+    for query, hint in (
+        ("scal=2", "did you mean 'scale'?"),
+        ("Width=20", "did you mean 'width'?"),
+        ("strip-metadata=true", "did you mean 'strip_metadata'?"),
+        ("model=small", "the options are scale, width, height,"),
+        ("foo", "the options are scale,"),
+        ("scale=2&scale=3", "given 2 times"),
+    ):
+        answer = api.post(f"/v1/upscale?{query}", content=picture)
+        assert refusal(answer, 422) == "bad_option"
+        assert hint in answer.json()["detail"], query
+    answer = api.get("/v1/models?foo=1")
+    assert refusal(answer, 422) == "bad_option"
+    assert answer.json()["detail"] == "unknown option 'foo'; this endpoint has none"
+
+
+def test_a_defect_is_json_without_details(monkeypatch, caplog) -> None:
+    app = make_app(Limits())
+    monkeypatch.setattr("edgesr.serve.app.list_models", lambda: 1 / 0)
+    with TestClient(app, base_url="http://localhost", raise_server_exceptions=False) as client:
+        answer = client.get("/v1/models")
+    assert refusal(answer, 500) == "internal"
+    assert "division" not in answer.text
 
 
 def test_no_address_leads_out_of_the_page(api) -> None:

@@ -10,6 +10,7 @@ import hmac
 import json
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
+from difflib import get_close_matches
 from enum import Enum
 from typing import Annotated, Any
 
@@ -26,6 +27,7 @@ from edgesr.presets import list_models
 from edgesr.serve.description import page_of
 from edgesr.serve.guard import OwnRequestsOnly
 from edgesr.serve.limits import Limits, Refusal
+from edgesr.serve.options import check_options
 from edgesr.serve.pages import SECURITY_HEADERS, Pages
 from edgesr.serve.uploads import Uploads
 from edgesr.serve.work import Options, Work
@@ -42,6 +44,7 @@ _REFUSALS = {
     429: "the queue is full; retry after `Retry-After` seconds",
     503: "timeout, out of memory, too many requests, or shutting down",
 }
+_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
 _RETRY_AFTER = "5"  # seconds
 
 
@@ -79,20 +82,34 @@ def make_app(
     app.add_middleware(OwnRequestsOnly, host=host, names=names)
     app.add_middleware(_Secured)
     _add_api(app, work, limits, token)
-    _add_page(app)
+    _add_other_paths(app)
     return app
 
 
-def _add_page(app: FastAPI) -> None:
-    """Serve the page at all other paths."""
+def _add_other_paths(app: FastAPI) -> None:
+    """Serve the page at all other paths, except for those of the API, which get an error."""
     files = Pages()
     methods = {path: ", ".join(each).upper() for path, each in app.openapi()["paths"].items()}
+
+    def check_method(path: str) -> None:
+        if path in methods:
+            raise HTTPException(405, f"method not allowed; use {methods[path]}", {"Allow": methods[path]})
+
+    @app.api_route("/v1", methods=_METHODS, include_in_schema=False)
+    @app.api_route("/v1/{rest:path}", methods=_METHODS, include_in_schema=False)
+    async def unknown(request: Request) -> Response:
+        path = request.url.path
+        check_method(path)
+        known = [each for each in methods if each.startswith("/v1/")]
+        near = get_close_matches(path.rstrip("/"), known, n=1)
+        raise HTTPException(
+            404, f"no such path; did you mean {near[0]}?" if near else f"no such path; use {' or '.join(known)}"
+        )
 
     @app.api_route("/{address:path}", methods=["GET", "HEAD"], include_in_schema=False)
     async def page(request: Request) -> Response:
         path = request.url.path
-        if path in methods:
-            raise HTTPException(405, "Method Not Allowed", {"Allow": methods[path]})
+        check_method(path)
         return files.answer(path.removeprefix("/"), request.headers.get("accept-encoding", ""))
 
 
@@ -111,6 +128,11 @@ def _answer_in_json(app: FastAPI) -> None:
         answer = _refusal(error.status_code, "not_found" if error.status_code == 404 else "bad_request", str(error.detail))
         answer.headers.update(error.headers or {})
         return answer
+
+    @app.exception_handler(Exception)
+    async def failed(_request: Request, _error: Exception) -> JSONResponse:
+        """Answer a defect of the server; uvicorn logs its traceback."""
+        return _refusal(500, "internal", "internal error of the server; its log has the details")
 
 
 def _refusal(status: int, reason: str, detail: str) -> JSONResponse:
@@ -143,9 +165,14 @@ def _add_api(app: FastAPI, work: Work, limits: Limits, token: str | None) -> Non
     async def check_token(request: Request) -> None:
         _check_token(request, token)
 
+    async def known_options(request: Request) -> None:
+        operation = app.openapi()["paths"][request.url.path][request.method.lower()]
+        known = [one["name"] for one in operation.get("parameters", ()) if one["in"] == "query"]
+        check_options([name for name, _ in request.query_params.multi_items()], known)
+
     @app.post(
         "/v1/upscale",
-        dependencies=[Depends(check_token)],  # checked before the options
+        dependencies=[Depends(check_token), Depends(known_options)],  # in this order, before the values of the options
         summary="Upscale an image",
         description="The request body is an image file, the response body the result. The header `X-Notes` is a JSON list of notes on "
         "what the output format could not store.",
@@ -188,7 +215,12 @@ def _add_api(app: FastAPI, work: Work, limits: Limits, token: str | None) -> Non
         }
         return Response(outcome.data, media_type=formats.FORMATS[outcome.format].mime, headers=headers)
 
-    @app.get("/v1/models", summary="List the models and their costs")
+    @app.get(
+        "/v1/models",
+        dependencies=[Depends(known_options)],
+        summary="List the models and their costs",
+        responses=_refusals(403, 422),
+    )
     def models() -> list[dict[str, Any]]:
         return list_models()
 
@@ -213,16 +245,18 @@ def _add_api(app: FastAPI, work: Work, limits: Limits, token: str | None) -> Non
 
 
 def _responses() -> dict[int | str, dict[str, Any]]:
+    pictures = {formats.FORMATS[name].mime: {"schema": {"type": "string", "format": "binary"}} for name in _WRITABLE}
+    return {200: {"description": "the result", "content": pictures}, **_refusals(*_REFUSALS)}
+
+
+def _refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
     refusal = {
         "type": "object",
         "required": ["reason", "detail"],
         "properties": {"reason": {"type": "string"}, "detail": {"type": "string"}},
     }
-    pictures = {formats.FORMATS[name].mime: {"schema": {"type": "string", "format": "binary"}} for name in _WRITABLE}
-    described: dict[int | str, dict[str, Any]] = {200: {"description": "the result", "content": pictures}}
-    for status, text in _REFUSALS.items():
-        described[status] = {"description": text, "content": {"application/json": {"schema": refusal}}}
-    return described
+    content = {"application/json": {"schema": refusal}}
+    return {status: {"description": _REFUSALS[status], "content": content} for status in statuses}
 
 
 def _check_token(request: Request, token: str | None) -> None:
