@@ -23,7 +23,7 @@ def line_of(name: str, file: Path) -> int:
 
 
 def linked(page: Path) -> str:
-    """The text of `page` with every line set."""
+    """The text of `page` with every line number updated."""
 
     def found(match: re.Match[str]) -> str:
         name, file = match[1], match[2]
@@ -33,7 +33,7 @@ def linked(page: Path) -> str:
 
 
 def main() -> int:
-    """Rewrite the pages, or with --check return 1 if one of them is behind."""
+    """Rewrite the pages, or with --check return 1 if one of them is out of date."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pages", type=Path, nargs="+")
     parser.add_argument("--check", action="store_true")

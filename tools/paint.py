@@ -1,8 +1,8 @@
-"""Paint pictures of text, line art and screens to train on, beside photographs: a folder for `data.folders` of a recipe.
+"""Paint training pictures of text, line art and screens into a folder, for `data.folders` of a recipe.
 
 python tools/paint.py runs/painted [--pictures 4000] [--size 256] [--seed 0] [--fonts FOLDER]
 
-Fonts are matplotlib's unless a folder of .ttf and .otf files is named.
+The fonts are matplotlib's unless a folder of .ttf and .otf files is given.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ BATCH = 16  # pictures drawn at once
 
 
 def main(words: list[str] | None = None) -> int:
-    """Paint what the command line asks for; pictures that are there already stay, and count."""
+    """Paint the requested number of pictures; existing ones are kept and counted."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("out", type=Path, help="folder for the pictures: a new one, an empty one, or one to go on with")
     parser.add_argument("--pictures", type=int, default=4000, help="(default: %(default)s)")
@@ -50,7 +50,7 @@ def _paint(out: Path, pictures: int, size: int, seed: int, config: PaintConfig) 
             paths = [out / f"painted-{number:06d}.png" for number in range(first, min(first + BATCH, pictures))]
             if all(path.exists() for path in paths):
                 continue
-            # A batch of its own seed, so that a run which was broken off goes on with the same pictures.
+            # Each batch has its own seed, so that an interrupted run continues with the same pictures.
             drawn = paint(len(paths), size, torch.Generator().manual_seed(seed * 1_000_003 + first), config)
             for path, pixels in zip(paths, (drawn * 255).round().byte().permute(0, 2, 3, 1).numpy(), strict=True):
                 partial = path.with_suffix(".partial")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 
 def main() -> int:
-    """Compile, profile, print milliseconds; every failure is one line and exit code 2."""
+    """Compile, profile and print milliseconds; every failure prints one line and exits with code 2."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("export", type=Path, help="folder with an ONNX export of one tile size")
     parser.add_argument(
@@ -36,7 +36,7 @@ def main() -> int:
         )
     if not record.get("size"):
         return fail(f"{arguments.export}: takes tiles of any size, but an NPU needs a fixed one; export it with --size 128x128")
-    # An int8 file states what is quantised; the NPU computes fp32 and fp16 in half precision.
+    # An int8 file contains its quantisation; the NPU computes fp32 and fp16 files in half precision.
     try:
         device = qai_hub.Device(arguments.device)
         compiled = qai_hub.submit_compile_job(str(model), device=device, options=f"--target_runtime {arguments.runtime}")
@@ -46,7 +46,7 @@ def main() -> int:
         profile = qai_hub.submit_profile_job(target, device=device).download_profile()
         file = target.download(str(arguments.out))
     except Exception as error:  # the client's errors share no base class
-        reason = " ".join(re.sub("[┌┐└┘─|│]", " ", str(error)).split())[:200]  # some are drawn in a frame
+        reason = " ".join(re.sub("[┌┐└┘─|│]", " ", str(error)).split())[:200]  # some messages are drawn in a frame
         return fail(f"Qualcomm AI Hub: {reason} (without an account: sign up there, then qai-hub configure --api_token TOKEN)")
     summary = profile["execution_summary"]
     units: dict[str, int] = {}
@@ -61,7 +61,7 @@ def main() -> int:
 
 
 def fail(message: str) -> int:
-    """Print why nothing was measured."""
+    """Print the reason for the failure; return the exit code 2."""
     print(f"qualcomm_ai_hub: {message}", file=sys.stderr)
     return 2
 

@@ -4,7 +4,7 @@
     python tools/release.py CHECKPOINT FILE.npz --beside FILE.onnx --version V       as the fidelity form of a released file
     python tools/release.py CHECKPOINT FOLDER --version V                            as a checkpoint to train on from (`init`)
 
-V is the model's name and a date, such as tiny-2026.11. A SHA256SUMS list beside the file is renewed.
+V is the model's name and a date, such as tiny-2026.11. An existing SHA256SUMS list next to the file is updated.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from edgesr.upscaling import checksums
 
 
 def release(source: Path, target: Path, beside: Path | None) -> str | None:
-    """Write what the suffix of `target` asks for; return a summary of its parity, None for a folder."""
+    """Write the kind of file given by the suffix of `target`; return a summary of its parity, None for a folder."""
     if beside is not None:
         difference = save_fidelity(source, beside, target)
         return f"at fidelity 1 {beside} differs from the checkpoint by at most {difference:.1e} of [0, 1]"
@@ -39,7 +39,7 @@ def release(source: Path, target: Path, beside: Path | None) -> str | None:
 
 
 def save_averaged(folder: Path, target: Path) -> None:
-    """Write the averaged networks of a checkpoint, E_H included, as a checkpoint without optimizer. Raises as `load_averaged`."""
+    """Write the averaged networks of a checkpoint, including E_H, as a checkpoint without optimizer. Raises as `load_averaged`."""
     _save(*_averaged(folder), target)
 
 
@@ -53,10 +53,10 @@ def save_fidelity(folder: Path, beside: Path, target: Path) -> float:
 
 
 def described(folder: Path, target: Path, about: dict[str, str], mix: tuple[Path, float] | None = None) -> None:
-    """Copy a checkpoint's averaged weights to `target`, with `about` in its state; mixed with another's if `mix` says so.
+    """Copy a checkpoint's averaged weights to `target`, with `about` in its state; with `mix`, interpolated with another's.
 
-    Mixing is network interpolation (arXiv 1809.00219): (1 - share) of one checkpoint's weights + share of the other's. Raises
-    UsageError when the two are not checkpoints of one network.
+    This is network interpolation (arXiv 1809.00219): (1 - share) of one checkpoint's weights + share of the other's. Raises
+    UsageError if the two are not checkpoints of the same network.
     """
     tensors, state = _averaged(folder)
     if mix:
@@ -70,7 +70,7 @@ def described(folder: Path, target: Path, about: dict[str, str], mix: tuple[Path
 
 
 def _averaged(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The averaged networks of a checkpoint without a teacher's, and its state."""
+    """The averaged networks of a checkpoint without the teacher, and its state."""
     tensors, state = checkpoint.load(folder)
     return {name: t for name, t in checkpoint.averaged(tensors).items() if not name.startswith("teacher.")}, state
 
@@ -87,7 +87,7 @@ def _check(target: Path, beside: Path | None) -> None:
 
 
 def _about(arguments: argparse.Namespace) -> dict[str, str]:
-    """What the command line says of the weights, for the metadata of a file or the state of a checkpoint."""
+    """The description of the weights from the command line, for a file's metadata or a checkpoint's state."""
     state = checkpoint.load_state(arguments.checkpoint)
     preset, has_version = state.get("preset"), "version" in state and not arguments.mix
     if arguments.version is None:
@@ -119,7 +119,7 @@ def _share(text: str) -> tuple[Path, float]:
 
 
 def main() -> int:
-    """Release one checkpoint; for a file print its size and its parity with torch."""
+    """Release one checkpoint; for a file, print its size and its parity with torch."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "checkpoint", type=Path, help="folder that `edgesr train` wrote, for example runs/tiny/4-end-to-end/checkpoint"

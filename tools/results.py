@@ -1,4 +1,4 @@
-"""Put the figures of docs/results.json, which benchmarks/judge.py --json wrote, into README.md between its marks.
+"""Write the figures of docs/results.json, from benchmarks/judge.py --json, between the markers in README.md.
 
 python tools/results.py [--check]
 """
@@ -30,7 +30,7 @@ SUITES = {
 
 
 def tables(results: dict[str, dict[str, dict[str, Any]]]) -> str:
-    """A table for each suite: one metric a column."""
+    """One table per suite, one column per metric."""
     parts = []
     for suite, title in SUITES.items():
         rows = results[suite]
@@ -51,13 +51,13 @@ def tables(results: dict[str, dict[str, dict[str, Any]]]) -> str:
 
 
 def filled(text: str) -> str:
-    """The README's text with its tables made anew."""
+    """The README's text with new tables."""
     before, after = text.split(BEGIN, maxsplit=1)[0], text.split(END)[1]
     return f"{before}{BEGIN}\n{tables(json.loads(RESULTS.read_text(encoding='utf-8')))}\n{END}{after}"
 
 
 def main() -> int:
-    """Rewrite the README, or with --check return 1 if it is behind."""
+    """Rewrite the README, or with --check return 1 if it is out of date."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true")
     text = README.read_text(encoding="utf-8")

@@ -1,13 +1,14 @@
-"""A training in one slice of a rented GPU without network, from photographs in shards to averaged weights in small files.
+"""Run a training in one slice of a rented GPU without network, from photographs in shards to averaged weights in small files.
 
-Run from the source tree there; nothing is installed. Each action is one call, or several share one (docs/training.md):
+Run it from the source tree on that machine; no installation is needed. Each action is one call, or several share a call
+(docs/training.md):
 
-    python tools/slice.py unpack carried/*.tar --wheels carried           photographs and packages go to the kept disk
-    python tools/slice.py smoke RECIPE.toml --minutes 8                   measures, and prints and keeps the plan
-    python tools/slice.py train RECIPE.toml --minutes 8                   trains by the plan, packs, first part to OUT
-    python tools/slice.py part 1                                          the next part to OUT, and so on
+    python tools/slice.py unpack carried/*.tar --wheels carried           photographs and packages to the persistent disk
+    python tools/slice.py smoke RECIPE.toml --minutes 8                   measure, print and store the plan
+    python tools/slice.py train RECIPE.toml --minutes 8                   train by the plan, pack, copy the first part to OUT
+    python tools/slice.py part 1                                          copy the next part to OUT, and so on
 
-$KEEP is the folder that is kept while the machine stays warm, $OUT the one whose files come back.
+$KEEP is the persistent folder, $OUT the folder whose files are returned.
 """
 
 from __future__ import annotations
@@ -26,40 +27,40 @@ from typing import Any, NamedTuple
 ROOT = Path(__file__).resolve().parents[1]
 KEEP, OUT = Path(os.environ.get("KEEP", "/var/tmp/keep")), Path(os.environ.get("OUT", "out"))
 SITE, PHOTOS, PAINTED, PLAN, PARTS, RUN = (KEEP / name for name in ("site", "photos", "painted", "plan.json", "parts", "run"))
-os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(KEEP / "inductor"))  # so that a later call finds what one has compiled
+os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(KEEP / "inductor"))  # so that later calls reuse the compiled code
 sys.path[:0] = [str(ROOT / "src"), str(SITE)]
 
-PART_MB = 62  # of 8 files of 16 MiB, with room for the log and a picture
+PART_MB = 62  # fits 8 files of 16 MiB, with room for the log and a picture
 CHECKPOINT_SECONDS = 90
 
 
 class Limit(NamedTuple):
-    """Of a trial."""
+    """The limits of a trial."""
 
     steps: int
-    minutes: float  # after which it has failed
+    minutes: float  # after which it counts as failed
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What a smoke run measured."""
+    """The measurements of a smoke run."""
 
     batch: int
     compile: bool
     crops_per_second: float
     share_of_peak: float  # of the device's, 0 to 1
-    memory_gb: float  # the most that was allocated on a GPU; 0 elsewhere
+    memory_gb: float  # peak allocation on a GPU; 0 elsewhere
     loss: float
-    start_seconds: float  # before the steps run at that rate: kernels are chosen, networks compiled
-    end_seconds: float  # the last checkpoint and figures
+    start_seconds: float  # before the steps reach that rate: kernel selection, compilation
+    end_seconds: float  # for the last checkpoint and validation
 
     def crops(self, minutes: float) -> float:
-        """Crops that a training of so many minutes sees."""
+        """The number of crops in a training of this many minutes."""
         return self.crops_per_second * max(0.0, 60 * minutes - self.start_seconds)
 
 
 def unpack(shards: list[Path], wheels: Path | None, painted: int) -> None:
-    """Put the pictures of shards, and the packages of a folder of wheels, on the kept disk, and paint pictures beside them."""
+    """Unpack the pictures of shards and install a folder of wheels on the persistent disk, and paint pictures there."""
     from edgesr.data import shards as tars  # -- after sys.path
 
     manifest = None
@@ -75,11 +76,11 @@ def unpack(shards: list[Path], wheels: Path | None, painted: int) -> None:
 
 
 def smoke(recipe: Path, minutes: float, settings: list[str], *, batches: list[int], compiled_too: bool, limit: Limit) -> None:
-    """Measure each batch, then the best of them compiled; print all, keep and print the plan for a training of `minutes`."""
+    """Measure each batch size, then the best one compiled; print all, and store and print the plan for a training of `minutes`."""
     from edgesr.data.bank import ImageBank  # -- after sys.path
 
     began = time.monotonic()
-    photographs = len(ImageBank.load(PHOTOS, cache=KEEP / "bank"))  # decoded now, on no trial's time
+    photographs = len(ImageBank.load(PHOTOS, cache=KEEP / "bank"))  # decode now, outside the trials
     print(f"{photographs} photographs, decoded in {time.monotonic() - began:.0f} s", flush=True)
     trials = [trial for batch in batches if (trial := _trial(recipe, batch, False, limit, settings))]
     if trials and compiled_too:
@@ -100,7 +101,7 @@ def smoke(recipe: Path, minutes: float, settings: list[str], *, batches: list[in
 
 
 def train(recipe: Path, minutes: float, settings: list[str]) -> int:
-    """Train by the plan until the minutes are up, go on if the run was begun before, and pack what came of it, even of a failure."""
+    """Train by the plan until the minutes are up, resuming an earlier run, and pack the result, even after a failure."""
     from edgesr.errors import EdgesrError  # -- after sys.path
     from edgesr.model import checkpoint
     from edgesr.train.run import train as run
@@ -141,7 +142,7 @@ def part(number: int) -> None:
 
 
 def _trial(recipe: Path, batch: int, compiled: bool, limit: Limit, settings: list[str]) -> Trial | None:
-    """Train for some steps and read what the log says; None, with the reason printed, where it fails or takes too long."""
+    """Train for some steps and read the log; None, with the reason printed, if it fails or takes too long."""
     from edgesr.train.run import train as run  # -- after sys.path
 
     steps, name = limit.steps, f"{batch}-{'compiled' if compiled else 'plain'}"
@@ -152,7 +153,7 @@ def _trial(recipe: Path, batch: int, compiled: bool, limit: Limit, settings: lis
     began = time.monotonic()
     try:
         run(recipe, out, minutes=limit.minutes, overrides=[*_places(recipe), *settings, *own, *rare])
-    except Exception as error:  # out of memory, no compiler, a loss that is no number: the next trial may do
+    except Exception as error:  # out of memory, no compiler, a NaN loss: the next trial may succeed
         print(f"slice: trial {name}: {' '.join(str(error).split())[:300]}", file=sys.stderr)
         return None
     finally:
@@ -162,7 +163,7 @@ def _trial(recipe: Path, batch: int, compiled: bool, limit: Limit, settings: lis
     if len(lines) < 4:
         print(f"slice: trial {name}: fewer than {steps} steps in {limit.minutes:g} minutes", file=sys.stderr)
         return None
-    settled = lines[2:]  # kernels are chosen and networks compiled in the first half
+    settled = lines[2:]  # kernel selection and compilation happen in the first half
     rate = len(settled) / sum(1 / line["samples_per_second"] for line in settled)
     return Trial(
         batch=batch,
@@ -185,7 +186,7 @@ def _line(trial: Trial) -> str:
 
 
 def _planned(recipe: Path, minutes: float) -> list[str]:
-    """The recipe's fields as the smoke run chose them: figures in the middle and at the end, a checkpoint every 90 s."""
+    """The recipe's fields chosen by the smoke run: validation in the middle and at the end, a checkpoint every 90 s."""
     if not PLAN.is_file():
         raise SystemExit(f"slice: {PLAN} is missing; run the action 'smoke' first")
     plan = json.loads(PLAN.read_text())
@@ -217,7 +218,7 @@ def _scalars(out: Path) -> list[dict[str, Any]]:
 
 
 def _free() -> None:
-    """Give back what a trial held of a GPU's memory."""
+    """Release a trial's GPU memory."""
     import gc
 
     import torch
@@ -229,7 +230,7 @@ def _free() -> None:
 
 
 def main() -> int:
-    """Do one action."""
+    """Run one action."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     action = actions.add_parser("unpack", help="photographs and packages go to the kept disk")

@@ -1,4 +1,4 @@
-"""Pictures drawn by code: text, line art and screens, of which photographs hold little."""
+"""Pictures drawn by code: text, line art and screens, which are rare in photographs."""
 
 from painter.crops import PaintConfig, paint
 

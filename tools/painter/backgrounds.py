@@ -1,6 +1,6 @@
-"""What lies behind painted text and drawings: plain colours, gradients, paper, and mottle like a photograph's.
+"""Backgrounds of painted text and drawings: plain colours, gradients, paper, and mottle as in photographs.
 
-All of it is smooth over a few px: grain of single pixels cannot be restored and would only teach to invent it.
+All are smooth over a few px: per-pixel grain cannot be restored, and would teach the network to invent grain.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from PIL import Image, ImageChops
 
 from painter.canvas import WHITE, Canvas, Colour, any_colour, luma, mix, paper_colour
 
-COARSE = 64  # px a side of the pictures that are enlarged to a background
+COARSE = 64  # px a side of the small pictures that are enlarged to a background
 
 
 def paint_background(canvas: Canvas) -> None:
-    """Cover the canvas with one of the backgrounds and set its `paper` to the colour it has on the whole."""
+    """Cover the canvas with one of the backgrounds and set its `paper` to the overall colour."""
     rng = canvas.rng
     canvas.paper = paper_colour(rng)
     draw = rng.random()
@@ -32,13 +32,13 @@ def paint_background(canvas: Canvas) -> None:
 
 
 def light_unevenly(canvas: Canvas) -> None:
-    """Darken the picture towards one side, as pages photographed under a lamp are."""
+    """Darken the picture towards one side, like a page photographed under a lamp."""
     shade = _ramp(canvas, WHITE, mix(WHITE, any_colour(canvas.rng), canvas.rng.uniform(0.2, 0.5)))
     canvas.fill(ImageChops.multiply(canvas.image, shade))
 
 
 def _ramp(canvas: Canvas, start: Colour, end: Colour) -> Image.Image:
-    """From one colour to the other in any direction."""
+    """A linear gradient from one colour to the other in any direction."""
     angle = canvas.rng.uniform(0, 2 * math.pi)
     across = np.linspace(-1, 1, COARSE)
     share = (math.cos(angle) * across[None] + math.sin(angle) * across[:, None]) / 2.9 + 0.5  # (COARSE, COARSE) in 0..1
@@ -47,7 +47,7 @@ def _ramp(canvas: Canvas, start: Colour, end: Colour) -> Image.Image:
 
 
 def _gradient(canvas: Canvas, colour: Colour) -> Image.Image:
-    """From `colour` to another of about its luma, so that one ink can be read all over."""
+    """A gradient from `colour` to another of similar luma, so that the same ink is legible everywhere."""
     return _ramp(canvas, colour, _near(canvas.rng, colour, 45))
 
 
@@ -58,12 +58,12 @@ def _paper(canvas: Canvas, colour: Colour) -> Image.Image:
 
 
 def _mottle(canvas: Canvas, colour: Colour) -> Image.Image:
-    """Soft blotches of several sizes around `colour`, as what is out of focus in a photograph."""
+    """Soft blotches of several sizes around `colour`, like out-of-focus areas of a photograph."""
     return _cloud(canvas, colour, cells=(3, 7, 19), spread=canvas.rng.uniform(15, 45), channels=3)
 
 
 def _cloud(canvas: Canvas, colour: Colour, *, cells: tuple[int, ...], spread: float, channels: int) -> Image.Image:
-    """Random fields of so many cells a side, each of the standard deviation `spread`, one blended over the other."""
+    """Random fields with the given numbers of cells a side, each with the standard deviation `spread`, blended together."""
     noise = np.random.Generator(np.random.PCG64(canvas.rng.getrandbits(64)))
     picture = Image.new("RGB", (COARSE, COARSE), colour)
     for order, count in enumerate(cells):
@@ -74,7 +74,7 @@ def _cloud(canvas: Canvas, colour: Colour, *, cells: tuple[int, ...], spread: fl
 
 
 def _near(rng: random.Random, colour: Colour, reach: float) -> Colour:
-    """A colour whose luma is within `reach` of that of `colour`, as far from it otherwise as six tries give."""
+    """A colour whose luma is within `reach` of that of `colour`, and otherwise the most different of six tries."""
     for _ in range(6):
         other = any_colour(rng)
         if abs(luma(other) - luma(colour)) < reach:
@@ -83,5 +83,5 @@ def _near(rng: random.Random, colour: Colour, reach: float) -> Colour:
 
 
 def _enlarged(canvas: Canvas, small: Image.Image) -> Image.Image:
-    """`small` over the whole canvas, smoothly."""
+    """`small`, smoothly enlarged to the whole canvas."""
     return small.resize(canvas.image.size, Image.Resampling.BILINEAR)

@@ -1,4 +1,4 @@
-"""What painted pictures are drawn on: a picture given in px of its own, which are drawn as one canvas px or several."""
+"""The canvas for painted pictures: coordinates are in picture px, each of which is drawn as one or several canvas px."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ Colour = tuple[int, int, int]  # 0..255 each
 Points = Sequence[tuple[float, float]]
 
 BLACK, WHITE = (0, 0, 0), (255, 255, 255)
-NARROW = 0.35  # width of the narrowest words' letters on average, in heights of a capital
-LEGIBLE = 70  # least difference in luma, grey levels of 255, between what is drawn and what it is drawn on
+NARROW = 0.35  # average letter width of the narrowest words, relative to the height of a capital
+LEGIBLE = 70  # minimum difference in luma, grey levels of 255, between a drawing and its background
 
 
 def luma(colour: Colour) -> float:
@@ -24,14 +24,14 @@ def luma(colour: Colour) -> float:
 
 
 def any_colour(rng: random.Random) -> Colour:
-    """Any colour, greys included."""
+    """Any colour, including greys."""
     saturation = rng.choice((0.0, rng.random(), rng.random() ** 0.4))
     red, green, blue = colorsys.hsv_to_rgb(rng.random(), saturation, rng.random() ** 0.6)
     return round(255 * red), round(255 * green), round(255 * blue)
 
 
 def paper_colour(rng: random.Random) -> Colour:
-    """What pages are: white, nearly white, dark, or any colour."""
+    """A page colour: white, nearly white, dark, or any colour."""
     draw = rng.random()
     if draw < 0.35:
         return WHITE
@@ -45,7 +45,7 @@ def paper_colour(rng: random.Random) -> Colour:
 
 
 def ink(rng: random.Random, paper: Colour) -> Colour:
-    """A colour that can be read on `paper`: black or white, else any."""
+    """A colour that is legible on `paper`: black, white or any other."""
     darkest = BLACK if luma(paper) > 127 else WHITE
     if rng.random() < 0.4:
         return darkest
@@ -63,24 +63,24 @@ def mix(a: Colour, b: Colour, share: float) -> Colour:
 
 
 class Canvas:
-    """A square RGB picture of `side` px; all lengths and places given to it are these px, fractions allowed.
+    """A square RGB picture of `side` px; all lengths and positions are in these px and may be fractional.
 
-    The canvas, `image`, is `unit` times as large; it is antialiased as far as it is reduced afterwards. `rng` is what
-    everything random about the picture comes from.
+    The canvas, `image`, is `unit` times as large, and is antialiased when it is reduced afterwards. `rng` is the source
+    of everything random in the picture.
     """
 
     def __init__(self, side: int, unit: int, rng: random.Random, faces: Sequence[Typeface]) -> None:
         self.side, self.unit, self.rng, self.faces = side, unit, rng, faces
-        self.paper: Colour = WHITE  # what is drawn has to be legible on this
+        self.paper: Colour = WHITE  # drawings must be legible on this colour
         self.image = Image.new("RGB", (side * unit, side * unit), WHITE)
         self.draw = ImageDraw.Draw(self.image)
 
     def fill(self, background: Image.Image | Colour) -> None:
-        """Cover all that was drawn with a colour or a picture."""
+        """Cover the whole canvas with a colour or a picture."""
         self.image.paste(background, (0, 0, *self.image.size))
 
     def face(self, monospaced: bool = False) -> Typeface:
-        """One of the typefaces; a monospaced one if wanted and there."""
+        """One of the typefaces; a monospaced one if requested and available."""
         if monospaced and (faces := [face for face in self.faces if face.monospaced]):
             return self.rng.choice(faces)
         return self.rng.choice(self.faces)
@@ -97,7 +97,7 @@ class Canvas:
         stroke: float = 1,
         radius: float = 0,
     ) -> None:
-        """A rectangle; nothing if it is narrower than a canvas px."""
+        """Draw a rectangle; nothing if it is narrower than a canvas px."""
         box = (*self._pixel(left, top), *(x - 1 for x in self._pixel(left + width, top + height)))
         if box[2] < box[0] or box[3] < box[1]:
             return
@@ -108,19 +108,19 @@ class Canvas:
             self.draw.rectangle(box, fill, outline, thickness)
 
     def rule(self, left: float, top: float, length: float, colour: Colour, *, upright: bool = False, stroke: float = 1) -> None:
-        """A level or upright line that covers whole px where its place and `stroke` are whole."""
+        """Draw a horizontal or vertical line that covers whole px if its position and `stroke` are integers."""
         width, height = (stroke, length) if upright else (length, stroke)
         self.rectangle(left, top, width, height, fill=colour)
 
     def line(self, points: Points, colour: Colour, stroke: float = 1) -> None:
-        """A polyline with rounded joints."""
+        """Draw a polyline with rounded joints."""
         thickness = self._thickness(stroke)
         self.draw.line(self._scaled(points), colour, thickness, joint="curve" if thickness > 2 else None)
 
     def dashes(
         self, start: tuple[float, float], end: tuple[float, float], colour: Colour, *, stroke: float, dash: float
     ) -> None:
-        """A line from `start` to `end` of dashes as long as the gaps between them."""
+        """Draw a line from `start` to `end` with dashes as long as the gaps between them."""
         (x0, y0), (x1, y1) = start, end
         steps = max(1, int(((x1 - x0) ** 2 + (y1 - y0) ** 2) ** 0.5 / dash))
         places = [(x0 + (x1 - x0) * i / steps, y0 + (y1 - y0) * i / steps) for i in range(steps + 1)]
@@ -128,7 +128,7 @@ class Canvas:
             self.line((a, b), colour, stroke)
 
     def polygon(self, points: Points, *, fill: Colour | None = None, outline: Colour | None = None, stroke: float = 1) -> None:
-        """A polygon, its outline closed."""
+        """Draw a polygon with a closed outline."""
         if fill is not None:
             self.draw.polygon(self._scaled(points), fill)
         if outline is not None:
@@ -145,7 +145,7 @@ class Canvas:
         outline: Colour | None = None,
         stroke: float = 1,
     ) -> None:
-        """An ellipse around (x, y) with the radii `across` and `down`."""
+        """Draw an ellipse around (x, y) with the radii `across` and `down`."""
         box = (*self._pixel(x - across, y - down), *self._pixel(x + across, y + down))
         self.draw.ellipse(box, fill, outline, self._thickness(stroke))
 
@@ -161,17 +161,17 @@ class Canvas:
         anchor: str = "ls",
         stroke: float = 0,
     ) -> None:
-        """One line of text with capitals `cap` px high; `anchor` as Pillow names it says what lies at (x, y).
+        """Draw one line of text with capitals `cap` px high; (x, y) is the position of the `anchor`, as in Pillow.
 
         A `stroke` makes the letters bolder on every side.
         """
-        if anchor == "ls":  # letters beyond the edge take as long as those that are seen
+        if anchor == "ls":  # letters beyond the edge take as long to draw as visible ones
             text = text[: 2 + max(0, int((self.side - x) / (NARROW * cap)))]
         font = face.at(cap * self.unit)
         self.draw.text(self._pixel(x, y), text, colour, font, anchor, stroke_width=stroke * self.unit)
 
     def upright_text(self, x: float, y: float, text: str, face: Typeface, cap: float, *, colour: Colour) -> None:
-        """One line of text that reads upwards, its lower left corner at (x, y)."""
+        """Draw one line of text that reads upwards, with its lower left corner at (x, y)."""
         font = face.at(cap * self.unit)
         left, top, right, bottom = (round(edge) for edge in font.getbbox(text))
         mask = Image.new("L", (max(1, right - left), max(1, bottom - top)))
@@ -185,7 +185,7 @@ class Canvas:
         return face.at(cap * self.unit).getlength(text) / self.unit
 
     def fitting(self, text: str, face: Typeface, cap: float, width: float) -> str:
-        """As much of the beginning of `text` as fits into `width` px."""
+        """The longest beginning of `text` that fits into `width` px."""
         while text and self.width_of(text, face, cap) > width:
             text = text[:-1]
         return text

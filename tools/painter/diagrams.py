@@ -45,7 +45,7 @@ def drawing(canvas: Canvas) -> None:
 def _dimension(
     canvas: Canvas, start: tuple[float, float], end: tuple[float, float], *, face: Typeface, cap: float, colour: Colour
 ) -> None:
-    """A level measure between two points: line, arrowheads, witness lines, figure."""
+    """A horizontal dimension between two points: line, arrowheads, extension lines, number."""
     (left, y), (right, _) = start, end
     canvas.rule(left, y, right - left, colour)
     for x, inward in ((left, 5), (right, -5)):
@@ -55,7 +55,7 @@ def _dimension(
 
 
 def street_map(canvas: Canvas) -> None:
-    """Areas, a river, streets with edges, railways, names, marks."""
+    """Areas, a river, streets with edges, railways, names, markers."""
     rng, side = canvas.rng, canvas.side
     canvas.paper = mix((242, 239, 233), any_colour(rng), 0.15)
     canvas.fill(canvas.paper)
@@ -87,7 +87,7 @@ def street_map(canvas: Canvas) -> None:
 
 
 def chart(canvas: Canvas) -> None:
-    """Axes with ticks and figures, a grid, and bars, lines, points or a pie; a heading, sometimes a key."""
+    """Axes with ticks and numbers, a grid, and bars, lines, points or a pie; a heading, sometimes a legend."""
     paint_background(canvas)
     rng, side = canvas.rng, canvas.side
     face, cap, colour = canvas.face(), rng.uniform(7.5, 11), ink(rng, canvas.paper)
@@ -161,7 +161,7 @@ def _pie(canvas: Canvas, series: list[Colour], left: float, bottom: float) -> No
 
 
 def flow_chart(canvas: Canvas) -> None:
-    """Boxes of words, joined by arrows with right angles."""
+    """Boxes of words, connected by right-angled arrows."""
     paint_background(canvas)
     rng, side = canvas.rng, canvas.side
     face, cap, colour = canvas.face(), rng.uniform(7.5, 12), ink(rng, canvas.paper)

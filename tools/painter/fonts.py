@@ -1,4 +1,4 @@
-"""The typefaces that painted pictures are set in: Pillow's own, and those of a folder."""
+"""The typefaces of painted pictures: Pillow's own, and those of a folder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from painter.words import ALPHABET
 logger = logging.getLogger(__name__)
 
 PROBE = 40  # px, size at which a typeface is examined
-SMALL_LETTERS, CAPITALS = "acemnorsuvwxz", "BDEFHIKLMNPRTXZ"  # each of one height in a typeface for reading
+SMALL_LETTERS, CAPITALS = "acemnorsuvwxz", "BDEFHIKLMNPRTXZ"  # letters of equal height in a text typeface
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,12 +26,12 @@ class Typeface:
 
     name: str
     base: ImageFont.FreeTypeFont
-    characters: frozenset[str]  # of `words.ALPHABET`, those it has
-    cap: float  # height of a capital as a share of the size
+    characters: frozenset[str]  # those of `words.ALPHABET` that it has
+    cap: float  # height of a capital relative to the size
     monospaced: bool
 
     def at(self, cap: float) -> ImageFont.FreeTypeFont:
-        """The typeface with capitals `cap` px high, to the next whole size."""
+        """The typeface with capitals `cap` px high, rounded to a whole size."""
         return _sized(self, max(4, round(cap / self.cap)))
 
 
@@ -42,11 +42,10 @@ def _sized(face: Typeface, size: int) -> ImageFont.FreeTypeFont:
 
 @lru_cache(maxsize=4)
 def load_typefaces(folder: str) -> tuple[Typeface, ...]:
-    """Pillow's embedded typeface (Aileron), then those of the .ttf and .otf files of `folder`, by name.
+    """Pillow's embedded typeface (Aileron), then those of the .ttf and .otf files of `folder`, sorted by name.
 
-    "" means the folder that comes with matplotlib (DejaVu, STIX, Computer Modern), where that is installed. Files
-    that are no fonts, or fonts of symbols, are left out. Raises UsageError if the folder is missing or has no font
-    with Latin letters.
+    "" means matplotlib's font folder (DejaVu, STIX, Computer Modern), if matplotlib is installed. Files that are not
+    fonts, and symbol fonts, are skipped. Raises UsageError if the folder is missing or has no font with Latin letters.
     """
     found = _from_folder(Path(folder) if folder else _matplotlib_fonts())
     if folder and not found:
@@ -54,13 +53,13 @@ def load_typefaces(folder: str) -> tuple[Typeface, ...]:
     if not found:
         logger.warning("painted text is set in one typeface only: install matplotlib, or name a folder of fonts")
     embedded = ImageFont.load_default(PROBE)
-    assert isinstance(embedded, ImageFont.FreeTypeFont)  # the other kind has one size, and comes without a size alone
+    assert isinstance(embedded, ImageFont.FreeTypeFont)  # Pillow returns another type only when no size is given
     aileron = _examine("Aileron", embedded.font_variant(layout_engine=ImageFont.Layout.BASIC))
     return (aileron, *found) if aileron else found
 
 
 def _matplotlib_fonts() -> Path | None:
-    spec = importlib.util.find_spec("matplotlib")  # looks the package up without importing it
+    spec = importlib.util.find_spec("matplotlib")  # finds the package without importing it
     return Path(spec.origin).parent / "mpl-data" / "fonts" / "ttf" if spec and spec.origin else None
 
 
@@ -83,11 +82,11 @@ def _from_folder(folder: Path | None) -> tuple[Typeface, ...]:
 
 
 def _examine(name: str, font: ImageFont.FreeTypeFont) -> Typeface | None:
-    """What `font` offers; None if it is not one for reading.
+    """The properties of `font`; None if it is not a text font.
 
-    Fonts of symbols give themselves away: they lack letters or the space, draw several letters the same, or of unequal height.
+    Symbol fonts lack letters or the space, draw several letters identically, or have letters of unequal height.
     """
-    missing = _ink(font, "\U0010fffe")  # no font has this one: the picture that stands for what it lacks
+    missing = _ink(font, "\U0010fffe")  # no font has this character, so this is the glyph for missing ones
     inks = {c: ink for c in ALPHABET if (ink := _ink(font, c)) not in (missing, None)}
     basic = [inks.get(c) for c in string.ascii_letters + string.digits]
     if None in basic or len(set(basic)) < len(basic) or font.getlength(" ") <= 0:
@@ -101,7 +100,7 @@ def _examine(name: str, font: ImageFont.FreeTypeFont) -> Typeface | None:
 
 
 def _ink(font: ImageFont.FreeTypeFont, character: str) -> tuple[tuple[int, int], bytes] | None:
-    """The picture of a character; None if it is blank."""
+    """The image of a character; None if it is blank."""
     mask = font.getmask(character)
     pixels = bytes(mask)
     return (mask.size, pixels) if any(pixels) else None

@@ -1,4 +1,4 @@
-"""Rendered line art: strokes, hatching, plane figures, comics."""
+"""Rendered line art: strokes, hatching, geometric figures, comics."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from painter.words import phrase
 
 
 def stroke_width(rng: random.Random, greatest: float = 6) -> float:
-    """Width of a line in px: mostly thin."""
+    """A line width in px, mostly thin."""
     return float(rng.choice((1, 1, 1, 1.5, 2, 2, 3, rng.uniform(1, greatest))))
 
 
@@ -28,7 +28,7 @@ def blob(rng: random.Random, x: float, y: float, radius: float, corners: int = 2
 
 
 def bent(rng: random.Random, side: float, steps: int = 24) -> list[tuple[float, float]]:
-    """A cubic Bezier curve across a square of `side` px and a little beyond."""
+    """A cubic Bezier curve across a square of `side` px and slightly beyond."""
     (x0, y0), (x1, y1), (x2, y2), (x3, y3) = ((rng.uniform(-0.2, 1.2) * side, rng.uniform(-0.2, 1.2) * side) for _ in range(4))
     points = []
     for step in range(steps + 1):
@@ -71,7 +71,7 @@ def curves(canvas: Canvas) -> None:
 
 
 def hatching(canvas: Canvas) -> None:
-    """Patches of parallel lines, crossed ones, dots or rings, at the pitches that small pictures turn into moire."""
+    """Patches of parallel lines, crossed lines, dots or rings, at pitches that cause moire in small pictures."""
     rng, side = canvas.rng, canvas.side
     paint_background(canvas)
     edges = [0.0, rng.uniform(0.3, 0.7) * side, side]
@@ -97,7 +97,7 @@ def hatching(canvas: Canvas) -> None:
 def hatch(
     canvas: Canvas, box: tuple[float, float, float, float], angle: float, *, pitch: float, colour: Colour, stroke: float
 ) -> None:
-    """Parallel lines at `angle` radians, `pitch` px apart, over a box (left, top, right, bottom) and not beyond."""
+    """Parallel lines at `angle` radians, `pitch` px apart, clipped to a box (left, top, right, bottom)."""
     left, top, right, bottom = box
     x, y = (left + right) / 2, (top + bottom) / 2
     reach, (along, across) = math.hypot(right - left, bottom - top) / 2, (math.cos(angle), math.sin(angle))
@@ -110,7 +110,7 @@ def hatch(
 
 
 def halftone(canvas: Canvas, box: tuple[float, float, float, float], pitch: float, colour: Colour) -> None:
-    """Rows of dots that grow from left to right, every other row shifted."""
+    """Rows of dots that grow from left to right, with every other row shifted."""
     left, top, right, bottom = box
     for row in range(int((bottom - top) / pitch)):
         for column in range(int((right - left) / pitch)):
@@ -189,7 +189,7 @@ def _balloon(canvas: Canvas, line: Colour, stroke: float) -> None:
 
 
 def _where(start: float, step: float, low: float, high: float) -> tuple[float, float]:
-    """The least and greatest t with low <= start + t * step <= high."""
+    """The smallest and largest t with low <= start + t * step <= high."""
     if abs(step) < 1e-9:
         return (-math.inf, math.inf) if low <= start <= high else (1, 0)
     first, last = (low - start) / step, (high - start) / step

@@ -7,9 +7,9 @@ from painter.words import CODE_WORDS, code, number, phrase
 
 
 def _begin(canvas: Canvas) -> tuple[Colour, Colour, Colour]:
-    """Choose a light or dark theme, cover the canvas; returns the colours of surface, text and accent.
+    """Choose a light or dark theme and cover the canvas; returns the colours of surface, text and accent.
 
-    On some of the screens of full px, letters are not antialiased either.
+    On some of the screens drawn without supersampling, letters are not antialiased either.
     """
     rng = canvas.rng
     if canvas.unit == 1 and rng.random() < 0.3:
@@ -23,7 +23,7 @@ def _begin(canvas: Canvas) -> tuple[Colour, Colour, Colour]:
 
 
 def _cap(canvas: Canvas) -> float:
-    """A height of capitals on screens, px."""
+    """A capital height for screens, px."""
     return float(canvas.rng.choice((7, 8, 8, 9, 9, 10, 11, 12, 14, 16)))
 
 
@@ -87,7 +87,7 @@ def _window(canvas: Canvas, box: tuple[int, int, int, int], theme: tuple[Colour,
 
 
 def _menu(canvas: Canvas, theme: tuple[Colour, Colour, Colour]) -> None:
-    """An open menu with a chosen entry, keys and separators."""
+    """An open menu with a selected entry, shortcuts and separators."""
     rng, (surface, text, accent) = canvas.rng, theme
     face, cap = canvas.face(), _cap(canvas)
     row = round(cap * 2)
@@ -110,7 +110,7 @@ def _menu(canvas: Canvas, theme: tuple[Colour, Colour, Colour]) -> None:
 
 
 def form(canvas: Canvas) -> None:
-    """Labels with fields, check boxes, sliders and buttons, as dialogues and web pages have."""
+    """Labels with fields, check boxes, sliders and buttons, as in dialogs and web pages."""
     rng, side = canvas.rng, canvas.side
     surface, text, accent = _begin(canvas)
     face, cap, radius = canvas.face(), _cap(canvas), rng.choice((0, 3, 8))
@@ -153,7 +153,7 @@ def form(canvas: Canvas) -> None:
 
 
 def listing(canvas: Canvas) -> None:
-    """Source code in colours with line numbers and guides of indentation."""
+    """Coloured source code with line numbers and indentation guides."""
     rng, side = canvas.rng, canvas.side
     surface, text, _ = _begin(canvas)
     face, cap = canvas.face(monospaced=True), _cap(canvas)
@@ -179,7 +179,7 @@ def listing(canvas: Canvas) -> None:
 
 
 def _tokens(canvas: Canvas) -> list[str]:
-    """A line of something like a program."""
+    """A line that looks like program code."""
     rng = canvas.rng
     names = rng.choices(CODE_WORDS, k=4)
     form_of_line = rng.randrange(7)
@@ -195,7 +195,7 @@ def _tokens(canvas: Canvas) -> list[str]:
 
 
 def spreadsheet(canvas: Canvas) -> None:
-    """A grid of one-pixel lines with letters and numbers at its edges, a chosen cell, figures."""
+    """A grid of one-pixel lines with letters and numbers at its edges, a selected cell, and numbers."""
     rng, side = canvas.rng, canvas.side
     surface, text, accent = _begin(canvas)
     face, cap = canvas.face(), _cap(canvas)
@@ -236,7 +236,7 @@ def spreadsheet(canvas: Canvas) -> None:
 
 
 def terminal(canvas: Canvas) -> None:
-    """Lines of a shell: prompts, listings, figures, bars of progress, mostly light on dark."""
+    """Lines of a shell: prompts, listings, numbers, progress bars, mostly light on dark."""
     rng, side = canvas.rng, canvas.side
     _begin(canvas)
     canvas.paper = rng.choice((BLACK, (12, 12, 12), (0, 43, 54), (40, 42, 54), (48, 10, 36), WHITE))

@@ -9,16 +9,16 @@ from painter.backgrounds import light_unevenly, paint_background
 from painter.canvas import Canvas, Colour, any_colour, ink, mix
 from painter.words import code, number, phrase
 
-LEAST_CAP, GREATEST_CAP = 8.0, 60.0  # HR px, heights of capitals; the LR keeps a quarter of them
+LEAST_CAP, GREATEST_CAP = 8.0, 60.0  # HR px, heights of capitals; a quarter of that in the LR
 
 
 def cap_height(rng: random.Random, low: float = LEAST_CAP, high: float = GREATEST_CAP) -> float:
-    """A height of capitals in HR px; every doubling is as likely as the next."""
+    """A capital height in HR px, log-uniformly distributed."""
     return math.exp(rng.uniform(math.log(low), math.log(high)))
 
 
 def paragraph(canvas: Canvas) -> None:
-    """Lines of one size from edge to edge, in one column or two, some words in another colour or marked."""
+    """Lines of one size from edge to edge, in one or two columns, with some words in another colour or highlighted."""
     paint_background(canvas)
     rng, side = canvas.rng, canvas.side
     face, cap, colour = canvas.face(), cap_height(rng, high=40), ink(rng, canvas.paper)
@@ -34,7 +34,7 @@ def paragraph(canvas: Canvas) -> None:
             bold = draw < 0.08
             x = column * width + indent
             text = phrase(rng, (emphasis if bold else face).characters, int(width / cap * rng.choice((1.3, 1.3, 1.3, 0.6))))
-            if 0.08 < draw < 0.14:  # a marker's stripe
+            if 0.08 < draw < 0.14:  # highlighted
                 canvas.rectangle(x, y - 1.2 * cap, width / 2, 1.6 * cap, fill=mix(canvas.paper, accent, 0.25))
             if columns == 2 and column == 0:
                 text = canvas.fitting(text, face, cap, width - indent - cap)
@@ -67,7 +67,7 @@ def poster(canvas: Canvas) -> None:
 
 
 def table(canvas: Canvas) -> None:
-    """Rows and columns of words and numbers, with some of the rules and fills that tables have."""
+    """Rows and columns of words and numbers, with some of the usual rules and fills."""
     paint_background(canvas)
     rng, side = canvas.rng, canvas.side
     face, heading, colour = canvas.face(), canvas.face(), ink(rng, canvas.paper)
@@ -96,7 +96,7 @@ def table(canvas: Canvas) -> None:
 
 
 def scatter(canvas: Canvas) -> None:
-    """Short strings of all sizes and colours, here and there, some upright."""
+    """Scattered short strings of all sizes and colours, some vertical."""
     paint_background(canvas)
     rng, side = canvas.rng, canvas.side
     count, area = 0, 0.0

@@ -1,6 +1,6 @@
-"""What painted pictures say: words of several languages, numbers, codes and strings of random letters.
+"""The text of painted pictures: words of several languages, numbers, codes and strings of random letters.
 
-Random strings keep a network from learning words in place of letters.
+Random strings keep a network from learning words instead of letters.
 """
 
 from __future__ import annotations
@@ -46,18 +46,18 @@ CODE_WORDS = tuple(_CODE.split())
 
 @cache
 def languages(characters: frozenset[str]) -> tuple[str, ...]:
-    """The languages all of whose letters are among `characters`, English four times: it is what most pictures say."""
+    """The languages whose letters are all among `characters`; English four times, since it is the most common."""
     return ("english",) * 4 + tuple(name for name, words in WORDS.items() if characters.issuperset("".join(words)))
 
 
 @cache
 def _letters(characters: frozenset[str]) -> str:
-    """Letters that random strings are made of: ASCII, and as often those beyond it."""
+    """The letters of random strings: ASCII, and equally often others."""
     return "".join(sorted(c for c in characters if c.isalpha()))
 
 
 def number(rng: random.Random, characters: frozenset[str]) -> str:
-    """A number as prices, dates, times, measures and telephone numbers are written, of ASCII and `characters`."""
+    """A number formatted as a price, date, time, measure or telephone number, from ASCII and `characters`."""
     kind, value = rng.randrange(9), rng.randrange(10 ** rng.randint(1, 5))
     return (
         str(value),
@@ -80,7 +80,7 @@ def code(rng: random.Random, characters: frozenset[str]) -> str:
 
 
 def phrase(rng: random.Random, characters: frozenset[str], length: int) -> str:
-    """About `length` characters of text, all of which are spaces or among `characters`."""
+    """About `length` characters of text, only spaces and `characters`."""
     words = WORDS[rng.choice(languages(characters))]
     style = rng.choice((str, str, str, str.upper, str.title, str.capitalize))
     codes = rng.choice((0.05, 0.3, 0.9))  # share of random strings

@@ -1,1 +1,1 @@
-"""Networks that others trained, read from their own files: teachers of textures, by spandrel or from ncnn's format."""
+"""Third-party networks: feature extractors, Stable Diffusion's networks, and teachers of texture from spandrel or ncnn files."""

