@@ -120,7 +120,7 @@ def test_a_bad_file_names_its_reason_and_the_queue_goes_on(open_page, server, sm
     )
     page.wait_for_selector("#queue li:last-child[data-state=done]")
     texts = page.eval_on_selector_all("#queue li .state", "all => all.map(one => one.textContent)")
-    for text, word in zip(texts, ("damaged", "animation", "no picture", "empty", "TIFF"), strict=False):
+    for text, word in zip(texts, ("damaged", "animation", "unsupported", "empty", "TIFF"), strict=False):
         assert word in text
     assert states(page) == ["failed"] * 5 + ["done"]
 
