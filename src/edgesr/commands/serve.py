@@ -14,8 +14,7 @@ from edgesr.errors import EdgesrError, UsageError, needs_extra, one_line
 EXAMPLES = """\
 examples:
   edgesr serve                                                  open http://127.0.0.1:7860 afterwards
-  curl --data-binary @small.jpg -H 'Content-Type: image/jpeg' \\
-       'http://127.0.0.1:7860/v1/upscale?scale=2&format=png' -o large.png
+  curl -F file=@small.jpg 'http://127.0.0.1:7860/v1/upscale?scale=2&format=png' -o large.png
   EDGESR_TOKEN=secret edgesr serve --host 0.0.0.0               reachable from other machines, API with a token
 """
 

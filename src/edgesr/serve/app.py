@@ -40,9 +40,25 @@ _REFUSALS = {
     408: "the upload timed out",
     413: "the file, the image or its result is too large",
     415: "unsupported image format",
-    422: "invalid option, or damaged image",
+    422: "invalid option, damaged image, or a form without exactly one file",
     429: "the queue is full; retry after `Retry-After` seconds",
     503: "timeout, out of memory, too many requests, or shutting down",
+}
+_FILE = {"type": "string", "format": "binary"}
+_BODIES = {
+    "application/octet-stream": {"schema": {**_FILE, "description": "the file itself; also as image/*, such as image/jpeg"}},
+    "application/x-www-form-urlencoded": {
+        "schema": {**_FILE, "description": "the file itself, not encoded: the type that curl --data-binary states by default"}
+    },
+    "multipart/form-data": {
+        "schema": {
+            "type": "object",
+            "description": "a form with one file, in a field of any name, as curl -F file=@photo.jpg sends it",
+            "minProperties": 1,
+            "maxProperties": 1,
+            "additionalProperties": _FILE,
+        }
+    },
 }
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
 _RETRY_AFTER = "5"  # seconds
@@ -174,15 +190,13 @@ def _add_api(app: FastAPI, work: Work, limits: Limits, token: str | None) -> Non
         "/v1/upscale",
         dependencies=[Depends(check_token), Depends(known_options)],  # in this order, before the values of the options
         summary="Upscale an image",
-        description="The request body is an image file, the response body the result. The header `X-Notes` is a JSON list of notes on "
-        "what the output format could not store.",
+        description="The request body is an image file, as it is or as the one file of a form, the response body the result. The content "
+        "decides the input's format, not the stated type. The header `X-Notes` is a JSON list of notes on what the output format "
+        "could not store.",
         response_class=Response,
         responses=_responses(),
         openapi_extra={
-            "requestBody": {
-                "required": True,
-                "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
-            },
+            "requestBody": {"required": True, "content": _BODIES},
             **({"security": [{"token": []}]} if token else {}),
         },
     )
@@ -245,7 +259,7 @@ def _add_api(app: FastAPI, work: Work, limits: Limits, token: str | None) -> Non
 
 
 def _responses() -> dict[int | str, dict[str, Any]]:
-    pictures = {formats.FORMATS[name].mime: {"schema": {"type": "string", "format": "binary"}} for name in _WRITABLE}
+    pictures = {formats.FORMATS[name].mime: {"schema": _FILE} for name in _WRITABLE}
     return {200: {"description": "the result", "content": pictures}, **_refusals(*_REFUSALS)}
 
 
