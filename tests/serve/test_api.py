@@ -240,6 +240,36 @@ def test_other_names_are_answered_when_asked() -> None:
         assert httpx.get(f"{address}/health", headers=forwarded).status_code == 200
 
 
+def test_pages_of_named_sites_may_use_the_api(small) -> None:
+    site = {"Origin": "https://pictures.example"}
+    asking = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization,content-type"}
+    with serving(
+        "--cors", "https://Pictures.example:443/", "--cors", "http://localhost:5173", "--token", "x", "--threads", "1"
+    ) as (
+        address,
+        _,
+    ):
+        url = f"{address}/v1/upscale?scale=2"
+        for origin in (site, {"Origin": "http://localhost:5173"}):
+            preflight = httpx.options(url, headers=origin | asking)
+            assert (preflight.status_code, preflight.headers["access-control-allow-origin"]) == (200, origin["Origin"])
+            assert "authorization" in preflight.headers["access-control-allow-headers"].lower()
+        answer = httpx.post(url, content=as_file(small), headers=site | {"Authorization": "Bearer x"}, timeout=60)
+        assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, site["Origin"])
+        assert "X-Width" in answer.headers["access-control-expose-headers"]
+        refused = httpx.post(url, content=b"", headers=site)
+        assert refusal(refused, 401) == "unauthorized"
+        assert refused.headers["access-control-allow-origin"] == site["Origin"]  # the site can read why
+        for other in ("http://pictures.example", "https://pictures.example.evil.example", "null"):
+            for headers in (asking, {}):
+                answer = httpx.options(url, headers=headers | {"Origin": other})
+                assert refusal(answer, 403) == "foreign_origin"
+                assert "access-control-allow-origin" not in answer.headers
+        assert refusal(httpx.get(f"{address}/health", headers=site | {"Host": "evil.example"}), 403) == "foreign_host"
+    assert "origin" in error_of("serve", "--cors", "*")
+    assert "origin" in error_of("serve", "--cors", "https://a.example/path")
+
+
 def test_a_full_queue_sends_away_and_serves_those_it_took(api) -> None:
     large = as_file(photograph(140, 140))
     with concurrent.futures.ThreadPoolExecutor(12) as pool:

@@ -19,6 +19,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from edgesr import __version__
@@ -72,10 +73,12 @@ def make_app(
     token: str | None = None,
     host: str = "localhost",
     names: Collection[str] = (),
+    origins: Collection[str] = (),
 ) -> FastAPI:
     """Return the application; with `token`, uploads need the header `Authorization: Bearer TOKEN`.
 
-    It accepts requests for IP addresses, localhost, `host` and `names`, and refuses those that pages of other sites send.
+    It accepts requests for IP addresses, localhost, `host` and `names`, and refuses those that pages of other sites send, except
+    for `origins`, such as https://example.org, whose pages may use the API (CORS).
     """
     work = Work(limits, model, threads)
 
@@ -95,7 +98,15 @@ def make_app(
     app.state.stopping = False
     app.state.work = work
     _answer_in_json(app)
-    app.add_middleware(OwnRequestsOnly, host=host, names=names)
+    if origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(origins),
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type"],
+            expose_headers=["X-Width", "X-Height", "X-Notes", "Server-Timing", "Retry-After"],
+        )
+    app.add_middleware(OwnRequestsOnly, host=host, names=names, origins=origins)  # runs before the one above
     app.add_middleware(_Secured)
     _add_api(app, work, limits, token)
     _add_other_paths(app)
