@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import io
 import json
+import shutil
 import socket
 import subprocess
 import time
@@ -120,6 +121,66 @@ def test_an_unknown_option_names_the_nearest(api, small) -> None:
     assert answer.json()["detail"] == "unknown option 'foo'; this endpoint has none"
 
 
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+@pytest.mark.parametrize(
+    "words", [["-F", "file=@{}"], ["-F", "a picture=@{};type=text/html"], ["--data-binary", "@{}"], ["-T", "{}", "-X", "POST"]]
+)
+def test_curl_sends_a_file_as_people_type_it(api, small, tmp_path, words) -> None:
+    file = tmp_path / "a b.png"
+    file.write_bytes(as_file(small))
+    address = f"{api.base_url}/v1/upscale?scale=2".replace("//v1", "/v1")
+    done = subprocess.run(
+        ["curl", "-sS", "-f", *(word.format(file) for word in words), address], capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert np.array_equal(pixels_of(done.stdout), Upscaler("tiny")(small, scale=2))
+
+
+def test_a_form_without_exactly_one_file_is_refused(api, small) -> None:
+    good = as_file(small)
+    field = lambda name, content, more="": (  # noqa: E731
+        b"--x\r\nContent-Disposition: form-data; name=%s%s\r\n\r\n%s\r\n" % (name.encode(), more.encode(), content)
+    )
+    file = field("a", good, "; filename=a.png")
+    post = lambda content, kind="multipart/form-data; boundary=x", **params: api.post(  # noqa: E731
+        "/v1/upscale", content=content, headers={"Content-Type": kind}, params=params
+    )
+    for body, hint in (
+        (b"", "no file"),
+        (b"--x--\r\n", "no file"),
+        (field("scale", b"2") + b"--x--\r\n", "'scale' is not a file"),
+        (file + field("scale", b"2") + b"--x--\r\n", "'scale' is not a file"),
+        (file + field("b", good, "; filename=b.png") + b"--x--\r\n", "several files"),
+        (file, "incomplete"),
+        (good, "malformed"),
+        (b"--x\r\n" + b"X: %s\r\n" % (b"a" * 3000) * 2, "headers are too long"),
+    ):
+        answer = post(body)
+        assert refusal(answer, 422) == "bad_form"
+        assert hint in answer.json()["detail"], (hint, answer.text)
+    for kind in ("multipart/form-data", f"multipart/form-data; boundary={'x' * 300}"):
+        assert refusal(post(file, kind), 422) == "bad_form"
+    assert refusal(post(field("a", b"", "; filename=a.png") + b"--x--\r\n"), 422) == "empty"
+    assert refusal(post(field("a", b"no picture", "; filename=a.png") + b"--x--\r\n"), 415) == "not_a_picture"
+    assert refusal(post(b"scale=2", "application/x-www-form-urlencoded"), 415) == "not_a_picture"
+    bytewise = (bytes([one]) for one in file + b"--x--\r\n")
+    assert np.array_equal(pixels_of(post(bytewise, scale=2).content), Upscaler("tiny")(small, scale=2))
+
+
+def test_a_file_in_a_form_has_the_limits_of_any_other(api) -> None:
+    rng = np.random.default_rng(0)
+    for pixels, reason in (
+        (rng.integers(0, 256, (700, 700, 3), np.uint8), "body_too_large"),
+        (photograph(200, 101), "too_many_pixels"),
+    ):
+        content = as_file(pixels)
+        assert refusal(api.post("/v1/upscale", files={"file": ("a.png", content)}), 413) == reason
+    head = b"--x\r\nContent-Disposition: form-data; name=a; filename=b\r\n\r\n"
+    endless = (piece for piece in [head, *[bytes(2**16)] * 40])
+    kind = {"Content-Type": "multipart/form-data; boundary=x"}
+    assert refusal(api.post("/v1/upscale", content=endless, headers=kind), 413) == "body_too_large"
+
+
 def test_a_defect_is_json_without_details(monkeypatch, caplog) -> None:
     app = make_app(Limits())
     monkeypatch.setattr("edgesr.serve.app.list_models", lambda: 1 / 0)
@@ -139,7 +200,7 @@ def test_no_address_leads_out_of_the_page(api) -> None:
 def test_it_describes_itself_for_people_and_programs(api) -> None:
     schema = api.get("/openapi.json").json()
     docs = api.get("/docs")
-    for name in ("scale", "fidelity", "strip_metadata", "429"):
+    for name in ("scale", "fidelity", "strip_metadata", "429", "multipart/form-data"):
         assert name in docs.text
     assert "<script" not in docs.text
     assert {"413", "415", "422", "429", "503"} <= set(schema["paths"]["/v1/upscale"]["post"]["responses"])
@@ -177,6 +238,36 @@ def test_other_names_are_answered_when_asked() -> None:
         assert refusal(httpx.get(f"{address}/health", headers={"Host": "evil.example"}), 403) == "foreign_host"
         forwarded = {"Origin": "https://pictures.example"}  # a proxy that puts its own target into Host
         assert httpx.get(f"{address}/health", headers=forwarded).status_code == 200
+
+
+def test_pages_of_named_sites_may_use_the_api(small) -> None:
+    site = {"Origin": "https://pictures.example"}
+    asking = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization,content-type"}
+    with serving(
+        "--cors", "https://Pictures.example:443/", "--cors", "http://localhost:5173", "--token", "x", "--threads", "1"
+    ) as (
+        address,
+        _,
+    ):
+        url = f"{address}/v1/upscale?scale=2"
+        for origin in (site, {"Origin": "http://localhost:5173"}):
+            preflight = httpx.options(url, headers=origin | asking)
+            assert (preflight.status_code, preflight.headers["access-control-allow-origin"]) == (200, origin["Origin"])
+            assert "authorization" in preflight.headers["access-control-allow-headers"].lower()
+        answer = httpx.post(url, content=as_file(small), headers=site | {"Authorization": "Bearer x"}, timeout=60)
+        assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, site["Origin"])
+        assert "X-Width" in answer.headers["access-control-expose-headers"]
+        refused = httpx.post(url, content=b"", headers=site)
+        assert refusal(refused, 401) == "unauthorized"
+        assert refused.headers["access-control-allow-origin"] == site["Origin"]  # the site can read why
+        for other in ("http://pictures.example", "https://pictures.example.evil.example", "null"):
+            for headers in (asking, {}):
+                answer = httpx.options(url, headers=headers | {"Origin": other})
+                assert refusal(answer, 403) == "foreign_origin"
+                assert "access-control-allow-origin" not in answer.headers
+        assert refusal(httpx.get(f"{address}/health", headers=site | {"Host": "evil.example"}), 403) == "foreign_host"
+    assert "origin" in error_of("serve", "--cors", "*")
+    assert "origin" in error_of("serve", "--cors", "https://a.example/path")
 
 
 def test_a_full_queue_sends_away_and_serves_those_it_took(api) -> None:

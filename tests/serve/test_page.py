@@ -120,9 +120,31 @@ def test_a_bad_file_names_its_reason_and_the_queue_goes_on(open_page, server, sm
     )
     page.wait_for_selector("#queue li:last-child[data-state=done]")
     texts = page.eval_on_selector_all("#queue li .state", "all => all.map(one => one.textContent)")
-    for text, word in zip(texts, ("damaged", "animation", "no picture", "empty", "TIFF"), strict=False):
+    for text, word in zip(texts, ("damaged", "animation", "unsupported", "empty", "TIFF"), strict=False):
         assert word in text
     assert states(page) == ["failed"] * 5 + ["done"]
+
+
+@pytest.mark.parametrize("damaged_first", [False, True])
+def test_a_damaged_file_leaves_the_good_picture_on_the_stage(open_page, server, damaged_first) -> None:
+    page = open_page(server)
+    cat = (ROOT / "examples/cat.jpg").read_bytes()
+    files = [("cat.jpg", "image/jpeg", cat), ("cut.jpg", "image/jpeg", cat[: len(cat) // 2])]
+    drop(page, *(reversed(files) if damaged_first else files))
+    wait_for_states(page, *(["failed", "done"] if damaged_first else ["done", "failed"]))
+    failed = page.locator("#queue li[data-state=failed]")
+    page.wait_for_function("() => save.download === 'cat_4x.jpg'")
+    assert page.inner_text("#queue li:has([aria-current=true]) .name") == "cat.jpg"
+    assert page.is_visible("#save") and page.is_visible("#after img")
+    assert page.text_content("#zoom") != "0%"
+    assert page.locator("#area").bounding_box()["height"] > 200
+    assert failed.locator(".name").inner_text() == "cut.jpg"
+    assert "damaged JPEG" in failed.locator(".state").inner_text()
+    failed.locator(".pick").click()
+    assert page.inner_text("#failure").startswith("cut.jpg: damaged JPEG")
+    assert page.is_hidden("#zoom")
+    page.locator("#queue li[data-state=done] .pick").click()
+    page.wait_for_function("() => zoom.textContent !== '0%' && !save.hidden && failure.hidden")
 
 
 def test_a_large_photo_shows_tiles_and_time_left_and_can_be_cancelled(open_page, server, small) -> None:

@@ -16,6 +16,7 @@ const EXTENSIONS: Record<string, string> = { "image/png": "png", "image/jpeg": "
 
 const items: Item[] = [];
 let selected: Item | undefined;
+let picked = false; // by the user; else the selection follows the queue
 let running: { item: Item; start: number } | undefined;
 let nextId = 1;
 
@@ -38,7 +39,10 @@ const client = new Client({ backend: (asked.get("backend") as Backend | null) ??
 });
 
 const actions = {
-  select,
+  select(item: Item) {
+    picked = true;
+    select(item);
+  },
   cancel(item: Item) {
     if (item === running?.item) client.cancel();
     else update(item, { state: "cancelled" });
@@ -51,7 +55,10 @@ const actions = {
     item.line.remove();
     URL.revokeObjectURL(item.url);
     if (item.result) URL.revokeObjectURL(item.result.url);
-    if (item === selected) select(items.at(-1));
+    if (item === selected) {
+      picked = false;
+      select(latestResult() ?? items.at(-1));
+    }
     draw();
   },
 };
@@ -76,7 +83,10 @@ function add(files: Iterable<File>): void {
     added.push(item);
   }
   if (added.length === 0) return;
-  if (!running) select(added[0]);
+  if (!running) {
+    picked = false;
+    select(added[0]);
+  }
   draw();
   void advance();
 }
@@ -86,6 +96,7 @@ function start(item: Item, wanted: Settings): void {
   if (item.result) URL.revokeObjectURL(item.result.url);
   Object.assign(item, { id: nextId++, settings: wanted, state: "waiting", share: 0, rest: undefined, note: "", result: undefined });
   item.preview = undefined;
+  picked = false;
   select(item);
   void advance();
 }
@@ -95,7 +106,7 @@ async function advance(): Promise<void> {
   if (running || !item) return;
   running = { item, start: performance.now() };
   update(item, { state: "working" });
-  if (selected?.state !== "working") select(item);
+  if (!picked) select(item);
   const outcome = await client.run({ id: item.id, file: item.file, settings: item.settings }, (report) => receive(item, report));
   if (outcome.kind === "done") {
     const name = resultName(item, outcome.blob.type);
@@ -106,6 +117,7 @@ async function advance(): Promise<void> {
   } else {
     const state = outcome.failure === "cancelled" ? "cancelled" : "failed";
     update(item, { state, note: outcome.reason, preview: undefined });
+    if (item === selected && !picked && state === "failed") select(latestResult() ?? item);
     announce(state === "cancelled" ? `${item.file.name} cancelled` : `${item.file.name}: ${outcome.reason}`);
   }
   running = undefined;
@@ -144,6 +156,11 @@ function resultName(item: Item, type: string): string {
   return `${stem}_${item.settings.scale}x.${EXTENSIONS[type] ?? "png"}`;
 }
 
+/** The last picture in the list that has a result. */
+function latestResult(): Item | undefined {
+  return items.filter(({ result }) => result).at(-1);
+}
+
 function update(item: Item, change: Partial<Item>): void {
   Object.assign(item, change);
   draw();
@@ -168,14 +185,18 @@ function show(): void {
   $("#viewer").hidden = !item;
   if (!item) return;
   const unreadable = item.state === "failed" && !item.input;
+  $("#area").hidden = unreadable;
+  $(".zoom").hidden = unreadable;
+  $("#failure").hidden = !unreadable;
+  $("#failure").textContent = unreadable ? `${item.file.name}: ${item.note}` : "";
   if (item.input) viewer.show(item.url, isHuge(item) ? undefined : item.result?.url, item.preview, item.size);
   else if (!unreadable) void firstLook(item);
   const { width, height } = item.size;
   const scale = item.input ? ` → ${width} × ${height} px` : "";
   const from = item.input ? `${item.input.width} × ${item.input.height}${scale}` : "";
   const seconds = item.result ? ` in ${duration(item.result.milliseconds / 1000)}${isHuge(item) ? ", preview reduced" : ""}` : "";
-  $("#sizes").textContent = [`${from}${seconds}`, item.state === "cancelled" ? "cancelled" : item.note].filter(Boolean).join(" · ");
-  $("#area").hidden = unreadable;
+  const note = item.state === "failed" ? `${item.file.name}: ${item.note}` : item.state === "cancelled" ? "cancelled" : item.note;
+  $("#sizes").textContent = unreadable ? "" : [`${from}${seconds}`, note].filter(Boolean).join(" · ");
   const busy = item.state === "working" || item.state === "waiting";
   $("#busy").hidden = !busy;
   const bar = $<HTMLProgressElement>("#bar");
@@ -207,7 +228,7 @@ async function firstLook(item: Item): Promise<void> {
   } catch {
     return; // the worker will report the error
   }
-  if (item.input || item !== selected) return;
+  if (item.input || item !== selected || item.state === "failed") return;
   const size = targetSize(image.naturalWidth, image.naturalHeight, item.settings.scale || MODEL.scale);
   viewer.show(item.url, undefined, undefined, size);
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import socket
 from ipaddress import ip_address
 from pathlib import Path
@@ -14,8 +15,7 @@ from edgesr.errors import EdgesrError, UsageError, needs_extra, one_line
 EXAMPLES = """\
 examples:
   edgesr serve                                                  open http://127.0.0.1:7860 afterwards
-  curl --data-binary @small.jpg -H 'Content-Type: image/jpeg' \\
-       'http://127.0.0.1:7860/v1/upscale?scale=2&format=png' -o large.png
+  curl -F file=@small.jpg 'http://127.0.0.1:7860/v1/upscale?scale=2&format=png' -o large.png
   EDGESR_TOKEN=secret edgesr serve --host 0.0.0.0               reachable from other machines, API with a token
 """
 
@@ -38,6 +38,14 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
         metavar="NAME",
         help="additional host name under which clients reach this server, such as a proxy's; may be repeated "
         "(IP addresses, localhost and --host are always allowed)",
+    )
+    verb.add_argument(
+        "--cors",
+        action="append",
+        default=[],
+        type=_origin,
+        metavar="ORIGIN",
+        help="additional site whose pages may use the API, such as https://example.org; may be repeated (default: none)",
     )
     verb.add_argument(
         "--port", type=int_range(0, 65535), default=7860, metavar="N", help="port, 0 for any free one (default: %(default)s)"
@@ -95,6 +103,7 @@ def run(arguments: argparse.Namespace) -> int:
         token=token,
         host=arguments.host,
         names=arguments.allow_host,
+        origins=arguments.cors,
     )
     if token is None and not _is_loopback(listening.getsockname()[0]):
         say("edgesr: the API is open to other machines without a token: set EDGESR_TOKEN or --token-file")
@@ -118,6 +127,15 @@ def run(arguments: argparse.Namespace) -> int:
     )
     Server(config, idle_seconds=limits.idle_seconds, stopping=stopping).run(sockets=[listening])
     return 0
+
+
+def _origin(text: str) -> str:
+    """Return an origin in the form in which browsers send it. Raises ArgumentTypeError if it has a path, or is no web address."""
+    origin = text.lower().removesuffix("/")
+    if not re.fullmatch(r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:\d+)?", origin):
+        raise argparse.ArgumentTypeError(f"{text!r} is not an origin: give scheme and host, such as https://example.org")
+    scheme, _, _ = origin.partition("://")
+    return origin.removesuffix({"http": ":80", "https": ":443"}[scheme])
 
 
 def _token(arguments: argparse.Namespace) -> str | None:

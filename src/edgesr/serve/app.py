@@ -19,6 +19,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from edgesr import __version__
@@ -40,9 +41,25 @@ _REFUSALS = {
     408: "the upload timed out",
     413: "the file, the image or its result is too large",
     415: "unsupported image format",
-    422: "invalid option, or damaged image",
+    422: "invalid option, damaged image, or a form without exactly one file",
     429: "the queue is full; retry after `Retry-After` seconds",
     503: "timeout, out of memory, too many requests, or shutting down",
+}
+_FILE = {"type": "string", "format": "binary"}
+_BODIES = {
+    "application/octet-stream": {"schema": {**_FILE, "description": "the file itself; also as image/*, such as image/jpeg"}},
+    "application/x-www-form-urlencoded": {
+        "schema": {**_FILE, "description": "the file itself, not encoded: the type that curl --data-binary states by default"}
+    },
+    "multipart/form-data": {
+        "schema": {
+            "type": "object",
+            "description": "a form with one file, in a field of any name, as curl -F file=@photo.jpg sends it",
+            "minProperties": 1,
+            "maxProperties": 1,
+            "additionalProperties": _FILE,
+        }
+    },
 }
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
 _RETRY_AFTER = "5"  # seconds
@@ -56,10 +73,12 @@ def make_app(
     token: str | None = None,
     host: str = "localhost",
     names: Collection[str] = (),
+    origins: Collection[str] = (),
 ) -> FastAPI:
     """Return the application; with `token`, uploads need the header `Authorization: Bearer TOKEN`.
 
-    It accepts requests for IP addresses, localhost, `host` and `names`, and refuses those that pages of other sites send.
+    It accepts requests for IP addresses, localhost, `host` and `names`, and refuses those that pages of other sites send, except
+    for `origins`, such as https://example.org, whose pages may use the API (CORS).
     """
     work = Work(limits, model, threads)
 
@@ -79,7 +98,15 @@ def make_app(
     app.state.stopping = False
     app.state.work = work
     _answer_in_json(app)
-    app.add_middleware(OwnRequestsOnly, host=host, names=names)
+    if origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(origins),
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type"],
+            expose_headers=["X-Width", "X-Height", "X-Notes", "Server-Timing", "Retry-After"],
+        )
+    app.add_middleware(OwnRequestsOnly, host=host, names=names, origins=origins)  # runs before the one above
     app.add_middleware(_Secured)
     _add_api(app, work, limits, token)
     _add_other_paths(app)
@@ -174,15 +201,13 @@ def _add_api(app: FastAPI, work: Work, limits: Limits, token: str | None) -> Non
         "/v1/upscale",
         dependencies=[Depends(check_token), Depends(known_options)],  # in this order, before the values of the options
         summary="Upscale an image",
-        description="The request body is an image file, the response body the result. The header `X-Notes` is a JSON list of notes on "
-        "what the output format could not store.",
+        description="The request body is an image file, as it is or as the one file of a form, the response body the result. The content "
+        "decides the input's format, not the stated type. The header `X-Notes` is a JSON list of notes on what the output format "
+        "could not store.",
         response_class=Response,
         responses=_responses(),
         openapi_extra={
-            "requestBody": {
-                "required": True,
-                "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
-            },
+            "requestBody": {"required": True, "content": _BODIES},
             **({"security": [{"token": []}]} if token else {}),
         },
     )
@@ -245,7 +270,7 @@ def _add_api(app: FastAPI, work: Work, limits: Limits, token: str | None) -> Non
 
 
 def _responses() -> dict[int | str, dict[str, Any]]:
-    pictures = {formats.FORMATS[name].mime: {"schema": {"type": "string", "format": "binary"}} for name in _WRITABLE}
+    pictures = {formats.FORMATS[name].mime: {"schema": _FILE} for name in _WRITABLE}
     return {200: {"description": "the result", "content": pictures}, **_refusals(*_REFUSALS)}
 
 

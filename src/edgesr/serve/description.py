@@ -28,8 +28,12 @@ def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
     parts = [f"<h2><code>{method.upper()} {escape(path)}</code></h2>"]
     parts.append(f"<p>{escape(operation.get('summary', ''))}. {escape(operation.get('description', ''))}</p>")
     if operation.get("parameters"):
-        rows = ((one["name"], _type(one.get("schema", {})), _text(one)) for one in operation["parameters"])
-        parts.append(_table(("option", "type", "meaning"), rows))
+        options = ((one["name"], _type(one.get("schema", {})), _text(one)) for one in operation["parameters"])
+        parts.append(_table(("option", "type", "meaning"), options))
+    bodies = operation.get("requestBody", {}).get("content", {})
+    if bodies:
+        rows = ((kind, one["schema"].get("description", "")) for kind, one in bodies.items())
+        parts.append(_table(("type of the body", "meaning"), rows))
     answers = operation.get("responses", {}).items()
     parts.append(_table(("status", "meaning"), ((status, answer.get("description", "")) for status, answer in answers)))
     return "\n".join(parts)

@@ -21,11 +21,14 @@ class OwnRequestsOnly:
     """Responds with 403 to requests that pages of other sites send.
 
     Allowed are IP addresses, localhost, `host`, on which the server listens, and `names`. Pages under one of `names` are its own
-    too, even if a proxy changes `Host`.
+    too, even if a proxy changes `Host`. Pages of `origins`, in lower case, may send requests as well.
     """
 
-    def __init__(self, app: ASGIApp, host: str = "localhost", names: Collection[str] = ()) -> None:
+    def __init__(
+        self, app: ASGIApp, host: str = "localhost", names: Collection[str] = (), origins: Collection[str] = ()
+    ) -> None:
         self._app = app
+        self._origins = frozenset(origins)
         self._pages = {name.lower() for name in names}
         self._names = {"localhost", host.lower(), *self._pages}
 
@@ -43,9 +46,10 @@ class OwnRequestsOnly:
         if not self._is_own(host):
             detail = "unknown host name: use the server's IP address, or start it with --allow-host NAME"
             return JSONResponse({"reason": "foreign_host", "detail": detail}, 403)
-        if origin is not None and not self._is_from_here(origin.lower(), host):
+        if origin is not None and origin not in self._origins and not self._is_from_here(origin.lower(), host):
             detail = (
-                "requests from pages of other sites are refused: send the request from the server's own page, or without Origin"
+                "requests from pages of other sites are refused: send the request from the server's own page, or without Origin, "
+                "or start the server with --cors ORIGIN"
             )
             return JSONResponse({"reason": "foreign_origin", "detail": detail}, 403)
         return None

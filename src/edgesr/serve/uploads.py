@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 
 from starlette.requests import ClientDisconnect, Request
 
+from edgesr.serve import multipart
 from edgesr.serve.limits import Limits, Refusal
 
 _SAFE_SECONDS = 1.0  # after which an upload may be cancelled as the slowest
+_RAW_KINDS = ("application/octet-stream", "application/x-www-form-urlencoded")  # the latter is what `curl --data-binary` says
 
 
 @dataclass(eq=False)
@@ -35,31 +37,37 @@ class Uploads:
         self._open: set[_Upload] = set()
 
     async def read(self, request: Request) -> bytes:
-        """Return the body of a request. Raises Refusal: no image, empty, too large, too slow, or disconnected."""
-        _check_head(request, self._limits)
+        """Return the file in the body of a request. Raises Refusal: no image, empty, too large, too slow, or disconnected."""
+        form = _check_head(request, self._limits)
         while len(self._open) >= self._limits.uploads:
             self._cancel_slowest()
         upload = _Upload()
         self._open.add(upload)
         try:
-            data = await self._received(request, upload)
+            data = await self._received(request, upload, form)
         finally:
             self._open.discard(upload)
         if not data:
-            raise Refusal(422, "empty", "the request body is empty: send an image file")
+            raise Refusal(422, "empty", f"the {'file' if form else 'request body'} is empty: send an image file")
         return data
 
-    async def _received(self, request: Request, upload: _Upload) -> bytes:
-        limits, data = self._limits, bytearray()
+    async def _received(self, request: Request, upload: _Upload, form: multipart.FormFile | None) -> bytes:
+        limits, data = self._limits, form.data if form else bytearray()
+        largest = limits.body_bytes + (multipart.OVERHEAD if form else 0)
         stream = aiter(request.stream())
         while True:
-            seconds = min(limits.upload_seconds, limits.upload_grace + len(data) / limits.upload_rate)
+            seconds = min(limits.upload_seconds, limits.upload_grace + upload.received / limits.upload_rate)
             piece = await self._piece(stream, upload, upload.start + seconds - time.monotonic())
             if piece is None:
+                if form:
+                    form.check_complete()
                 return bytes(data)
-            data += piece
-            upload.received = len(data)
-            if len(data) > limits.body_bytes:
+            upload.received += len(piece)
+            if form:
+                form.write(piece)
+            else:
+                data += piece
+            if len(data) > limits.body_bytes or upload.received > largest:
                 raise _too_large(limits)
             while sum(one.received for one in self._open) > limits.upload_memory:
                 self._cancel_slowest()
@@ -97,14 +105,20 @@ async def _next(stream: AsyncIterator[bytes]) -> bytes | None:
     return await anext(stream, None)
 
 
-def _check_head(request: Request, limits: Limits) -> None:
-    """Refuse a request whose headers show that it is no image, or too large."""
-    kind = request.headers.get("content-type", "application/octet-stream").split(";")[0].strip().lower()
-    if not (kind.startswith("image/") or kind == "application/octet-stream"):
-        raise Refusal(415, "not_a_picture", f"content type {kind[:80]}: send the image file itself, as image/*")
+def _check_head(request: Request, limits: Limits) -> multipart.FormFile | None:
+    """Refuse a request whose headers show that it is no image, or too large. Returns what takes the body if it is a form."""
+    whole = request.headers.get("content-type", "application/octet-stream")
+    kind = whole.split(";")[0].strip().lower()
+    is_form = kind == multipart.KIND
+    if not (is_form or kind.startswith("image/") or kind in _RAW_KINDS):
+        detail = (
+            f"content type {kind[:80]}: send the image file itself, as image/*, or as the file of a form, as {multipart.KIND}"
+        )
+        raise Refusal(415, "not_a_picture", detail)
     stated = request.headers.get("content-length", "")
-    if stated.isdecimal() and int(stated) > limits.body_bytes:
+    if stated.isdecimal() and int(stated) > limits.body_bytes + (multipart.OVERHEAD if is_form else 0):
         raise _too_large(limits)
+    return multipart.FormFile(whole) if is_form else None
 
 
 def _too_large(limits: Limits) -> Refusal:
