@@ -14,7 +14,7 @@ from PIL import Image
 
 torch = pytest.importorskip("torch")
 
-from edgesr.errors import EdgesrError, UsageError
+from edgesr.errors import EdgesrError, UsageError, install_command
 from edgesr.train.journal import CAPTION, Journal
 
 
@@ -93,7 +93,7 @@ def test_without_tensorboard_it_goes_on_and_says_so(tmp_path, monkeypatch, caplo
         journal = Journal(tmp_path)
         journal.scalars(1, {"loss": 1.0})
         journal.grid(1, {"hr": torch.zeros(1, 3, 8, 8)})
-    assert len({record.message for record in caplog.records if "edgesr[train]" in record.message}) == 1
+    assert len({record.message for record in caplog.records if install_command("train") in record.message}) == 1
     assert lines(tmp_path) == [{"step": 1, "loss": 1.0}]
     assert not (tmp_path / "tensorboard").exists()
 

