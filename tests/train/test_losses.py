@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from edgesr.train.losses import LossConfig, PictureLoss, artifacts, lattice
+from edgesr.train.losses import LossConfig, PictureLoss, artifacts, lattice, sharpened
 from edgesr.train.step import Batch, StepRandom
 
 LEVEL = 1 / 255
@@ -117,3 +117,26 @@ def test_equal_pictures_have_no_artifacts_and_a_gradient_that_is_a_number(rough)
     loss.backward()
     assert float(loss.detach()) == 0
     assert out.grad.isfinite().all()
+
+
+def test_sharpening_leaves_areas_and_lifts_edges_on_both_sides(flat):
+    even = torch.full((1, 3, 32, 32), 0.4)
+    assert torch.allclose(sharpened(even, 0.5), even, atol=1e-6)
+    edge = torch.where(torch.arange(64) < 32, 0.3, 0.7).expand(1, 3, 64, 64)
+    made = sharpened(edge, 0.5)
+    assert made[..., 31].max() < 0.25
+    assert made[..., 32].min() > 0.75
+    assert torch.allclose(made[..., :20], edge[..., :20], atol=1e-6), "further off than the radius nothing changes"
+    assert torch.allclose(made.mean(), edge.mean(), atol=1e-6)
+
+
+def test_a_teachers_targets_are_sharpened_and_truths_are_not(rough):
+    hr = torch.cat([rough[:1], rough[:1]])
+    target = hr.clone()
+    target[1] = (target[1] * 0.9).contiguous()
+    batch = Batch(hr, hr[..., ::4, ::4], hr[..., :0, :0], target)
+    wanted = PictureLoss(LossConfig(sharpen=0.3), 0, torch.device("cpu")).wanted(batch)
+    assert torch.equal(wanted[0], hr[0])
+    assert torch.allclose(wanted[1], sharpened(target, 0.3)[1])
+    mixed = PictureLoss(LossConfig(truth=0.5), 0, torch.device("cpu")).wanted(batch)
+    assert torch.allclose(mixed[1], hr[1] * 0.95)

@@ -243,6 +243,8 @@ def test_resuming_with_another_latent_space_is_refused(finished, tmp_path):
         ("data.hr_size=64", "too small to degrade"),
         ("data.hr_size=160", "crop size 160"),
         ("loss.perceptual_window=97", "loss.perceptual_window"),
+        ("loss.truth=0.5", "'loss.truth' needs a teacher's targets"),
+        ("loss.sharpen=0.3", "'loss.sharpen' needs a teacher's targets"),
     ],
 )
 def test_a_recipe_that_cannot_run_is_one_line_and_leaves_no_checkpoint(folder, tmp_path, override, word):

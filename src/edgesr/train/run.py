@@ -131,8 +131,9 @@ def _check_sizes(recipe: Recipe, processes: Processes) -> None:
         raise UsageError(
             f"recipe: the stage '{recipe.stage}' compares no pictures, so it does not use 'data.targets'; remove it"
         )
-    if recipe.loss.truth and not recipe.data.targets:
-        raise UsageError("recipe: 'loss.truth' needs a teacher's targets: name them in 'data.targets', or remove it")
+    for name in ("truth", "sharpen"):
+        if getattr(recipe.loss, name) and not recipe.data.targets:
+            raise UsageError(f"recipe: 'loss.{name}' needs a teacher's targets: name them in 'data.targets', or remove it")
     if recipe.loss.perceptual_window > recipe.data.hr_size:
         raise UsageError(
             f"recipe: the field 'loss.perceptual_window' must be at most data.hr_size, {recipe.data.hr_size}, "
