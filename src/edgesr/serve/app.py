@@ -26,6 +26,7 @@ from edgesr import __version__
 from edgesr.images import formats
 from edgesr.presets import list_models
 from edgesr.serve.description import page_of
+from edgesr.serve.exchanges import METRICS_TYPE, Metrics, Observed, write_log
 from edgesr.serve.guard import OwnRequestsOnly
 from edgesr.serve.limits import Limits, Refusal
 from edgesr.serve.options import check_options
@@ -61,6 +62,7 @@ _BODIES = {
         }
     },
 }
+_PATHS = ("/v1/upscale", "/v1/models", "/health", "/metrics", "/docs", "/openapi.json")
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
 _RETRY_AFTER = "5"  # seconds
 
@@ -74,11 +76,13 @@ def make_app(
     host: str = "localhost",
     names: Collection[str] = (),
     origins: Collection[str] = (),
+    access_log: bool = False,
 ) -> FastAPI:
     """Return the application; with `token`, uploads need the header `Authorization: Bearer TOKEN`.
 
     It accepts requests for IP addresses, localhost, `host` and `names`, and refuses those that pages of other sites send, except
-    for `origins`, such as https://example.org, whose pages may use the API (CORS).
+    for `origins`, such as https://example.org, whose pages may use the API (CORS). With `access_log` it writes a line of JSON for
+    every request to standard output.
     """
     work = Work(limits, model, threads)
 
@@ -108,7 +112,9 @@ def make_app(
         )
     app.add_middleware(OwnRequestsOnly, host=host, names=names, origins=origins)  # runs before the one above
     app.add_middleware(_Secured)
-    _add_api(app, work, limits, token)
+    metrics = Metrics(_PATHS)
+    app.add_middleware(Observed, listeners=[metrics.add, write_log] if access_log else [metrics.add])
+    _add_api(app, work, limits, token, metrics)
     _add_other_paths(app)
     return app
 
@@ -186,7 +192,7 @@ class _Secured:
         await self._app(scope, receive, with_headers)
 
 
-def _add_api(app: FastAPI, work: Work, limits: Limits, token: str | None) -> None:
+def _add_api(app: FastAPI, work: Work, limits: Limits, token: str | None, metrics: Metrics) -> None:
     uploads = Uploads(limits)
 
     async def check_token(request: Request) -> None:
@@ -231,6 +237,7 @@ def _add_api(app: FastAPI, work: Work, limits: Limits, token: str | None) -> Non
         chosen = None if format is None else str(format.value).upper()
         options = Options(scale, width, height, fidelity, chosen, quality, strip_metadata)
         outcome = await _unless_gone(request, work.run(data, options))
+        metrics.pixels += outcome.width * outcome.height
         headers = {
             "X-Width": str(outcome.width),
             "X-Height": str(outcome.height),
@@ -253,6 +260,20 @@ def _add_api(app: FastAPI, work: Work, limits: Limits, token: str | None) -> Non
     async def health() -> dict[str, Any]:
         state = "stopping" if app.state.stopping else "ok"
         return {"status": state, "version": __version__, "engine": work.description, "pending": work.pending}
+
+    @app.get(
+        "/metrics",
+        summary="Counters for Prometheus",
+        response_class=Response,
+        responses={
+            200: {
+                "description": "requests by path and status, their seconds, pending images, pixels of results",
+                "content": {"text/plain": {"schema": {"type": "string"}}},
+            }
+        },
+    )
+    async def counters() -> Response:
+        return Response(metrics.text(work.pending), media_type=METRICS_TYPE)
 
     @app.get("/docs", include_in_schema=False)
     def docs() -> HTMLResponse:
