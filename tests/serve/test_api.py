@@ -270,6 +270,50 @@ def test_pages_of_named_sites_may_use_the_api(small) -> None:
     assert "origin" in error_of("serve", "--cors", "https://a.example/path")
 
 
+def test_the_access_log_has_a_line_of_json_for_every_request(small) -> None:
+    with serving("--access-log", "--threads", "1") as (address, process):
+        files = {"file": ("secret-name.png", as_file(small))}
+        answer = httpx.post(f"{address}/v1/upscale?scale=2", files=files, timeout=60)
+        httpx.get(f"{address}/v1/a%22b%0Ac")
+        httpx.get(f"{address}/health", headers={"Host": "evil.example"})
+        lines = [process.stdout.readline() for _ in range(3)]
+    assert "secret" not in "".join(lines)
+    logged = [json.loads(line) for line in lines]
+    assert [(one["method"], one["path"], one["status"]) for one in logged] == [
+        ("POST", "/v1/upscale", 200),
+        ("GET", '/v1/a"b\nc', 404),
+        ("GET", "/health", 403),
+    ]
+    assert logged[0]["bytes"] == len(answer.content)
+    assert logged[0]["ms"] > 0 and "T" in logged[0]["time"]
+
+
+def test_without_the_option_nothing_is_logged() -> None:
+    with serving("--threads", "1") as (address, process):
+        assert httpx.get(f"{address}/health").status_code == 200
+        process.terminate()
+        assert process.stdout.read() == ""
+
+
+def test_metrics_count_requests_seconds_and_pixels(small) -> None:
+    with serving("--threads", "1") as (address, _):
+        for _ in range(2):
+            assert httpx.post(f"{address}/v1/upscale?scale=2", content=as_file(small), timeout=60).status_code == 200
+        httpx.post(f"{address}/v1/upscale", content=b"x")
+        for name in range(3):
+            httpx.get(f"{address}/{name}")
+        answer = httpx.get(f"{address}/metrics")
+        assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+        values = dict(line.rsplit(" ", 1) for line in answer.text.splitlines() if not line.startswith("#"))
+    assert values['edgesr_requests_total{path="/v1/upscale",status="200"}'] == "2"
+    assert values['edgesr_requests_total{path="/v1/upscale",status="415"}'] == "1"
+    assert values['edgesr_requests_total{path="page",status="404"}'] == "3"
+    assert values['edgesr_request_seconds_count{path="/v1/upscale"}'] == "3"
+    assert float(values['edgesr_request_seconds_sum{path="/v1/upscale"}']) > 0
+    assert values["edgesr_images_pending"] == "0"
+    assert values["edgesr_pixels_total"] == str(2 * 4 * small.shape[0] * small.shape[1])
+
+
 def test_a_full_queue_sends_away_and_serves_those_it_took(api) -> None:
     large = as_file(photograph(140, 140))
     with concurrent.futures.ThreadPoolExecutor(12) as pool:

@@ -79,6 +79,47 @@ def test_a_narrow_phone_needs_no_sideways_scrolling(open_page, server, small) ->
         assert box["x"] >= -20 and box["x"] + box["width"] <= 380
 
 
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (1366, 768), (1280, 600)])
+def test_with_many_pictures_download_and_the_one_at_work_stay_in_sight(open_page, server, small, width, height) -> None:
+    page = open_page(server, width=width, height=height)
+    page.evaluate("""() => {
+        window.lost = [];
+        const look = () => {
+            const line = document.querySelector('#queue li[data-state=working]');
+            const list = document.querySelector('#queue ul').getBoundingClientRect();
+            if (line) {
+                const box = line.getBoundingClientRect();
+                if (box.top < list.top - 2 || box.bottom > list.bottom + 2) lost.push(line.textContent);
+            }
+            requestAnimationFrame(look);
+        };
+        look();
+    }""")
+    drop(page, *((f"{number}.png", "image/png", as_file(small)) for number in range(8)))
+    wait_for_states(page, *["done"] * 8)
+    assert page.evaluate("lost") == []
+    save = page.locator("#save").bounding_box()
+    assert save["y"] >= 0 and save["y"] + save["height"] <= height
+    assert page.evaluate("scrollY") == 0
+    if height > 700:
+        assert page.evaluate("document.documentElement.scrollHeight") <= height
+
+
+def test_the_list_stays_where_the_user_scrolled_it(open_page, server, small) -> None:
+    page = open_page(server, width=1280, height=800)
+    drop(page, *((f"{number}.png", "image/png", as_file(photograph(200, 200))) for number in range(10)))
+    page.wait_for_selector("#queue li:first-child[data-state=working]")
+    page.hover("#queue ul")
+    page.mouse.wheel(0, 5000)
+    page.wait_for_selector("#queue li:nth-child(2)[data-state=working]")
+    list_ = "document.querySelector('#queue ul')"
+    assert page.evaluate(f"{list_}.scrollHeight - {list_}.clientHeight - {list_}.scrollTop") < 4
+    page.mouse.wheel(0, -5000)
+    page.wait_for_function("() => document.querySelector('#queue ul').scrollTop === 0")
+    page.wait_for_selector("#queue li:nth-child(6)[data-state=working]")
+    assert page.evaluate(f"{list_}.scrollTop") > 0
+
+
 def test_the_keyboard_does_everything(open_page, server) -> None:
     page = open_page(server)
     page.focus("[data-example=coffee]")

@@ -6,7 +6,7 @@ import { targetSize } from "./core/numbers";
 import { MODEL } from "./core/model";
 import type { Backend, Settings } from "./messages";
 import { startServiceWorker } from "./offline";
-import { drawLine, duration, makeLine, type Item } from "./ui/queue";
+import { drawLine, duration, keepInView, makeLine, type Item } from "./ui/queue";
 import { startTheme } from "./ui/theme";
 import { Viewer } from "./ui/viewer";
 
@@ -23,6 +23,7 @@ let nextId = 1;
 const asked = new URLSearchParams(location.search); // ?backend=wasm&threads=1, for comparison and debugging
 const threads = crossOriginIsolated ? Number(asked.get("threads")) || Math.min(8, navigator.hardwareConcurrency || 1) : 1;
 const viewer = new Viewer();
+const reveal = keepInView($("#queue ul"));
 const client = new Client({ backend: (asked.get("backend") as Backend | null) ?? "auto", threads }, (status) => {
   const pill = $("#backend");
   if (status.kind === "broken") {
@@ -177,6 +178,7 @@ function draw(): void {
   $("#queue").hidden = items.length === 0;
   $("#save-all").hidden = items.filter(({ result }) => result).length < 2;
   show();
+  if (running) reveal(running.item.line);
 }
 
 /** Show the selected picture in its current state. */

@@ -52,6 +52,9 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
     )
     verb.add_argument("--model", default="tiny", help="model of the API (default: %(default)s)")
     verb.add_argument("--threads", type=int_range(1), metavar="N", help="CPU threads for each image (default: all cores)")
+    verb.add_argument(
+        "--access-log", action="store_true", help="write a line of JSON for every request to standard output (default: no log)"
+    )
     secret = verb.add_mutually_exclusive_group()
     secret.add_argument(
         "--token",
@@ -104,6 +107,7 @@ def run(arguments: argparse.Namespace) -> int:
         host=arguments.host,
         names=arguments.allow_host,
         origins=arguments.cors,
+        access_log=arguments.access_log,
     )
     if token is None and not _is_loopback(listening.getsockname()[0]):
         say("edgesr: the API is open to other machines without a token: set EDGESR_TOKEN or --token-file")

@@ -11,7 +11,6 @@ import json
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from difflib import get_close_matches
-from enum import Enum
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Query, Request, Response
@@ -26,41 +25,16 @@ from edgesr import __version__
 from edgesr.images import formats
 from edgesr.presets import list_models
 from edgesr.serve.description import page_of
+from edgesr.serve.exchanges import METRICS_TYPE, Metrics, Observed, write_log
 from edgesr.serve.guard import OwnRequestsOnly
 from edgesr.serve.limits import Limits, Refusal
 from edgesr.serve.options import check_options
 from edgesr.serve.pages import SECURITY_HEADERS, Pages
+from edgesr.serve.schema import BODIES, Format, refusals, responses
 from edgesr.serve.uploads import Uploads
 from edgesr.serve.work import Options, Work
 
-_WRITABLE = [name for name in formats.WRITTEN if formats.missing_extra(name) is None]
-Format = Enum("Format", {name: name.lower() for name in _WRITABLE}, type=str)  # type: ignore[misc]
-_REFUSALS = {
-    401: "the token is missing or wrong",
-    403: "the request is for another host, or comes from a page of another site",
-    408: "the upload timed out",
-    413: "the file, the image or its result is too large",
-    415: "unsupported image format",
-    422: "invalid option, damaged image, or a form without exactly one file",
-    429: "the queue is full; retry after `Retry-After` seconds",
-    503: "timeout, out of memory, too many requests, or shutting down",
-}
-_FILE = {"type": "string", "format": "binary"}
-_BODIES = {
-    "application/octet-stream": {"schema": {**_FILE, "description": "the file itself; also as image/*, such as image/jpeg"}},
-    "application/x-www-form-urlencoded": {
-        "schema": {**_FILE, "description": "the file itself, not encoded: the type that curl --data-binary states by default"}
-    },
-    "multipart/form-data": {
-        "schema": {
-            "type": "object",
-            "description": "a form with one file, in a field of any name, as curl -F file=@photo.jpg sends it",
-            "minProperties": 1,
-            "maxProperties": 1,
-            "additionalProperties": _FILE,
-        }
-    },
-}
+_PATHS = ("/v1/upscale", "/v1/models", "/health", "/metrics", "/docs", "/openapi.json")
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
 _RETRY_AFTER = "5"  # seconds
 
@@ -74,11 +48,13 @@ def make_app(
     host: str = "localhost",
     names: Collection[str] = (),
     origins: Collection[str] = (),
+    access_log: bool = False,
 ) -> FastAPI:
     """Return the application; with `token`, uploads need the header `Authorization: Bearer TOKEN`.
 
     It accepts requests for IP addresses, localhost, `host` and `names`, and refuses those that pages of other sites send, except
-    for `origins`, such as https://example.org, whose pages may use the API (CORS).
+    for `origins`, such as https://example.org, whose pages may use the API (CORS). With `access_log` it writes a line of JSON for
+    every request to standard output.
     """
     work = Work(limits, model, threads)
 
@@ -108,7 +84,9 @@ def make_app(
         )
     app.add_middleware(OwnRequestsOnly, host=host, names=names, origins=origins)  # runs before the one above
     app.add_middleware(_Secured)
-    _add_api(app, work, limits, token)
+    metrics = Metrics(_PATHS)
+    app.add_middleware(Observed, listeners=[metrics.add, write_log] if access_log else [metrics.add])
+    _add_api(app, work, limits, token, metrics)
     _add_other_paths(app)
     return app
 
@@ -186,7 +164,7 @@ class _Secured:
         await self._app(scope, receive, with_headers)
 
 
-def _add_api(app: FastAPI, work: Work, limits: Limits, token: str | None) -> None:
+def _add_api(app: FastAPI, work: Work, limits: Limits, token: str | None, metrics: Metrics) -> None:
     uploads = Uploads(limits)
 
     async def check_token(request: Request) -> None:
@@ -205,9 +183,9 @@ def _add_api(app: FastAPI, work: Work, limits: Limits, token: str | None) -> Non
         "decides the input's format, not the stated type. The header `X-Notes` is a JSON list of notes on what the output format "
         "could not store.",
         response_class=Response,
-        responses=_responses(),
+        responses=responses(),
         openapi_extra={
-            "requestBody": {"required": True, "content": _BODIES},
+            "requestBody": {"required": True, "content": BODIES},
             **({"security": [{"token": []}]} if token else {}),
         },
     )
@@ -231,6 +209,7 @@ def _add_api(app: FastAPI, work: Work, limits: Limits, token: str | None) -> Non
         chosen = None if format is None else str(format.value).upper()
         options = Options(scale, width, height, fidelity, chosen, quality, strip_metadata)
         outcome = await _unless_gone(request, work.run(data, options))
+        metrics.pixels += outcome.width * outcome.height
         headers = {
             "X-Width": str(outcome.width),
             "X-Height": str(outcome.height),
@@ -244,7 +223,7 @@ def _add_api(app: FastAPI, work: Work, limits: Limits, token: str | None) -> Non
         "/v1/models",
         dependencies=[Depends(known_options)],
         summary="List the models and their costs",
-        responses=_refusals(403, 422),
+        responses=refusals(403, 422),
     )
     def models() -> list[dict[str, Any]]:
         return list_models()
@@ -253,6 +232,20 @@ def _add_api(app: FastAPI, work: Work, limits: Limits, token: str | None) -> Non
     async def health() -> dict[str, Any]:
         state = "stopping" if app.state.stopping else "ok"
         return {"status": state, "version": __version__, "engine": work.description, "pending": work.pending}
+
+    @app.get(
+        "/metrics",
+        summary="Counters for Prometheus",
+        response_class=Response,
+        responses={
+            200: {
+                "description": "requests by path and status, their seconds, pending images, pixels of results",
+                "content": {"text/plain": {"schema": {"type": "string"}}},
+            }
+        },
+    )
+    async def counters() -> Response:
+        return Response(metrics.text(work.pending), media_type=METRICS_TYPE)
 
     @app.get("/docs", include_in_schema=False)
     def docs() -> HTMLResponse:
@@ -267,21 +260,6 @@ def _add_api(app: FastAPI, work: Work, limits: Limits, token: str | None) -> Non
             return schema
 
         app.openapi = with_token  # type: ignore[method-assign]
-
-
-def _responses() -> dict[int | str, dict[str, Any]]:
-    pictures = {formats.FORMATS[name].mime: {"schema": _FILE} for name in _WRITABLE}
-    return {200: {"description": "the result", "content": pictures}, **_refusals(*_REFUSALS)}
-
-
-def _refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    refusal = {
-        "type": "object",
-        "required": ["reason", "detail"],
-        "properties": {"reason": {"type": "string"}, "detail": {"type": "string"}},
-    }
-    content = {"application/json": {"schema": refusal}}
-    return {status: {"description": _REFUSALS[status], "content": content} for status in statuses}
 
 
 def _check_token(request: Request, token: str | None) -> None:

@@ -74,6 +74,28 @@ export function drawLine(item: Item, selected: boolean, actions: Actions): void 
   );
 }
 
+/** Returns a function that scrolls `list` to the entry at work, unless the user has scrolled that entry out of sight. */
+export function keepInView(list: HTMLElement): (line: HTMLElement) => void {
+  let following = true;
+  let expected = 0; // scroll position; any other comes from the user
+  let current: HTMLElement | undefined;
+  const hidden = (line: HTMLElement) => {
+    const [box, frame] = [line.getBoundingClientRect(), list.getBoundingClientRect()];
+    return Math.min(0, box.top - frame.top) + Math.max(0, box.bottom - frame.bottom); // px to scroll
+  };
+  list.addEventListener("scroll", () => {
+    if (Math.abs(list.scrollTop - expected) < 2) return;
+    expected = list.scrollTop;
+    following = !current || Math.abs(hidden(current)) < 2;
+  });
+  return (line) => {
+    current = line;
+    if (!following) return;
+    list.scrollTop += hidden(line);
+    expected = list.scrollTop;
+  };
+}
+
 function saveLink(item: Item): HTMLAnchorElement {
   const link = document.createElement("a");
   link.href = item.result!.url;

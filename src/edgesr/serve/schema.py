@@ -1,0 +1,54 @@
+"""The bodies of requests and responses, as OpenAPI describes them."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any
+
+from edgesr.images import formats
+
+_WRITABLE = [name for name in formats.WRITTEN if formats.missing_extra(name) is None]
+Format = Enum("Format", {name: name.lower() for name in _WRITABLE}, type=str)  # type: ignore[misc]
+_REFUSALS = {
+    401: "the token is missing or wrong",
+    403: "the request is for another host, or comes from a page of another site",
+    408: "the upload timed out",
+    413: "the file, the image or its result is too large",
+    415: "unsupported image format",
+    422: "invalid option, damaged image, or a form without exactly one file",
+    429: "the queue is full; retry after `Retry-After` seconds",
+    503: "timeout, out of memory, too many requests, or shutting down",
+}
+_FILE = {"type": "string", "format": "binary"}
+BODIES = {
+    "application/octet-stream": {"schema": {**_FILE, "description": "the file itself; also as image/*, such as image/jpeg"}},
+    "application/x-www-form-urlencoded": {
+        "schema": {**_FILE, "description": "the file itself, not encoded: the type that curl --data-binary states by default"}
+    },
+    "multipart/form-data": {
+        "schema": {
+            "type": "object",
+            "description": "a form with one file, in a field of any name, as curl -F file=@photo.jpg sends it",
+            "minProperties": 1,
+            "maxProperties": 1,
+            "additionalProperties": _FILE,
+        }
+    },
+}
+
+
+def responses() -> dict[int | str, dict[str, Any]]:
+    """Return the responses of `POST /v1/upscale`, as OpenAPI describes them."""
+    pictures = {formats.FORMATS[name].mime: {"schema": _FILE} for name in _WRITABLE}
+    return {200: {"description": "the result", "content": pictures}, **refusals(*_REFUSALS)}
+
+
+def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the responses of these statuses, all of which are JSON."""
+    refusal = {
+        "type": "object",
+        "required": ["reason", "detail"],
+        "properties": {"reason": {"type": "string"}, "detail": {"type": "string"}},
+    }
+    content = {"application/json": {"schema": refusal}}
+    return {status: {"description": _REFUSALS[status], "content": content} for status in statuses}
