@@ -140,7 +140,7 @@ def test_what_does_not_match_is_refused(taught, tmp_path):
     with pytest.raises(UsageError, match=r"the photograph '2\.png' has changed since"):
         Targets(folder / "targets", pictures(folder))
     (folder / "photographs" / "2.png").rename(folder / "photographs" / "20.png")
-    with pytest.raises(UsageError, match="was made from other photographs"):
+    with pytest.raises(UsageError, match="was made from photographs other than the training set"):
         Targets(folder / "targets", pictures(folder))
     with pytest.raises(UsageError, match="no targets there"):
         Targets(folder / "nowhere", pictures(taught))
@@ -198,5 +198,5 @@ def test_targets_of_several_folders_are_drawn_from_them_again(taught, tmp_path):
     assert 0.25 < sum(black_and_white) / len(hr) < 0.75
     with pytest.raises(UsageError, match=r"made with 1 'data\.folders' beside the photographs"):
         Targets(taught / "mixed", Mixture(photographs))
-    with pytest.raises(UsageError, match="other photographs"):
+    with pytest.raises(UsageError, match="photographs other than the training set"):
         Targets(taught / "mixed", Mixture(photographs, others=[(photographs, FolderConfig())]))

@@ -51,7 +51,7 @@ def test_what_a_recipe_says_is_taken(monkeypatch):
 
 def test_bfloat16_on_a_cpu_without_is_one_line_before_anything_is_read(monkeypatch, tmp_path):
     with_abilities(monkeypatch, "avx2")
-    monkeypatch.setattr(run, "_banks", lambda recipe: pytest.fail("it read the photographs first"))
+    monkeypatch.setattr(run, "_pictures", lambda recipe: pytest.fail("it read the photographs first"))
     recipe = write_recipe(make_folder(tmp_path, count=2), "autoencoder")
     with pytest.raises(UsageError, match="'auto' or 'float32'") as caught:
         run.train(recipe, tmp_path / "out", device="cpu", overrides=["precision=bfloat16"])
