@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import logging
 import re
 
 import numpy as np
@@ -52,6 +53,7 @@ def test_each_file_computes_what_torch_does(format, precision, tmp_path, photos)
     needs(format)
     kind = package.load_format(format)
     options = {"calibrate": photos} if precision == "int8" else {}
+    level = logging.getLogger().level
     if precision not in kind.precisions:
         with pytest.raises(UsageError, match=f"'{format}' supports"):
             package.export("tiny", format, tmp_path / "out", precision=precision, size=SIZE, **options)
@@ -62,6 +64,7 @@ def test_each_file_computes_what_torch_does(format, precision, tmp_path, photos)
     if done.parity is None:
         assert "structure as expected (30 convolutions" in done.summary
     else:
+        assert logging.getLogger().level == level, "the program's own messages are not silenced"
         assert done.parity.psnr >= {"fp32": 100, "fp16": 60, "int8": 35}[precision]
         assert done.parity.psnr < 60 or precision != "int8", "nothing was quantised"
     megabytes = sum(done.files.values()) / 1e6

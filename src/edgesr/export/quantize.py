@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,18 @@ class _Reader:
         return next(self._tiles, None)
 
 
+@contextmanager
+def _root_logger_quiet() -> Iterator[None]:
+    """onnxruntime's quantisation logs to the root logger; the level is restored for the program that this runs in."""
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+
+
 def quantized(
     data: bytes, tiles: list[Tile], *, keep_float: tuple[str, ...] | None = None, activations: str = "QUInt8"
 ) -> bytes:
@@ -103,8 +116,7 @@ def quantized(
     from onnxruntime import quantization as q  # slow to import
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    logging.getLogger().setLevel(logging.ERROR)
-    with tempfile.TemporaryDirectory() as scratch:
+    with _root_logger_quiet(), tempfile.TemporaryDirectory() as scratch:
         plain, prepared, target = (Path(scratch) / f"{name}.onnx" for name in ("plain", "prepared", "int8"))
         plain.write_bytes(data)
         try:
