@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from edgesr import __version__
 from edgesr.commands import bench, checkpoint, completion, data, evaluate, export, models, serve, train, upscale
@@ -36,7 +36,14 @@ COMMANDS = (upscale, serve, models, bench, evaluate, export, train, checkpoint, 
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser that raises UsageError, where argparse would print its usage and exit."""
+    """A parser that raises UsageError, where argparse would print its usage and exit, and names itself in what it parses.
+
+    Parsers of verbs and actions are of the class of theirs, so the innermost one is named.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"allow_abbrev": False, **options})
+        self.set_defaults(parser=self)
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message} (see {self.prog} --help)")
@@ -90,7 +97,7 @@ def _parsed(words: list[str]) -> argparse.Namespace:
         words = ["upscale", *words]
     arguments, unknown = parser.parse_known_args(words)
     if unknown:
-        verb: argparse.ArgumentParser = getattr(arguments, "parser", parser)
+        verb: argparse.ArgumentParser = arguments.parser
         flags = [flag for action in verb._actions for flag in action.option_strings]
         near = get_close_matches(unknown[0].partition("=")[0], flags, n=1)
         hint = f": did you mean {near[0]}?" if near else ""
@@ -110,14 +117,12 @@ def _parser() -> argparse.ArgumentParser:
         description="Edge-SD-SR: upscales small, old or noisy photos on a CPU, by one step of latent diffusion.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"edgesr {__version__}", help="print the version and exit")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
     for command in COMMANDS:
         verb = command.add(verbs)
-        verb.allow_abbrev = False
-        verb.set_defaults(run=command.run, parser=verb)
+        verb.set_defaults(run=command.run)
         verb.add_argument("--debug", action="store_true", help="show tracebacks of unexpected errors (also: EDGESR_DEBUG=1)")
     return parser
 

@@ -49,8 +49,6 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
         "--overwrite", action="store_true", help="also replace a later step, another run, or a more complete checkpoint"
     )
     for action in (pack, unpack):
-        action.allow_abbrev = False
-        action.set_defaults(parser=action)
         # Where it was given before ACTION, it must not be set back.
         action.add_argument(
             "--debug", action="store_true", default=argparse.SUPPRESS, help="show tracebacks of unexpected errors"

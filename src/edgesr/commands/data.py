@@ -37,8 +37,7 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
     pairs = ((_add_sheet, sheet), (_add_pack, pack), (_add_unpack, unpack), (_add_degrade, degrade), (add_teach, run_teach))
     for add_action, action in pairs:
         parser = add_action(actions)
-        parser.allow_abbrev = False
-        parser.set_defaults(action=action, parser=parser)
+        parser.set_defaults(action=action)
         # Where it was given before ACTION, it must not be set back.
         parser.add_argument(
             "--debug", action="store_true", default=argparse.SUPPRESS, help="show tracebacks of unexpected errors"
