@@ -8,6 +8,7 @@ The fonts are matplotlib's unless a folder of .ttf and .otf files is given.
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from painter import PaintConfig, paint
 from PIL import Image
 from tqdm import tqdm
 
-from edgesr.errors import EdgesrError, UsageError
+from edgesr.atomic import write_whole
+from edgesr.errors import EdgesrError, UsageError, one_line
 
 BATCH = 16  # pictures drawn at once
 
@@ -53,11 +55,11 @@ def _paint(out: Path, pictures: int, size: int, seed: int, config: PaintConfig) 
             # Each batch has its own seed, so that an interrupted run continues with the same pictures.
             drawn = paint(len(paths), size, torch.Generator().manual_seed(seed * 1_000_003 + first), config)
             for path, pixels in zip(paths, (drawn * 255).round().byte().permute(0, 2, 3, 1).numpy(), strict=True):
-                partial = path.with_suffix(".partial")
-                Image.fromarray(pixels).save(partial, "PNG")
-                partial.replace(path)
+                stream = io.BytesIO()
+                Image.fromarray(pixels).save(stream, "PNG")
+                write_whole(path, stream.getvalue())
     except OSError as error:
-        raise EdgesrError(f"{out}: cannot write there: {error.strerror or error}") from None
+        raise EdgesrError(f"{out}: cannot write there: {one_line(error)}") from None
     print(f"{out}: {pictures} pictures of {size} px")
 
 

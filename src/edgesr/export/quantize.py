@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from edgesr.errors import EdgesrError, UsageError, one_line
 from edgesr.export.parity import Array
 from edgesr.images.formats import is_picture_name
 from edgesr.presets import LATENT_STRIDE, SCALE, Preset
+from edgesr.pretrained.log_level import log_level
 from edgesr.upscaling.noise import noise_field
 
 PHOTOS = 24  # for calibration: with more, the ranges of activations hardly change
@@ -97,18 +97,6 @@ class _Reader:
         return next(self._tiles, None)
 
 
-@contextmanager
-def _root_logger_quiet() -> Iterator[None]:
-    """onnxruntime's quantisation logs to the root logger; the level is restored for the program that this runs in."""
-    root = logging.getLogger()
-    level = root.level
-    root.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        root.setLevel(level)
-
-
 def quantized(
     data: bytes, tiles: list[Tile], *, keep_float: tuple[str, ...] | None = None, activations: str = "QUInt8"
 ) -> bytes:
@@ -116,7 +104,8 @@ def quantized(
     from onnxruntime import quantization as q  # slow to import
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    with _root_logger_quiet(), tempfile.TemporaryDirectory() as scratch:
+    # onnxruntime's quantisation logs to the root logger.
+    with log_level(None, logging.ERROR), tempfile.TemporaryDirectory() as scratch:
         plain, prepared, target = (Path(scratch) / f"{name}.onnx" for name in ("plain", "prepared", "int8"))
         plain.write_bytes(data)
         try:

@@ -8,7 +8,6 @@ import json
 import logging
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +18,7 @@ from edgesr.errors import UsageError, needs_extra, one_line
 from edgesr.model.blocks import GroupNormResBlock
 from edgesr.model.encoder import LATENT_STRIDE_HR
 from edgesr.model.unet import StableDiffusionUNet
+from edgesr.pretrained.log_level import log_level
 
 logger = logging.getLogger(__name__)
 
@@ -226,7 +226,7 @@ def _load(source: str, part: str, classes: tuple[str, ...]) -> Any:
     if name not in classes:
         raise UsageError(f"{folder}: its config.json is of the class {name!r}; name a folder of {' or '.join(classes)}")
     try:
-        with _unlogged():
+        with log_level("diffusers", logging.CRITICAL):
             model, info = getattr(diffusers, name).from_pretrained(
                 folder, local_files_only=True, use_safetensors=True, low_cpu_mem_usage=False, output_loading_info=True
             )
@@ -236,18 +236,6 @@ def _load(source: str, part: str, classes: tuple[str, ...]) -> Any:
     if info["missing_keys"]:  # diffusers leaves these uninitialised
         raise UsageError(f"{folder}: its weights lack {', '.join(sorted(info['missing_keys'])[:3])}; download it again")
     return model.float()
-
-
-@contextmanager
-def _unlogged() -> Iterator[None]:
-    """Silence diffusers' log: our errors report problems once."""
-    logger = logging.getLogger("diffusers")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 def _find(root: Path, source: str, part: str) -> Path:
