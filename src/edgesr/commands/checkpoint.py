@@ -32,9 +32,11 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
     pack.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="folder that `edgesr train` wrote")
     pack.add_argument("out", type=Path, metavar="OUT", help="folder for the parts; it must hold none")
     pack.add_argument("--only", choices=["ema"], help="the averaged weights alone: for a release, or to start the next stage")
-    pack.add_argument(
+    precision = pack.add_mutually_exclusive_group()
+    precision.add_argument(
         "--half", action="store_true", help="store weights as bfloat16: enough for a release, not for an exact resume"
     )
+    precision.add_argument("--int8", action="store_true", help="store weights in 8 bits, with a scale for every 64 of them")
     pack.add_argument(
         "--part-mb", "--trip-mb", type=int_range(1, 105), default=60, metavar="MB", help="size of a part (default: %(default)s)"
     )
@@ -66,6 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.out,
             only_ema=arguments.only == "ema",
             half=arguments.half,
+            int8=arguments.int8,
             part_mb=arguments.part_mb,
         )
         for part in parts:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from edgesr.atomic import beside, new_folder
 from edgesr.errors import EdgesrError, UsageError, one_line
+from edgesr.model.quantised import dequantise
 
 SHARD_BYTES = 15_000_000  # small enough for git hosts, e-mail and slow connections
 HEADER_BYTES = 256  # upper bound per tensor in a shard's header: name, type, shape and offsets
@@ -96,7 +97,7 @@ def _read(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     shards = [load_file(shard) for shard in sorted(folder.glob("*.safetensors"))]
     if not isinstance(state, dict) or len(shards) != state.pop("shards", len(shards)):
         raise ValueError("a shard is missing, or state.json is not its own")
-    return _joined(shards), state
+    return dequantise(_joined(shards)), state
 
 
 def _stamp(folder: Path) -> tuple[int, int] | None:

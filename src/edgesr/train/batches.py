@@ -13,9 +13,10 @@ from torch import Tensor
 from edgesr.data.degradation import DegradationConfig, degrade
 from edgesr.data.mixture import Mixture
 from edgesr.data.seeds import step_generator
-from edgesr.data.targets import PART, Targets
+from edgesr.data.targets import PART, Targets, composed, unless_worse
 from edgesr.errors import UsageError
 from edgesr.presets import SCALE
+from edgesr.pretrained.teachers import Teacher, load_teacher, taught
 from edgesr.train.networks import TEACHER_SCALE
 from edgesr.train.processes import Processes
 from edgesr.train.recipe import DataConfig
@@ -43,7 +44,8 @@ class Batches:
     ) -> None:
         self.mixture, self.config, self.seed, self.lr_x2 = mixture, config, seed, lr_x2
         self.processes = processes or Processes()
-        self.targets = [_load_targets(target.folder, mixture, config) for target in config.targets]
+        self.targets = [(_load_targets(t.folder, mixture, config), t.share) for t in config.targets if t.folder]
+        self.teachers = [(_load_teacher(t.teacher, mixture.device), t.share) for t in config.targets if t.teacher]
         self._block, self._pairs, self._order = -1, Batch(*[torch.empty(0)] * len(Batch._fields)), torch.empty(0)
         self._pool = ThreadPoolExecutor(1) if ahead else None
         self._next: tuple[int, Future[tuple[Batch, Tensor]]] | None = None
@@ -87,8 +89,9 @@ class Batches:
         generator = step_generator(self.seed, "block", block)
         count = -(-config.block * config.batch // config.uses)
         chunks = self._taught(block, count)
-        left = count - sum(len(chunk.hr) for chunk in chunks)
-        chunks += [self._chunk(min(CHUNK, left - start), generator) for start in range(0, left, CHUNK)]
+        for teacher, share in self.teachers:
+            chunks += self._chunks(round(share * count), generator, teacher)
+        chunks += self._chunks(count - sum(len(chunk.hr) for chunk in chunks), generator)
         # Each pass over the pairs has its own permutation, which spreads the uses of one pair over the block.
         order = torch.cat([torch.randperm(count, generator=generator) for _ in range(config.uses)])
         return Batch(*(torch.cat(parts) for parts in zip(*chunks, strict=True))), order
@@ -96,8 +99,8 @@ class Batches:
     def _taught(self, block: int, count: int) -> list[Batch]:
         """The block's pairs that have a teacher's target, uint8: whole parts, each used equally often."""
         chunks = []
-        for number, (targets, config) in enumerate(zip(self.targets, self.config.targets, strict=True)):
-            wanted, at = round(config.share * count), block * -(-round(config.share * count) // PART)
+        for number, (targets, share) in enumerate(self.targets):
+            wanted, at = round(share * count), block * -(-round(share * count) // PART)
             while wanted > 0:
                 turn, place = divmod(at, targets.manifest.parts)
                 order = torch.randperm(targets.manifest.parts, generator=step_generator(self.seed, f"targets {number}", turn))
@@ -106,12 +109,19 @@ class Batches:
                 wanted, at = wanted - len(lr), at + 1
         return chunks
 
-    def _chunk(self, count: int, generator: torch.Generator) -> Batch:
-        """New crops and their LR, uint8."""
-        config = self.config
-        hr = self.mixture.crops(count, config.hr_size, generator)
-        chunk = Batch(*(_bytes(part) for part in degraded(hr, generator, config.degradation, lr_x2=self.lr_x2)))
-        return chunk._replace(target=chunk.hr) if self.targets else chunk
+    def _chunks(self, count: int, generator: torch.Generator, teacher: Teacher | None = None) -> list[Batch]:
+        """New crops and their LR, uint8; the target is the teacher's, or the truth."""
+        config, chunks = self.config, []
+        for start in range(0, count, CHUNK):
+            hr = self.mixture.crops(min(CHUNK, count - start), config.hr_size, generator)
+            chunk = degraded(hr, generator, config.degradation, lr_x2=self.lr_x2)
+            if teacher is not None:
+                result = taught(teacher, chunk.lr, bfloat16=hr.device.type == "cuda")
+                chunk = chunk._replace(target=unless_worse(composed(result, hr), chunk.lr, hr))
+            elif config.targets:
+                chunk = chunk._replace(target=hr)
+            chunks.append(Batch(*map(_bytes, chunk)))
+        return chunks
 
 
 def _load_targets(folder: str, mixture: Mixture, config: DataConfig) -> Targets:
@@ -121,6 +131,12 @@ def _load_targets(folder: str, mixture: Mixture, config: DataConfig) -> Targets:
             f"{folder}: holds crops of {targets.source.hr_size} px, and the field 'data.hr_size' is {config.hr_size}"
         )
     return targets
+
+
+def _load_teacher(name: str, device: torch.device) -> Teacher:
+    teacher = load_teacher(name)
+    teacher.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return teacher
 
 
 def _bytes(pictures: Tensor) -> Tensor:

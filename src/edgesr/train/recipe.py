@@ -32,10 +32,11 @@ RENAMED = {"loss.spread": "log_s_reg", "loss.guess": "mu_prior"}  # old field na
 
 @dataclass(frozen=True)
 class TargetsConfig:
-    """A teacher's targets, made by `edgesr data teach`."""
+    """A teacher's targets: a folder made by `edgesr data teach`, or a teacher that runs during training."""
 
-    folder: str
-    # Share of the crops; the remaining crops are drawn during training, with the ground truth as target.
+    folder: str = ""
+    teacher: str = ""  # a name or a file as for `edgesr data teach`: for GPUs, where a teacher's result costs less than a student's step
+    # Share of the crops; the remaining crops have the ground truth as target.
     share: float = bounded(1.0, "more than 0 and at most 1")
 
 
@@ -175,6 +176,9 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
 
 def _check_values(recipe: Recipe) -> None:
     check_bounds(recipe)
+    for targets in recipe.data.targets:
+        if bool(targets.folder) is bool(targets.teacher):
+            raise UsageError("recipe: each of 'data.targets' names either a 'folder' or a 'teacher'")
     if sum(targets.share for targets in recipe.data.targets) > 1 + 1e-9:
         raise UsageError("recipe: the shares of 'data.targets' add up to more than 1")
 

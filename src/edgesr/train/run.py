@@ -61,6 +61,9 @@ def train(
     if resume and not checkpoint.exists(out / "checkpoint"):
         raise UsageError(f"{out}: no checkpoint to resume from; start without --resume")
     where = processes.device or device_called(device)
+    if where.type == "cuda":
+        torch.backends.cudnn.benchmark = True  # the shapes of a run are fixed
+        torch.set_float32_matmul_precision("high")
     choose_precision(recipe.precision, where)  # before the photographs are decoded
     stage = stage_class(recipe.stage)(recipe, where)
     _check_sizes(recipe, processes)

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from edgesr.errors import EdgesrError, UsageError, one_line
 from edgesr.model import checkpoint
+from edgesr.model.quantised import quantise
 
 MB = 1_000_000
 PART_FILES = 8  # at most, including `part.json`
@@ -41,21 +42,25 @@ class Part:
     files: dict[str, str]  # name and SHA-256 of each file of this part, in order
 
 
-def pack(source: Path, out: Path, *, only_ema: bool = False, half: bool = False, part_mb: int = 60) -> list[Path]:
+def pack(
+    source: Path, out: Path, *, only_ema: bool = False, half: bool = False, int8: bool = False, part_mb: int = 60
+) -> list[Path]:
     """Cut the checkpoint folder `source` into the parts `out`/part-00, `out`/part-01 and so on; return their paths in order.
 
     A part has at most 8 files of at most 15 MB each, and `part_mb` MB (1 to 105) in all. `only_ema` takes the averaged weights
     alone, which is all that a release and the next stage need; `half` stores the weights (float32 of two or more dimensions) as
-    bfloat16, which is sufficient for a release but not for resuming bit for bit. The same checkpoint gives the same parts, so that
-    a lost one can be packed again. Raises UsageError if there is no such checkpoint or `out` already holds parts, EdgesrError if a
-    write fails.
+    bfloat16, which is sufficient for a release but not for resuming bit for bit; `int8` stores them in 8 bits with a scale per 64.
+    The same checkpoint gives the same parts, so that a lost one can be packed again. Raises UsageError if there is no such checkpoint
+    or `out` already holds parts, EdgesrError if a write fails.
     """
     tensors, state = checkpoint.load(source)
     if only_ema and not (tensors := _averaged(tensors)):
         raise UsageError(f"{source}: holds no averaged weights; pack it without --only ema")
     if half:
         tensors = {name: _halved(tensor) for name, tensor in tensors.items()}
-    done = [word for word, wanted in (("only ema", only_ema), ("half", half)) if wanted]
+    if int8:
+        tensors = quantise(tensors)
+    done = [word for word, wanted in (("only ema", only_ema), ("half", half), ("int8", int8)) if wanted]
     if reduced := sorted({*state.get("reduced", []), *done}):
         state["reduced"] = reduced
     if any(out.glob("part-*")):
