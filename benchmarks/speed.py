@@ -45,12 +45,12 @@ def run_with_peak(command: list[str]) -> tuple[float, float, float]:
 
 BATCH = """
 import sys, psutil
-from edgesr.commands import batch
 from edgesr.commands import jobs
+from edgesr.commands import running
 from edgesr.upscaling.upscaler import Upscaler
 planned = jobs.plan([sys.argv[1]], out=sys.argv[2], suffix="_4x", format=None, recursive=False)
 upscaler = Upscaler(sys.argv[3], threads=int(sys.argv[4]))
-rss = [psutil.Process().memory_info().rss / 1e6 for result in batch.run(planned, upscaler, batch.Settings())]
+rss = [psutil.Process().memory_info().rss / 1e6 for result in running.run(planned, upscaler, running.Settings())]
 print(rss[4], rss[-1])
 """
 

@@ -211,7 +211,7 @@ def _named(sources: list[tuple[Path, Path]], suffix: str, format: str | None) ->
     levels = [0] * len(sources)
     while True:
         targets = [
-            place / f"{_stem(source, level)}{suffix}{_extension(source, format)}"
+            place / f"{_stem(source, level)}{suffix}{images.result_extension(source.suffix, format)}"
             for (source, place), level in zip(sources, levels, strict=True)
         ]
         keys = [str(Path(os.path.realpath(target.parent), target.name)).casefold() for target in targets]
@@ -229,16 +229,6 @@ def _stem(source: Path, level: int) -> str:
         return f"{source.stem}_{hashlib.sha256(f'{path}{level}'.encode(errors='surrogateescape')).hexdigest()[:12]}"
     words = [*folders[len(folders) - depth :], source.stem]
     return "_".join([*words, source.suffix[1:]] if with_extension and source.suffix else words)
-
-
-def _extension(source: Path, format: str | None) -> str:
-    try:
-        own = images.format_for(source.suffix)
-    except UsageError:  # a format that is read only, or no extension
-        own = None
-    if format is None:
-        return source.suffix if own else images.extension_for("PNG")
-    return source.suffix if own == format else images.extension_for(format)
 
 
 def _protect_inputs(jobs: list[Job]) -> None:

@@ -150,6 +150,28 @@ def extension_for(name: str) -> str:
     return FORMATS[name].extensions[0]
 
 
+def written_as(format_or_extension: str) -> str:
+    """Name the format in which a picture of that format or extension is written unless the user names one: its own, else PNG."""
+    try:
+        return format_for(format_or_extension)
+    except UsageError:  # a format that is only read, no extension, or one that names no format
+        return "PNG"
+
+
+def result_extension(extension: str, format: str | None = None) -> str:
+    """Return the extension of the result for a source with `extension`: its own where that stands for the `format` to write.
+
+    `format` is a format's name; None: as `written_as`.
+    """
+    try:
+        own = format_for(extension)
+    except UsageError:
+        own = None
+    if own is not None and format in (None, own):
+        return extension
+    return extension_for(format or "PNG")
+
+
 def is_picture_name(path: Path) -> bool:
     """Tell by its extension whether a file in a folder is a picture to be read (a GIF and a HEIC are)."""
     return by_extension(path.suffix) is not None

@@ -3,13 +3,83 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO, NamedTuple
 
 from edgesr import atomic, images
-from edgesr.errors import InputError, UsageError
+from edgesr.errors import EdgesrError, InputError, UsageError, one_line
+from edgesr.images.bands import Bands
 from edgesr.upscaling.upscaler import Upscaler, loaded, target_size
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What happens to every picture of a command."""
+
+    scale: float | None = None  # output px per input px, 1..8; None: by width and height, or 4
+    width: int | None = None  # output px
+    height: int | None = None  # output px
+    quality: int | None = None  # 1..100, of lossy formats
+    max_pixels: int | None = None  # of an input, decoded; None: the default of `images.read`
+    accept_damaged: bool = False
+    strip_metadata: bool = False
+    only_enlarge: bool = False  # keep inputs that are already at least as large as the result
+
+
+class Upscaled(NamedTuple):
+    """A picture that is computed while it is written."""
+
+    picture: images.Picture[Bands]
+    format: str  # to write
+    source_format: str
+    enlarged: bool  # False: the input was large enough, and its pixels are unchanged
+
+
+def upscaled(
+    source: Path | BinaryIO,
+    upscaler: Upscaler,
+    options: Options,
+    *,
+    format: str | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> Upscaled:
+    """Read a picture and return its result, whose pixels are computed on demand.
+
+    `format` None is the source's own, or PNG. Everything that can be checked is checked before the network runs. Raises InputError,
+    or UsageError for options that do not fit the picture.
+    """
+    limit = images.MAX_PIXELS if options.max_pixels is None else options.max_pixels
+    try:
+        picture = images.read(source, max_pixels=limit, accept_damaged=options.accept_damaged)
+    except images.DamagedError as error:
+        hint = "" if options.accept_damaged else " (use --accept-damaged to upscale what can be decoded)"
+        raise InputError(f"{error}{hint}") from error
+    format = format or images.written_as(picture.format)
+    height, width = picture.pixels.shape[:2]
+    wanted = {"scale": options.scale, "width": options.width, "height": options.height}
+    size = target_size(width, height, *wanted.values())  # type: ignore[arg-type]
+    images.check_size(format, *size)
+    if options.only_enlarge and size[0] <= width and size[1] <= height:
+        picture.notes.append("already large enough: copied")
+        return Upscaled(picture.with_pixels(Bands.of(picture.pixels)), format, picture.format, False)
+    flowing = upscaler.stream_picture(picture, progress=progress, **wanted)  # type: ignore[arg-type]
+    return Upscaled(flowing, format, picture.format, True)
+
+
+def failure(error: Exception, source: str) -> str:
+    """Say on one line why a picture failed, whatever its computation raised."""
+    if isinstance(error, EdgesrError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "not enough memory: use a smaller --tile, such as --tile 64, or a lower --scale"
+    if isinstance(error, OSError):
+        return f"{error.filename or source}: {one_line(error)}"
+    log.debug("%s", source, exc_info=error)  # a bug that one picture triggers must not stop the others
+    return f"unexpected {type(error).__name__}: {error}; please report it with the output of --debug"
 
 
 def upscale_file(
@@ -61,8 +131,4 @@ def upscale_file(
 
 def _beside(source: Path) -> Path:
     """`photo_4x.jpg` for `photo.jpg`; .png where the source's format is not written."""
-    try:
-        images.format_for(source.suffix)
-    except UsageError:
-        return source.with_name(f"{source.stem}_4x{images.extension_for('PNG')}")
-    return source.with_name(f"{source.stem}_4x{source.suffix}")
+    return source.with_name(f"{source.stem}_4x{images.result_extension(source.suffix)}")

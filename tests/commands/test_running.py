@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 from edgesr import images
-from edgesr.commands.batch import Result, Settings, run
 from edgesr.commands.jobs import Job, plan
+from edgesr.commands.running import Result, Settings, run
 from edgesr.errors import UsageError
 from edgesr.images.bands import Bands
 from edgesr.upscaling.upscaler import Upscaler

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 import sys
 import tempfile
@@ -13,26 +12,17 @@ from pathlib import Path
 
 from edgesr import atomic, images
 from edgesr.commands.jobs import Job
-from edgesr.errors import EdgesrError, InputError, UsageError, one_line
+from edgesr.errors import InputError, one_line
 from edgesr.images.bands import Bands
-from edgesr.upscaling.upscaler import Upscaler, target_size
-
-log = logging.getLogger(__name__)
+from edgesr.upscaling.file import Options, failure, upscaled
+from edgesr.upscaling.upscaler import Upscaler
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(Options):
     """What `run` does with every job."""
 
-    scale: float | None = None  # output px per input px, 1..8; None: by width and height, or 4
-    width: int | None = None  # output px
-    height: int | None = None  # output px
     format: str | None = None  # of a result for standard output; None: that of its source
-    quality: int | None = None  # 1..100, of lossy formats
-    max_pixels: int | None = None  # of an input, decoded; None: the default of `images.read`
-    accept_damaged: bool = False
-    strip_metadata: bool = False
-    only_enlarge: bool = False  # copy inputs that are already at least as large as the result
     skip_existing: bool = False
     overwrite: bool = False
 
@@ -91,15 +81,8 @@ def _attempt(job: Job, upscaler: Upscaler, settings: Settings, progress: Callabl
             result.notes, result.status = ["written meanwhile by another run"], "skipped"
         else:
             result.error = str(error)
-    except EdgesrError as error:
-        result.error = str(error)
-    except MemoryError:
-        result.error = "not enough memory: use a smaller --tile, such as --tile 64, or a lower --scale"
-    except OSError as error:
-        result.error = f"{error.filename or source}: {one_line(error)}"
-    except Exception as error:  # a bug that one image triggers must not stop the others
-        log.debug("%s", source, exc_info=True)
-        result.error = f"unexpected {type(error).__name__}: {error}; please report it with the output of --debug"
+    except Exception as error:
+        result.error = failure(error, source)
     result.seconds = round(time.perf_counter() - start, 3)
     return result
 
@@ -128,31 +111,18 @@ def _perform(
     if job.target is not None:
         _prepare(job.target)
         atomic.check_target(job.target, overwrite=_overwrites(settings, job.target))
-    limit = images.MAX_PIXELS if settings.max_pixels is None else settings.max_pixels
     source = sys.stdin.buffer if job.source is None else job.source
-    try:
-        picture = images.read(source, max_pixels=limit, accept_damaged=settings.accept_damaged)
-    except images.DamagedError as error:
-        hint = "" if settings.accept_damaged else " (use --accept-damaged to upscale what can be decoded)"
-        raise InputError(f"{error}{hint}") from error
-    format = _writable(settings.format or picture.format) if job.target is None else images.format_for(str(job.target))
-    scale, width, height = settings.scale, settings.width, settings.height
-    old_height, old_width = picture.pixels.shape[:2]
-    size = target_size(old_width, old_height, scale, width, height)
-    images.check_size(format, *size)
-    if settings.only_enlarge and size[0] <= old_width and size[1] <= old_height:
-        result.notes.append("already large enough: copied")
-        upscaled = picture.with_pixels(Bands.of(picture.pixels))
-        if job.source is not None and job.target is not None and format == picture.format and not settings.strip_metadata:
-            with atomic.atomic_write(job.target, _overwrites(settings, job.target), source=job.source) as stream:
-                stream.write(job.source.read_bytes())
-            result.height, result.width = old_height, old_width
-            return
+    format = settings.format if job.target is None else images.format_for(str(job.target))
+    picture, format, source_format, enlarged = upscaled(source, upscaler, settings, format=format, progress=progress)
+    as_it_is = not enlarged and format == source_format and not settings.strip_metadata
+    if as_it_is and job.source is not None and job.target is not None:
+        with atomic.atomic_write(job.target, _overwrites(settings, job.target), source=job.source) as stream:
+            stream.write(job.source.read_bytes())
+        notes = []
     else:
-        upscaled = upscaler.stream_picture(picture, scale=scale, width=width, height=height, progress=progress)
-    notes = _deliver(upscaled, job, format, settings)
-    result.notes += [*upscaled.notes, *notes]
-    result.height, result.width = upscaled.pixels.shape[:2]
+        notes = _deliver(picture, job, format, settings)
+    result.notes += [*picture.notes, *notes]
+    result.height, result.width = picture.pixels.shape[:2]
 
 
 def _deliver(picture: images.Picture[Bands], job: Job, format: str, settings: Settings) -> list[str]:
@@ -174,13 +144,6 @@ def _deliver(picture: images.Picture[Bands], job: Job, format: str, settings: Se
         shutil.copyfileobj(whole, sys.stdout.buffer)
     sys.stdout.buffer.flush()
     return []
-
-
-def _writable(format: str) -> str:
-    try:
-        return images.format_for(format)
-    except UsageError:
-        return "PNG"
 
 
 def _prepare(target: Path) -> None:
