@@ -1,13 +1,14 @@
 // Builds the page into the Python package: `npm --prefix web ci && npm --prefix web run build`.
 import { createHash } from "node:crypto";
-import { cpSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { defineConfig } from "vite";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
-const out = join(here, "../src/edgesr/serve/page");
+const page = join(here, "../src/edgesr/serve/page");
+const out = `${page}.new`; // takes the page's place when it is complete: a server may be serving the page meanwhile
 const runtime = join(here, "node_modules/onnxruntime-web/dist");
 const RUNTIME_FILES = [
   ...["ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm"],
@@ -17,7 +18,7 @@ const RUNTIME_FILES = [
 const GRAPHICS = /jspi|webgpu|asyncify/; // cached for offline use after they were used
 const COMPRESSED = /\.(html|js|mjs|css|wasm|svg|txt|webmanifest)$/;
 
-/** Copies model, runtime and examples, and lists the files for the service worker's cache. */
+/** Copies model, runtime and examples, lists the files for the service worker's cache, and puts the page in its place. */
 function copies() {
   return {
     name: "copies",
@@ -41,8 +42,17 @@ function copies() {
       for (const name of [...files, "sw.js"].filter((name) => COMPRESSED.test(name))) {
         writeFileSync(join(out, `${name}.gz`), gzipSync(readFileSync(join(out, name)), { level: 9 }));
       }
+      replacePage();
     },
   };
+}
+
+function replacePage() {
+  const old = `${page}.old`;
+  rmSync(old, { recursive: true, force: true });
+  if (existsSync(page)) renameSync(page, old);
+  renameSync(out, page);
+  rmSync(old, { recursive: true, force: true });
 }
 
 function filesIn(folder) {

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import pytest
+from building import build_page
 from pictures import difference, photograph
 from visits import as_file, drop, pixels_of, saved, serving, wait_for_states
 
 from edgesr import upscale
+from edgesr.serve import pages
 
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="the package axe-playwright-python is not installed")
 
@@ -25,6 +30,28 @@ def test_it_works_without_network_after_the_first_visit(open_page, built_page, s
         drop(page, ("a.png", "image/png", as_file(small)))
         wait_for_states(page, "done")
         assert difference(pixels_of(saved(page)[1]), upscale(small)) <= 2
+
+
+def test_the_page_is_served_while_it_is_built_anew(server, built_page) -> None:
+    names = ["", "sw.js", *(f"assets/{file.name}" for file in (built_page / "assets").iterdir()), "ort/ort.wasm.min.mjs"]
+    with ThreadPoolExecutor(1) as pool, httpx.Client(base_url=server) as client:
+        building = pool.submit(build_page)
+        while not building.done():
+            assert [name for name in names if client.get(f"/{name}").status_code != 200] == []
+        building.result()
+    assert [name for name in names if not (built_page / name).exists()] == []
+    assert list(built_page.parent.glob("page.*")) == []
+
+
+def test_a_new_version_of_the_page_is_served_without_a_restart(monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(pages, "PAGE", tmp_path)
+    served = pages.Pages()
+    assert served.answer("", "").status_code == 404
+    for version in "12":
+        for name in (f"{version}.js", "index.html"):
+            (tmp_path / name).write_text(version)
+        os.utime(tmp_path / "index.html", (int(version), int(version)))
+        assert served.answer(f"{version}.js", "").status_code == served.answer("", "").status_code == 200
 
 
 def test_a_host_without_headers_gets_threads_by_the_service_worker(open_page, static_host) -> None:

@@ -53,13 +53,14 @@ def page_files() -> dict[str, Path]:
 
 
 class Pages:
-    """Serves the files that existed at the start: a request is looked up in a dictionary, and never becomes a file path."""
+    """Serves the files of the page, also after it was built anew: a request is looked up in a dictionary, and never becomes a path."""
 
     def __init__(self) -> None:
-        self._files = page_files()
+        self._built, self._files = _time_built(), page_files()
 
     def answer(self, address: str, encodings: str) -> Response:
         """Return the file at `address`, compressed if `encodings` allows it; status 404 if there is none."""
+        self._renew()
         file = self._files.get(address)
         if file is None:
             return PlainTextResponse(f"{NOT_BUILT}\n" if address == "" else "not found\n", 404)
@@ -71,3 +72,16 @@ class Pages:
         if packed is not None and "gzip" in encodings:
             file, headers["Content-Encoding"] = packed, "gzip"
         return FileResponse(file, media_type=kind, headers=headers)
+
+    def _renew(self) -> None:
+        """List the files again if the page was built since."""
+        built = _time_built()
+        if built not in (None, self._built):
+            self._built, self._files = built, page_files()
+
+
+def _time_built() -> int | None:
+    try:
+        return Path(str(PAGE.joinpath("index.html"))).stat().st_mtime_ns
+    except FileNotFoundError:
+        return None

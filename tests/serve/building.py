@@ -1,0 +1,22 @@
+"""The build of the page."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from command_line import SOURCE
+
+ROOT = Path(__file__).parents[2]
+PAGE = SOURCE / "edgesr/serve/page"
+BUILD_SECONDS = 280
+
+
+def build_page():
+    """Build the page, and first install what that needs, if it is not installed."""
+    for words in (["ci"], ["run", "build"]):
+        if words == ["ci"] and (ROOT / "web/node_modules/.package-lock.json").is_file():
+            continue
+        command = ["npm", "--prefix", str(ROOT / "web"), *words]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
