@@ -26,10 +26,14 @@ def watched(browser) -> Iterator:
         context.on("request", lambda request: request.url.startswith(allowed) or troubles.append(request.url))
         page = context.new_page()
         page.on("pageerror", lambda error: troubles.append(str(error)))
-        page.on("console", lambda message: message.type in ("error", "warning") and troubles.append(message.text))
+        page.on("console", lambda message: message.type in ("error", "warning") and troubles.append(described(message)))
         return page, troubles
 
     yield opened
     for context in contexts:
         context.close()
-    assert troubles == []
+    assert troubles == [], f"the page threw, logged or asked elsewhere: {troubles}"
+
+
+def described(message):
+    return f"{message.type}: {message.text} ({message.location['url']})"

@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-import subprocess
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
+from building import PAGE, build_page
 from chromium import watched
-from command_line import SOURCE
+from filelock import FileLock
 from pictures import photograph
 from visits import serving
 
-ROOT = Path(__file__).parents[2]
-PAGE = SOURCE / "edgesr/serve/page"
-BUILD_SECONDS = 280
-
 
 @pytest.fixture(scope="session")
-def built_page():
-    """The folder of the built page, by the command that the README gives."""
+def built_page(tmp_path_factory):
+    """The folder of the built page, by the command that the README gives: built once, whatever the number of test processes."""
     if shutil.which("node") is None or shutil.which("npm") is None:
         pytest.skip("the page is built with Node and npm, which are not here")
-    for words in (["ci"], ["run", "build"]):
-        if words == ["ci"] and (ROOT / "web/node_modules/.package-lock.json").is_file():
-            continue  # installed already
-        command = ["npm", "--prefix", str(ROOT / "web"), *words]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
+    run = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        run = run.parent  # the folder that all processes share
+    done = run / "page-is-built"
+    with FileLock(run / "page.lock"):
+        if not done.exists():
+            build_page()
+            done.touch()
     return PAGE
 
 
@@ -64,15 +62,25 @@ def open_page(browser):
 
         def opened(address, *, query="", width=1280, height=860, ready=True, script="", **options):
             viewport = {"width": width, "height": height}
-            page, _ = window((address, "blob:"), viewport=viewport, accept_downloads=True, **options)
+            page, troubles = window((address, "blob:"), viewport=viewport, accept_downloads=True, **options)
             page.set_default_timeout(60_000)
             page.add_init_script(script)
             page.goto(f"{address}/{query}")
             if ready:
-                page.wait_for_selector("#backend[data-ready]")
+                wait_until_ready(page, troubles)
             return page
 
         yield opened
+
+
+def wait_until_ready(page, troubles):
+    from playwright.sync_api import TimeoutError as PlaywrightTimeout
+
+    try:
+        page.wait_for_selector("#backend[data-ready]")
+    except PlaywrightTimeout:
+        state = page.evaluate("[backend.textContent, backend.title, news.textContent].join(' | ')")
+        pytest.fail(f"the page did not become ready: {state}; it logged {troubles}")
 
 
 @pytest.fixture(scope="session")
