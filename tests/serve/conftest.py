@@ -60,11 +60,13 @@ def open_page(browser):
     """Open the page at an address; the test fails if it throws, logs an error, or asks any other host."""
     with watched(browser) as window:
 
-        def opened(address, *, query="", width=1280, height=860, ready=True, script="", **options):
+        def opened(address, *, query="", width=1280, height=860, ready=True, script="", prepare=None, **options):
             viewport = {"width": width, "height": height}
             page, troubles = window((address, "blob:"), viewport=viewport, accept_downloads=True, **options)
             page.set_default_timeout(60_000)
             page.add_init_script(script)
+            if prepare:
+                prepare(page)
             page.goto(f"{address}/{query}")
             if ready:
                 wait_until_ready(page, troubles)

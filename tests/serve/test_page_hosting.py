@@ -43,6 +43,14 @@ def test_the_page_is_served_while_it_is_built_anew(server, built_page) -> None:
     assert list(built_page.parent.glob("page.*")) == []
 
 
+def test_a_file_that_the_browser_has_is_not_sent_again(server) -> None:
+    with httpx.Client(base_url=server) as client:
+        first = client.get("/ort/ort.wasm.min.mjs")
+        again = client.get("/ort/ort.wasm.min.mjs", headers={"If-None-Match": first.headers["etag"]})
+        assert (first.status_code, again.status_code, again.content) == (200, 304, b"")
+        assert client.get("/ort/ort.wasm.min.mjs", headers={"If-None-Match": '"other"'}).status_code == 200
+
+
 def test_a_new_version_of_the_page_is_served_without_a_restart(monkeypatch, tmp_path) -> None:
     monkeypatch.setattr(pages, "PAGE", tmp_path)
     served = pages.Pages()

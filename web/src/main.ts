@@ -6,7 +6,7 @@ import { targetSize } from "./core/numbers";
 import { MODEL } from "./core/model";
 import type { Backend, Settings } from "./messages";
 import { startServiceWorker } from "./offline";
-import { drawLine, duration, keepInView, makeLine, type Item } from "./ui/queue";
+import { bytes, drawLine, duration, keepInView, makeLine, type Item } from "./ui/queue";
 import { startTheme } from "./ui/theme";
 import { Viewer } from "./ui/viewer";
 
@@ -24,12 +24,22 @@ const asked = new URLSearchParams(location.search); // ?backend=wasm&threads=1, 
 const threads = crossOriginIsolated ? Number(asked.get("threads")) || Math.min(8, navigator.hardwareConcurrency || 1) : 1;
 const viewer = new Viewer();
 const reveal = keepInView($("#queue ul"));
-const client = new Client({ backend: (asked.get("backend") as Backend | null) ?? "auto", threads }, (status) => {
+let reportLoaded = () => {};
+const loaded = new Promise<void>((resolve) => (reportLoaded = resolve));
+const backend = (asked.get("backend") as Backend | null) ?? "auto";
+const patience = 1000 * (Number(asked.get("patience")) || 60);
+const client = new Client({ backend, threads, patience }, (status) => {
   const pill = $("#backend");
+  $("#trouble").hidden = status.kind !== "broken";
+  if (status.kind === "loading") {
+    pill.textContent = `loading · ${bytes(status.bytes)}`;
+    return;
+  }
+  reportLoaded();
   if (status.kind === "broken") {
     pill.textContent = "unavailable";
     pill.title = status.reason;
-    announce(`The model does not run in this browser: ${status.reason}`);
+    $("#trouble span").textContent = `The model did not start: ${status.reason}`;
     return;
   }
   const count = `${status.threads} thread${status.threads > 1 ? "s" : ""}`;
@@ -269,6 +279,12 @@ function takeFiles(): void {
   }
 }
 
+$("#stalled").remove();
+$("#trouble button").addEventListener("click", () => {
+  $("#trouble").hidden = true;
+  $("#backend").textContent = "starting…";
+  client.startAgain();
+});
 $("#settings").addEventListener("input", draw);
 $("#settings").addEventListener("submit", (event) => event.preventDefault());
 $("#redo").addEventListener("click", () => selected && start(selected, settings()));
@@ -281,4 +297,4 @@ window.addEventListener("beforeunload", (event) => {
 });
 takeFiles();
 startTheme($("#theme"));
-void startServiceWorker(() => items.length === 0);
+void startServiceWorker(() => items.length === 0, loaded);

@@ -25,7 +25,8 @@ export type ToWorker =
 export type Failure = "input" | "memory" | "cancelled" | "defect";
 
 export type FromWorker =
-  | { kind: "ready"; backend: Backend; threads: number; note?: string }
+  | { kind: "loading"; bytes: number } // so far, of model and runtime
+  | { kind: "ready"; backend: Backend; threads: number; note?: string | undefined }
   | { kind: "broken"; reason: string }
   | { kind: "opened"; id: number; width: number; height: number; outWidth: number; outHeight: number }
   | { kind: "tile"; id: number; data: Uint8ClampedArray<ArrayBuffer>; width: number; height: number; left: number; top: number; scale: number }

@@ -16,16 +16,18 @@ export class Engine {
   private fidelity = -1;
   private model: ArrayBuffer | undefined;
   private difference: ArrayBuffer | undefined;
+  private loaded = 0; // bytes
 
   constructor(
     private readonly base: string, // address of the page's folder
     readonly threads: number,
     private readonly changed: () => void, // called when the backend has changed
+    private readonly loading: (bytes: number) => void, // called with all bytes loaded so far
   ) {}
 
   /** Load runtime and model before the first picture. */
   async load(wanted: Backend | "auto"): Promise<void> {
-    this.model = await this.bytes(`${MODEL.name}.onnx`);
+    this.model = await this.bytes(`model/${MODEL.name}.onnx`);
     if (wanted !== "wasm" && (await hasGraphics(wanted === "webgpu"))) {
       try {
         await this.start("webgpu");
@@ -53,15 +55,16 @@ export class Engine {
     this.ort = (await import(/* @vite-ignore */ `${this.base}ort/${api}`)) as typeof Ort;
     this.ort.env.logLevel = "error";
     this.ort.env.wasm.numThreads = backend === "wasm" ? this.threads : 1;
-    this.ort.env.wasm.wasmPaths = { mjs: `${this.base}ort/${runtime}.mjs`, wasm: `${this.base}ort/${runtime}.wasm` };
+    this.ort.env.wasm.wasmPaths = { mjs: `${this.base}ort/${runtime}.mjs` };
+    this.ort.env.wasm.wasmBinary = await this.bytes(`ort/${runtime}.wasm`);
     await this.build(Math.max(0, this.fidelity));
   }
 
   private async build(fidelity: number): Promise<void> {
-    this.model ??= await this.bytes(`${MODEL.name}.onnx`);
+    this.model ??= await this.bytes(`model/${MODEL.name}.onnx`);
     let bytes = new Uint8Array(this.model);
     if (fidelity > 0) {
-      this.difference ??= await this.bytes(`${MODEL.name}-fidelity.npz`);
+      this.difference ??= await this.bytes(`model/${MODEL.name}-fidelity.npz`);
       bytes = (await interpolate(this.model, this.difference, fidelity)) as Uint8Array<ArrayBuffer>;
     }
     await this.session?.release();
@@ -97,10 +100,16 @@ export class Engine {
     return data;
   }
 
-  private async bytes(name: string): Promise<ArrayBuffer> {
-    const response = await fetch(`${this.base}model/${name}`);
-    if (!response.ok) throw new Error(`cannot load the model file ${name} (HTTP ${response.status})`);
-    return response.arrayBuffer();
+  private async bytes(path: string): Promise<ArrayBuffer> {
+    const response = await fetch(`${this.base}${path}`);
+    if (!response.ok) throw new Error(`cannot load ${path} (HTTP ${response.status})`);
+    const count = new TransformStream<Uint8Array, Uint8Array>({
+      transform: (chunk, out) => {
+        this.loading((this.loaded += chunk.byteLength));
+        out.enqueue(chunk);
+      },
+    });
+    return new Response(response.body!.pipeThrough(count)).arrayBuffer();
   }
 }
 

@@ -32,11 +32,12 @@ function say(message: FromWorker, transfer: Transferable[] = []): void {
 
 async function load({ backend, threads, base }: Extract<ToWorker, { kind: "load" }>): Promise<void> {
   const ready = () => say({ kind: "ready", backend: engine!.backend, threads, note: engine!.note });
-  engine = new Engine(base, threads, ready);
+  engine = new Engine(base, threads, ready, (bytes) => say({ kind: "loading", bytes }));
   try {
     await engine.load(backend);
     ready();
   } catch (error) {
+    engine = undefined;
     say({ kind: "broken", reason: oneLine(error) });
   }
 }
@@ -69,7 +70,8 @@ async function perform(job: Job): Promise<void> {
   say({ kind: "opened", id, width: picture.width, height: picture.height, outWidth: size.width, outHeight: size.height });
   stopIfCancelled(id);
   await loading;
-  const network = await engine!.network(settings.fidelity);
+  if (!engine) throw new Error("the model did not start");
+  const network = await engine.network(settings.fidelity);
   const resampler = new RowResampler(full, size, picture.channels);
   const shrink = 2 ** Math.max(0, Math.ceil(Math.log2(Math.max(full.width, full.height) / PREVIEW_SIDE))); // tiles start at multiples of it
   const listener: Listener = {

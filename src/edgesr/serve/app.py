@@ -115,7 +115,8 @@ def _add_other_paths(app: FastAPI) -> None:
     async def page(request: Request) -> Response:
         path = request.url.path
         check_method(path)
-        return files.answer(path.removeprefix("/"), request.headers.get("accept-encoding", ""))
+        headers = request.headers
+        return files.answer(path.removeprefix("/"), headers.get("accept-encoding", ""), headers.get("if-none-match", ""))
 
 
 def _answer_in_json(app: FastAPI) -> None:

@@ -6,6 +6,7 @@ from importlib import resources
 from pathlib import Path
 
 from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.staticfiles import NotModifiedResponse
 
 PAGE = resources.files("edgesr").joinpath("serve", "page")
 BUILD = "npm --prefix web ci && npm --prefix web run build"
@@ -58,8 +59,11 @@ class Pages:
     def __init__(self) -> None:
         self._built, self._files = _time_built(), page_files()
 
-    def answer(self, address: str, encodings: str) -> Response:
-        """Return the file at `address`, compressed if `encodings` allows it; status 404 if there is none."""
+    def answer(self, address: str, encodings: str, known: str = "") -> Response:
+        """Return the file at `address`, compressed if `encodings` allows it; status 404 if there is none.
+
+        `known` is the value of If-None-Match: status 304 if it names the file's present ETag.
+        """
         self._renew()
         file = self._files.get(address)
         if file is None:
@@ -71,7 +75,8 @@ class Pages:
         packed = self._files.get(f"{address or 'index.html'}.gz")
         if packed is not None and "gzip" in encodings:
             file, headers["Content-Encoding"] = packed, "gzip"
-        return FileResponse(file, media_type=kind, headers=headers)
+        response = FileResponse(file, media_type=kind, headers=headers, stat_result=file.stat())
+        return NotModifiedResponse(response.headers) if response.headers["etag"] in known else response
 
     def _renew(self) -> None:
         """List the files again if the page was built since."""
