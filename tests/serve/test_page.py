@@ -6,6 +6,7 @@ import io
 import json
 import shutil
 import subprocess
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -227,12 +228,77 @@ def test_pictures_can_be_dropped_and_pasted(open_page, server, small) -> None:
     assert [saved(page, line)[0] for line in (0, 1)] == ["a_4x.png", "b_4x.png"]
 
 
-def test_an_enlarged_result_is_offered_for_all_pictures_at_once(open_page, server, small) -> None:
+def test_all_results_are_downloaded_as_one_zip_file(open_page, server, small) -> None:
     page = open_page(server)
-    names = []
-    page.on("download", lambda download: names.append(download.suggested_filename))
-    drop(page, *((f"{name}.png", "image/png", as_file(small)) for name in "abc"))
+    drop(page, *((name, "image/png", as_file(small)) for name in ("a.png", "b.png", "a.png")))
     wait_for_states(page, "done", "done", "done")
-    with page.expect_event("download", lambda download: download.suggested_filename == "c_4x.png"):
+    with page.expect_download() as download:
         page.click("#save-all")
-    assert names == ["a_4x.png", "b_4x.png", "c_4x.png"]
+    assert download.value.suggested_filename == "edgesr.zip"
+    with zipfile.ZipFile(download.value.path()) as archive:
+        assert archive.namelist() == ["a_4x.png", "b_4x.png", "a_4x (2).png"]
+        assert archive.testzip() is None
+        assert archive.read("a_4x.png") == saved(page)[1]
+
+
+def test_a_folder_can_be_dropped(open_page, server, small, tmp_path) -> None:
+    folder = tmp_path / "holiday"
+    for name in ("b10.png", "b9.png", "more/a.jpg"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(small).save(folder / name)
+    (folder / "notes.txt").write_text("no picture")
+    page = open_page(server)
+    protocol = page.context.new_cdp_session(page)
+    data = {"items": [], "files": [str(folder)], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        protocol.send("Input.dispatchDragEvent", {"type": kind, "x": 300, "y": 300, "data": data})
+    wait_for_states(page, "done", "done", "done")
+    with page.expect_download() as download:
+        page.click("#save-all")
+    with zipfile.ZipFile(download.value.path()) as archive:
+        assert archive.namelist() == ["holiday/b9_4x.png", "holiday/b10_4x.png", "holiday/more/a_4x.jpg"]
+
+
+def test_a_result_can_be_copied_and_shared(open_page, server, small) -> None:
+    record = """window.shared = []; navigator.canShare = () => true;
+        navigator.share = async ({files}) => shared.push(...files.map(({name, type}) => [name, type]));"""
+    page = open_page(server, permissions=["clipboard-read", "clipboard-write"], script=record)
+    drop(page, ("a.jpg", "image/jpeg", as_file(small, "JPEG", quality=95)))
+    wait_for_states(page, "done")
+    page.click("#share")
+    assert page.evaluate("shared") == [["a_4x.jpg", "image/jpeg"]]
+    page.click("#copy")
+    page.wait_for_function("() => sizes.textContent === 'copied'")
+    copied = page.evaluate("""async () => {
+        const [item] = await navigator.clipboard.read();
+        const picture = await createImageBitmap(await item.getType('image/png'));
+        return [picture.width, picture.height]; }""")
+    assert copied == [288, 192]
+
+
+def test_pictures_that_another_app_shares_are_taken(open_page, server, small) -> None:
+    page = open_page(server)
+    page.wait_for_function("() => navigator.serviceWorker.controller !== null")
+    page.evaluate(
+        """async (bytes) => {
+            const form = new FormData();
+            form.append('pictures', new File([new Uint8Array(bytes)], 'ü 1.png', {type: 'image/png'}));
+            await fetch('./share', {method: 'POST', body: form, redirect: 'manual'}); }""",
+        list(as_file(small)),
+    )
+    page.goto(f"{server}/?shared")
+    wait_for_states(page, "done")
+    assert saved(page)[0] == "ü 1_4x.png"
+    page.reload()
+    page.wait_for_selector("#backend[data-ready]")
+    assert states(page) == []
+
+
+def test_a_blurred_preview_fills_the_stage_until_tiles_come(open_page, server) -> None:
+    page = open_page(server)
+    large = np.asarray(Image.fromarray(photograph(60, 80)).resize((1600, 1200)))
+    drop(page, ("a.png", "image/png", as_file(large)))
+    page.wait_for_selector("#queue li[data-state=working]")
+    page.wait_for_selector("#after img.early")
+    assert page.eval_on_selector("#after img", "image => image.naturalWidth") == 1600
+    page.click("#stop")

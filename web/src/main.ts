@@ -8,6 +8,8 @@ import type { Backend, Settings } from "./messages";
 import { startServiceWorker } from "./offline";
 import { bytes, drawLine, duration, keepInView, makeLine, type Item } from "./ui/queue";
 import { startTheme } from "./ui/theme";
+import { canShare, copy, download, share, zip, type Result } from "./ui/outgoing";
+import { acceptPictures, type Incoming } from "./ui/incoming";
 import { Viewer } from "./ui/viewer";
 
 const $ = <T extends HTMLElement>(selector: string) => document.querySelector<T>(selector)!;
@@ -82,11 +84,11 @@ function settings(): Settings {
   };
 }
 
-function add(files: Iterable<File>): void {
+function add(pictures: Incoming[]): void {
   const added: Item[] = [];
-  for (const file of files) {
+  for (const { file, folder } of pictures) {
     const item: Item = {
-      id: nextId++, file, url: URL.createObjectURL(file), settings: settings(), state: "waiting", share: 0, note: "",
+      id: nextId++, file, folder, url: URL.createObjectURL(file), settings: settings(), state: "waiting", share: 0, note: "",
       size: { width: 1, height: 1 }, line: makeLine(file.name),
     };
     $("#queue ul").append(item.line);
@@ -217,6 +219,8 @@ function show(): void {
   $("#eta").textContent = item.rest === undefined ? (item.state === "waiting" ? "waiting" : "working…") : `${duration(item.rest)} left`;
   const save = $<HTMLAnchorElement>("#save");
   save.hidden = !item.result;
+  $("#share").hidden = !item.result || !canShare();
+  $("#copy").hidden = !item.result || isHuge(item) || !("ClipboardItem" in window);
   if (item.result) {
     save.href = item.result.url;
     save.download = item.result.name;
@@ -249,34 +253,33 @@ function announce(text: string): void {
   $("#news").textContent = text;
 }
 
-function takeFiles(): void {
-  const picker = $<HTMLInputElement>("#files");
-  for (const button of document.querySelectorAll<HTMLButtonElement>(".choose")) button.onclick = () => picker.click();
-  picker.onchange = () => {
-    add([...(picker.files ?? [])]);
-    picker.value = "";
-  };
-  window.addEventListener("paste", (event) => {
-    const files = [...(event.clipboardData?.files ?? [])];
-    if (files.length) event.preventDefault();
-    add(files);
-  });
-  const cover = $("#drop");
-  window.addEventListener("dragenter", (event) => (cover.hidden = !event.dataTransfer?.types.includes("Files")));
-  window.addEventListener("dragover", (event) => event.preventDefault());
-  window.addEventListener("dragleave", (event) => !event.relatedTarget && (cover.hidden = true));
-  window.addEventListener("drop", (event) => {
-    event.preventDefault();
-    cover.hidden = true;
-    add([...(event.dataTransfer?.files ?? [])]);
-  });
+function offerExamples(): void {
   for (const button of document.querySelectorAll<HTMLButtonElement>("[data-example]")) {
     button.onclick = async () => {
       const name = `${button.dataset["example"]}.jpg`;
       const blob = await (await fetch(`./examples/${name}`)).blob();
-      add([new File([blob], name, { type: "image/jpeg" })]);
+      add([{ file: new File([blob], name, { type: "image/jpeg" }), folder: "" }]);
     };
   }
+}
+
+/** Give the selected result to `deliver`, and say so, or why it failed. */
+async function give(deliver: (result: Result) => Promise<void>, said: string): Promise<void> {
+  const result = selected?.result;
+  if (!result) return;
+  try {
+    await deliver(result);
+    announce(said);
+    $("#sizes").textContent = said;
+  } catch (error) {
+    $("#sizes").textContent = `${result.name}: ${(error as Error).message}`;
+    announce($("#sizes").textContent!);
+  }
+}
+
+async function saveAll(): Promise<void> {
+  const done = items.filter(({ result }) => result);
+  download(await zip(done.map(({ result }) => result!), done.map(({ folder }) => folder)), "edgesr.zip");
 }
 
 $("#stalled").remove();
@@ -289,12 +292,13 @@ $("#settings").addEventListener("input", draw);
 $("#settings").addEventListener("submit", (event) => event.preventDefault());
 $("#redo").addEventListener("click", () => selected && start(selected, settings()));
 $("#stop").addEventListener("click", () => selected && actions.cancel(selected));
-$("#save-all").addEventListener("click", () => {
-  for (const { line, result } of items) if (result) line.querySelector<HTMLAnchorElement>("a[download]")?.click();
-});
+$("#save-all").addEventListener("click", () => void saveAll());
+$("#share").addEventListener("click", () => void give(share, ""));
+$("#copy").addEventListener("click", () => void give(copy, "copied"));
 window.addEventListener("beforeunload", (event) => {
   if (running) event.preventDefault();
 });
-takeFiles();
+acceptPictures(add);
+offerExamples();
 startTheme($("#theme"));
 void startServiceWorker(() => items.length === 0, loaded);

@@ -19,6 +19,7 @@ declare function skipWaiting(): Promise<void>;
 const VERSION = "__VERSION__";
 const FILES = "__FILES__" as unknown as string[];
 const CACHE = `edgesr-${VERSION}`;
+const SHARED = "shared-with-edgesr"; // pictures from other apps, until the page has fetched them
 const HEADERS = {
   "Cross-Origin-Opener-Policy": "same-origin",
   "Cross-Origin-Embedder-Policy": "require-corp",
@@ -42,10 +43,25 @@ addEventListener("activate", (event) => {
 addEventListener("fetch", (event) => {
   const { request } = event as Fetching;
   const inside = request.url.startsWith(registration.scope);
+  if (request.method === "POST" && request.url === `${registration.scope}share`) {
+    (event as Fetching).respondWith(takeShared(request));
+    return;
+  }
   const path = request.url.slice(registration.scope.length).replace(/[?#].*/, "");
   const ours = path === "" || /^(index\.html|licences\.txt|icon\.svg|manifest\.webmanifest)$|^(assets|ort|model|examples)\//.test(path);
   if (request.method === "GET" && inside && ours) (event as Fetching).respondWith(answer(path || "index.html"));
 });
+
+/** Keep the pictures that another app shares, and open the page, which fetches them. */
+async function takeShared(request: Request): Promise<Response> {
+  const cache = await caches.open(SHARED);
+  for (const [number, entry] of (await request.formData()).getAll("pictures").entries()) {
+    if (typeof entry === "string") continue;
+    const headers = { "Content-Type": entry.type, "X-Name": encodeURIComponent(entry.name) };
+    await cache.put(`${registration.scope}shared/${number}`, new Response(entry, { headers }));
+  }
+  return Response.redirect(`${registration.scope}?shared`, 303);
+}
 
 async function dropOlder(): Promise<void> {
   const older = (await caches.keys()).filter((name) => name.startsWith("edgesr-") && name !== CACHE);

@@ -7,6 +7,7 @@ export type State = "waiting" | "working" | "done" | "failed" | "cancelled";
 export interface Item {
   id: number;
   file: File;
+  folder: string; // in which it was dropped; "" or ending with a slash
   url: string; // of the input
   settings: Settings;
   state: State;

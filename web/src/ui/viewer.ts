@@ -36,14 +36,13 @@ export class Viewer {
     new ResizeObserver(() => (this.fitted ? this.fit() : this.draw())).observe(this.area);
   }
 
-  /** Show a picture and its result, or the preview canvas until there is one. */
+  /** Show a picture and its result; until there is one, the preview canvas on top of the blurred picture. */
   show(before: string, after: string | undefined, preview: HTMLCanvasElement | undefined, size: { width: number; height: number }): void {
     const anew = this.before.getAttribute("src") !== before;
     const resized = size.width !== this.size.width || size.height !== this.size.height;
     if (anew) this.before.src = before;
-    if (after) this.after.src = after;
-    else this.after.removeAttribute("src");
-    this.after.hidden = !after;
+    if (this.after.getAttribute("src") !== (after ?? before)) this.after.src = after ?? before;
+    this.after.classList.toggle("early", !after);
     this.canvas.hidden = Boolean(after) || !preview;
     if (preview && !after) {
       [this.canvas.width, this.canvas.height] = [preview.width, preview.height];
