@@ -21,7 +21,7 @@ from edgesr.data.mixture import FolderConfig, Mixture
 from edgesr.data.targets import Targets, composed, unless_worse
 from edgesr.errors import UsageError
 from edgesr.train.batches import Batches
-from edgesr.train.recipe import DataConfig, TargetsConfig
+from edgesr.train.recipe import DataConfig, TargetsConfig, load_recipe
 
 NEAREST = "7767517\n2 2\nInput in 0 1 data\nInterp up 1 1 data output 0=1 1=4.0 2=4.0\n"
 RECIPE = 'stage = "end-to-end"\n[data]\nfolder = "{0}/photographs"\ncache = "{0}/bank"\nheld_out = 1\nhr_size = 96\n'
@@ -167,6 +167,29 @@ def test_a_batch_takes_its_share_of_targets_and_the_truth_elsewhere(taught):
     for b in batch[:3]:
         low = [F.avg_pool2d(part, 16) for part in (b.hr, b.target)]
         assert (low[0] - low[1]).abs().max() < 0.1, "a target lies on its own crop"
+
+
+def test_a_teacher_that_runs_during_training_gives_the_targets_of_its_crops(taught):
+    targets = (TargetsConfig(teacher=f"{taught}/nearest.param", share=0.75),)
+    config = DataConfig(folder="-", hr_size=96, batch=8, uses=1, block=2, targets=targets)
+    batches = Batches(pictures(taught), config, seed=0)
+    parts = [torch.cat(part) for part in zip(batches(0), batches(1), strict=True)]
+    hr, lr, target = parts[0], parts[1], parts[3]
+    nearest = lr.repeat_interleave(4, 2).repeat_interleave(4, 3)
+    wanted = unless_worse(composed(nearest, hr), lr, hr)
+    mine = (target - wanted).abs().amax(dim=(1, 2, 3)) < 2 / 255
+    assert mine.sum() >= 12, "three quarters are the teacher's"
+    assert all(torch.equal(target[row], hr[row]) for row in (~mine).nonzero()[:, 0]), "and the truth elsewhere"
+    again = Batches(pictures(taught), config, seed=0)
+    assert all(torch.equal(x, y) for x, y in zip(again(1), batches(1), strict=True)), "a function of seed and step"
+
+
+def test_targets_are_of_a_folder_or_of_a_teacher(tmp_path):
+    recipe = tmp_path / "recipe.toml"
+    for both in ("{}", '{folder = "a", teacher = "b"}'):
+        recipe.write_text(f'stage = "end-to-end"\n[data]\ntargets = [{both}]\n')
+        with pytest.raises(UsageError, match="either a 'folder' or a 'teacher'"):
+            load_recipe(recipe)
 
 
 def test_every_pair_is_used_as_often_as_the_others(taught):

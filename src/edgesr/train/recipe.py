@@ -35,9 +35,10 @@ class TargetsConfig:
     """A teacher's targets: a folder made by `edgesr data teach`, or a teacher that runs during training."""
 
     folder: str = ""
-    teacher: str = ""  # a name or a file as for `edgesr data teach`: for GPUs, where a teacher's result costs less than a student's step
     # Share of the crops; the remaining crops have the ground truth as target.
     share: float = bounded(1.0, "more than 0 and at most 1")
+    # Instead of a folder, a name or a file as for `edgesr data teach`: for GPUs, where it costs less than the student's step.
+    teacher: str = ""
 
 
 @dataclass(frozen=True)
