@@ -101,8 +101,18 @@ def main() -> None:
     os.chdir(ROOT)
     batch = next((int(item.removeprefix("data.batch=")) for item in given.set if item.startswith("data.batch=")), 128)
     steps = given.crops // batch
-    folders = [f'data.folders=[{{path = "{given.painted}", share = 0.08, downscale = false}}]'] if given.painted else ["data.folders=[]"]
-    common = ["init=", "compile=false", "optimizer.schedule=steps", f"optimizer.steps={steps}", f"log.every={max(1, steps // 40)}"]
+    folders = (
+        [f'data.folders=[{{path = "{given.painted}", share = 0.08, downscale = false}}]']
+        if given.painted
+        else ["data.folders=[]"]
+    )
+    common = [
+        "init=",
+        "compile=false",
+        "optimizer.schedule=steps",
+        f"optimizer.steps={steps}",
+        f"log.every={max(1, steps // 40)}",
+    ]
     rare = [f"log.validate={10 * steps}", f"log.checkpoint={10 * steps}", "log.least_latent_db=-inf"]
     for name in given.names:
         title, preset = layouts()[name]
@@ -116,7 +126,7 @@ def main() -> None:
         if given.score:
             from texture import score
 
-            row |= {suite: figures for suite, figures in score(run / "checkpoint", given.score, given.weights).items()}
+            row |= score(run / "checkpoint", given.score, given.weights)
         print(json.dumps(row), flush=True)
 
 
