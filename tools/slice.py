@@ -3,7 +3,8 @@
 Run it from the source tree on that machine; no installation is needed. Each action is one call, or several share a call
 (docs/training.md):
 
-    python tools/slice.py unpack carried/*.tar --wheels carried           photographs and packages to the persistent disk
+    python tools/slice.py unpack carried/*.tar --wheels carried --teacher carried/realesrgan-x4plus.param
+                                                                          photographs, packages, teacher to the persistent disk
     python tools/slice.py smoke RECIPE.toml --minutes 8                   measure, print and store the plan
     python tools/slice.py train RECIPE.toml --minutes 8                   train by the plan, pack, copy the first part to OUT
     python tools/slice.py part 1                                          copy the next part to OUT, and so on
@@ -26,7 +27,8 @@ from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 KEEP, OUT = Path(os.environ.get("KEEP", "/var/tmp/keep")), Path(os.environ.get("OUT", "out"))
-SITE, PHOTOS, PAINTED, PLAN, PARTS, RUN = (KEEP / name for name in ("site", "photos", "painted", "plan.json", "parts", "run"))
+SITE, PHOTOS, PAINTED, TEACHER = (KEEP / name for name in ("site", "photos", "painted", "teacher"))
+PLAN, PARTS, RUN = (KEEP / name for name in ("plan.json", "parts", "run"))
 os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(KEEP / "inductor"))  # so that later calls reuse the compiled code
 sys.path[:0] = [str(ROOT / "src"), str(SITE)]
 
@@ -59,8 +61,8 @@ class Trial:
         return self.crops_per_second * max(0.0, 60 * minutes - self.start_seconds)
 
 
-def unpack(shards: list[Path], wheels: Path | None, painted: int) -> None:
-    """Unpack the pictures of shards and install a folder of wheels on the persistent disk, and paint pictures there."""
+def unpack(shards: list[Path], wheels: Path | None, painted: int, teacher: Path | None) -> None:
+    """Unpack the pictures of shards on the persistent disk, install a folder of wheels, copy a teacher's two files, paint pictures."""
     from edgesr.data import shards as tars  # -- after sys.path
 
     manifest = None
@@ -71,6 +73,10 @@ def unpack(shards: list[Path], wheels: Path | None, painted: int) -> None:
     if wheels is not None and (files := sorted(map(str, wheels.glob("*.whl")))):
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--upgrade", "--target", str(SITE)]
         subprocess.run([*pip, *files], check=True)
+    if teacher is not None:
+        TEACHER.mkdir(exist_ok=True)
+        for ending in (".param", ".bin"):
+            shutil.copy(teacher.with_suffix(ending), TEACHER)
     if painted:
         subprocess.run([sys.executable, str(ROOT / "tools" / "paint.py"), str(PAINTED), "--pictures", str(painted)], check=True)
 
@@ -123,11 +129,11 @@ def train(recipe: Path, minutes: float, settings: list[str]) -> int:
 
 
 def pack() -> None:
-    """Pack the averaged weights of the run, in half precision, into parts of a few files of 15 MB."""
+    """Pack the averaged weights of the run, in 8 bits, into parts of a few files of 15 MB."""
     from edgesr.train.split import pack as pack_  # -- after sys.path
 
     shutil.rmtree(PARTS, ignore_errors=True)
-    parts = pack_(RUN / "checkpoint", PARTS, only_ema=True, half=True, part_mb=PART_MB)
+    parts = pack_(RUN / "checkpoint", PARTS, only_ema=True, int8=True, part_mb=PART_MB)
     print(f"{PARTS}: {len(parts)} parts, the calls to come: part 1 to part {len(parts) - 1}", flush=True)
 
 
@@ -206,11 +212,15 @@ def _planned(recipe: Path, minutes: float) -> list[str]:
 def _places(recipe: Path) -> list[str]:
     from edgesr.train.recipe import load_recipe  # -- after sys.path
 
+    recipe_ = load_recipe(recipe)
+    teachers = sorted(TEACHER.glob("*.param"))  # the recipe names a teacher of a package, which is not there
+    targets = [f'{{teacher = "{file}", share = {t.share}}}' for file, t in zip(teachers, recipe_.data.targets, strict=False)]
     folders = [
         f'{{path = "{PAINTED}", share = {folder.share}, downscale = {str(folder.downscale).lower()}}}'
-        for folder in load_recipe(recipe).data.folders
+        for folder in recipe_.data.folders
     ]
-    return [f"data.folder={PHOTOS}", f"data.cache={KEEP / 'bank'}", f"data.folders=[{', '.join(folders)}]"]
+    places = [f"data.folder={PHOTOS}", f"data.cache={KEEP / 'bank'}", f"data.folders=[{', '.join(folders)}]"]
+    return [*places, f"data.targets=[{', '.join(targets)}]"] if teachers else places
 
 
 def _scalars(out: Path) -> list[dict[str, Any]]:
@@ -237,6 +247,7 @@ def main() -> int:
     action.add_argument("shards", type=Path, nargs="+", metavar="SHARD.tar")
     action.add_argument("--paint", type=int, default=2000, metavar="N", help="pictures of text and drawings (default: 2000)")
     action.add_argument("--wheels", type=Path, metavar="DIR", help="folder of wheels to install beside them")
+    action.add_argument("--teacher", type=Path, metavar="FILE.param", help="the teacher of the recipe, with its .bin beside it")
     for name, text in (("smoke", "measure and plan"), ("train", "train by the plan, pack, first part to OUT")):
         action = actions.add_parser(name, help=text)
         action.add_argument("recipe", type=Path, metavar="RECIPE.toml")
@@ -254,7 +265,7 @@ def main() -> int:
     given = parser.parse_args()
     KEEP.mkdir(parents=True, exist_ok=True)
     if given.action == "unpack":
-        unpack(given.shards, given.wheels, given.paint)
+        unpack(given.shards, given.wheels, given.paint, given.teacher)
     elif given.action == "part":
         part(given.number)
     elif given.action == "smoke":

@@ -37,6 +37,7 @@ SMOKE = (
     "compile=false",
     "precision=float32",
 )
+NEAREST = "7767517\n2 2\nInput in 0 1 data\nInterp up 1 1 data output 0=1 1=4.0 2=4.0\n"
 PICTURES = ("loss.adversarial.start=0", "loss.perceptual_window=32")  # the adversary acts, where there is one
 
 
@@ -60,7 +61,7 @@ def thin_paper(monkeypatch):
 def make_targets(path):
     """The targets that a recipe names, of a teacher that repeats pixels."""
     data = load_recipe(path, [*SMOKE]).data
-    Path("nearest.param").write_text("7767517\n2 2\nInput in 0 1 data\nInterp up 1 1 data output 0=1 1=4.0 2=4.0\n")
+    Path("nearest.param").write_text(NEAREST)
     Path("nearest.bin").touch()
     for target in data.targets:
         lesson = Lesson(
@@ -108,3 +109,17 @@ def test_the_stages_follow_one_another(preset):
 def test_the_released_weights_recipes_follow_one_another():
     released = sorted((RECIPES / "released").glob("tiny-*.toml"), key=lambda path: int(path.stem.split("-")[1]))
     run_all([RECIPES / "tiny" / "0-autoencoder.toml", *released])
+
+
+def test_the_recipes_of_a_gpu_slice_follow_one_another():
+    Path("nearest.param").write_text(NEAREST)
+    Path("nearest.bin").touch()
+    last = Path()
+    for path in sorted((RECIPES / "slice").glob("small-*.toml")):
+        recipe, out = load_recipe(path), Path("runs/slice") / path.stem
+        taught = [f'data.targets=[{{teacher = "nearest.param", share = {t.share}}}]' for t in recipe.data.targets]
+        assert (
+            run.train(path, out, device="cpu", overrides=[*SMOKE, *PICTURES, "optimizer.schedule=steps", *taught])["psnr"] > 0
+        )
+        assert recipe.init in ("", str(last)), "it starts from the one before it"
+        last = out / "checkpoint"
