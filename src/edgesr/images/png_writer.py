@@ -9,16 +9,25 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from PIL.PngImagePlugin import PngInfo
 
 from edgesr.images.bands import Bands
 from edgesr.images.picture import Picture
+from edgesr.images.threads import in_threads
 
 _COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}  # PNG's, by the number of channels
 _STRIP = 2**19  # bytes filtered at a time: large enough for numpy, small enough for the processor's cache
+
+
+class _Strip(NamedTuple):
+    """Rows to filter."""
+
+    rows: np.ndarray  # (N, bytes)
+    above: np.ndarray  # (bytes,) the row before
+    bytes_per_pixel: int
 
 
 def write(stream: BinaryIO, picture: Picture[Bands]) -> None:
@@ -58,26 +67,41 @@ def _write_chunks(stream: BinaryIO, chunks: Iterable[tuple[bytes, bytes]]) -> No
 
 def _compressed(bands: Bands) -> Iterator[bytes]:
     """Yield the zlib stream of the filtered rows in pieces."""
-    compressor = zlib.compressobj(6, zlib.DEFLATED, zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, zlib.Z_RLE)
+    compressor = _compressor()
+    for filtered in in_threads(_filtered, _strips(bands)):
+        if piece := compressor.compress(filtered):
+            yield piece
+    yield compressor.flush()
+
+
+def _compressor() -> Any:
+    """ISA-L's compressor if it is installed, four times as fast as zlib's run-length coding for a tenth more bytes."""
+    try:
+        from isal import isal_zlib
+    except ImportError:
+        return zlib.compressobj(6, zlib.DEFLATED, zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, zlib.Z_RLE)
+    return isal_zlib.compressobj(1)
+
+
+def _strips(bands: Bands) -> Iterator[_Strip]:
     _, width, channels = bands.shape
     bytes_per_pixel = bands.dtype.itemsize * channels
     above = np.zeros(width * bytes_per_pixel, np.uint8)
     for strip in bands.of_height(max(1, _STRIP // above.size)):
         rows = strip.astype(bands.dtype.newbyteorder(">"), copy=False).view(np.uint8).reshape(-1, above.size)
-        if piece := compressor.compress(_filtered(rows, above, bytes_per_pixel)):
-            yield piece
-        above = rows[-1]
-    yield compressor.flush()
+        yield _Strip(rows, above, bytes_per_pixel)
+        above = rows[-1].copy()
 
 
-def _filtered(rows: np.ndarray, above: np.ndarray, bytes_per_pixel: int) -> bytes:
-    """Filter rows (N, bytes), each with the filter of the least sum of absolute differences, as the PNG standard advises."""
+def _filtered(strip: _Strip) -> bytes:
+    """Filter rows, each with the filter of the least sum of absolute differences, as the PNG standard advises."""
+    rows, above, bytes_per_pixel = strip
     up = np.concatenate([above[None], rows[:-1]])
     left, upper_left = np.zeros_like(rows), np.zeros_like(rows)
     left[:, bytes_per_pixel:] = rows[:, :-bytes_per_pixel]
     upper_left[:, bytes_per_pixel:] = up[:, :-bytes_per_pixel]
     filtered = {0: rows, 1: rows - left, 2: rows - up, 4: rows - _paeth(left, up, upper_left)}
-    costs = np.stack([np.abs(data.view(np.int8).astype(np.int16)).sum(axis=1, dtype=np.int64) for data in filtered.values()])
+    costs = np.stack([np.minimum(data, np.negative(data)).sum(axis=1, dtype=np.uint32) for data in filtered.values()])
     best = costs.argmin(axis=0)
     out = np.empty((len(rows), rows.shape[1] + 1), np.uint8)
     for index, (number, data) in enumerate(filtered.items()):
@@ -88,7 +112,14 @@ def _filtered(rows: np.ndarray, above: np.ndarray, bytes_per_pixel: int) -> byte
 
 
 def _paeth(left: np.ndarray, up: np.ndarray, upper_left: np.ndarray) -> np.ndarray:
-    """Predict each byte as the neighbour closest to left + up - upper left; ties go in that order."""
-    a, b, c = (part.astype(np.int16) for part in (left, up, upper_left))
-    to_a, to_b, to_c = np.abs(b - c), np.abs(a - c), np.abs(a + b - 2 * c)
-    return np.where((to_a <= to_b) & (to_a <= to_c), left, np.where(to_b <= to_c, up, upper_left))
+    """Predict each byte as the neighbour closest to left + up - upper left; ties go in that order.
+
+    All in 8 bits: the distances to left and up are |up - upper left| and |left - upper left|. The distance to upper left is their
+    difference if left and up lie on different sides of it, else their sum, which is never the least.
+    """
+    to_left, to_up = (np.maximum(x, upper_left) - np.minimum(x, upper_left) for x in (up, left))
+    nearest = np.where(to_left <= to_up, left, up)
+    apart = (left >= upper_left) != (up >= upper_left)
+    least = np.minimum(to_left, to_up)
+    np.copyto(nearest, upper_left, where=apart & (np.maximum(to_left, to_up) - least < least))
+    return nearest

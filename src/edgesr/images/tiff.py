@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO, Literal
 
 import numpy as np
-import tifffile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from edgesr.errors import InputError
@@ -49,6 +48,8 @@ def first_page(stream: BinaryIO) -> Any:
 
     Raises InputError for several pictures, for camera raw files and for samples that are not 1 to 8 or 16 bits.
     """
+    import tifffile  # here and below: it takes a tenth of the start of the program, and few pictures need it
+
     pictures = sum(not (kind or 0) & _REDUCED_OR_MASK for kind in page_numbers(stream, _SUBFILE_TYPE))
     stream.seek(0)  # tifffile starts at the stream's position
     page: Any = tifffile.TiffFile(stream).pages.first
@@ -178,6 +179,8 @@ def write(stream: BinaryIO, picture: Picture[Bands]) -> None:
     tifffile writes the pixels. The directory it made is then laid out anew at the file's end, with the descriptive
     tags, since it cannot write EXIF itself.
     """
+    import tifffile
+
     described = Tags("<", {}, {}, {}, {})
     if picture.exif is not None:
         described = exif_block.descriptive(read_tags(io.BytesIO(picture.exif)))
