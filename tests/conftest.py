@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
+import atexit
+import json
 import os
+import shutil
 import signal
+import tempfile
+from importlib import metadata
+from pathlib import Path
+
+# What `edgesr bench --choose` stored for this user must not matter, and "auto" has to compute the same on every processor.
+_cache = Path(tempfile.mkdtemp(prefix="edgesr-tests-"))
+atexit.register(shutil.rmtree, _cache, ignore_errors=True)
+(_cache / "edgesr").mkdir()
+_exact = {"engine": "onnxruntime", "version": f"onnxruntime {metadata.version('onnxruntime')}", "precision": "fp32"}
+(_cache / "edgesr" / "engine.json").write_text(json.dumps(_exact))
+os.environ["XDG_CACHE_HOME"] = str(_cache)
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: every core has a process of tests already

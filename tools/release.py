@@ -3,26 +3,37 @@
     python tools/release.py CHECKPOINT FILE.onnx --version V                         for the runtime
     python tools/release.py CHECKPOINT FILE.npz --beside FILE.onnx --version V       as the fidelity form of a released file
     python tools/release.py CHECKPOINT FOLDER --version V                            as a checkpoint to train on from (`init`)
+    python tools/release.py FILE.onnx FILE-int8.onnx --calibrate PHOTOS              in 8 bits, with the fidelity form if there is one
 
+PHOTOS is a folder of training photographs. The 8-bit files are made from FILE.onnx, and must be made again when it changes.
 V is the model's name and a date, such as tiny-2026.11. An existing SHA256SUMS list next to the file is updated.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import sys
 import tempfile
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 from torch import Tensor
 
+from edgesr import onnx_metadata
+from edgesr.atomic import write_whole
 from edgesr.errors import EdgesrError, UsageError
+from edgesr.export import int8, quantize
 from edgesr.export.difference import write_difference
 from edgesr.export.onnx import export_onnx
 from edgesr.model import checkpoint
 from edgesr.model.loading import RELEASE, load_averaged
-from edgesr.upscaling import checksums
+from edgesr.presets import get_preset
+from edgesr.upscaling import checksums, forms
+
+TILE = (128, 128)  # LR px, of the photographs for 8 bits
+PHOTOS, SATURATED = 32, 4
 
 
 def release(source: Path, target: Path, beside: Path | None) -> str | None:
@@ -36,6 +47,36 @@ def release(source: Path, target: Path, beside: Path | None) -> str | None:
     model, metadata = load_averaged(source)
     difference = export_onnx(model, target, metadata)
     return f"differs from torch by at most {difference:.1e} of [0, 1]"
+
+
+def release_int8(source: Path, target: Path, photos: Path) -> list[tuple[Path, list[float]]]:
+    """Write the released ONNX file `source`, and its fidelity form if it has one, in 8 bits; return each file with its PSNR.
+
+    Ranges are calibrated on three quarters of up to 32 photographs, degraded and only reduced, and a few
+    of pure colours; the PSNR in dB against float32 is of
+    the others. Raises EdgesrError, and writes nothing, if it is too low.
+    """
+    preset = get_preset(onnx_metadata.read(source.read_bytes()).get("preset", ""))
+    both = [quantize.photographs(photos, preset, TILE, PHOTOS, look=look) for look in ("degraded", "reduced")]
+    tiles = [tile for pair in zip(*both, strict=True) for tile in pair]
+    calibration, held_out = ([tile for index, tile in enumerate(tiles) if (index % 8 > 5) == out] for out in (False, True))
+    saturated = quantize.photographs(photos, preset, TILE, SATURATED, look="saturated")
+    calibration = [*saturated[:2], *calibration, *saturated[2:]]
+    forms_of = {target: source.read_bytes()}
+    difference = source.with_name(f"{source.stem}-fidelity.npz")
+    if difference.is_file():
+        forms_of[target.with_name(f"{source.stem}-fidelity-int8.onnx")] = forms.interpolate(source, difference, 1.0)
+    made = {}
+    for path, full in forms_of.items():
+        digest = hashlib.sha256(full).hexdigest()
+        data = int8.int8_for_cpus(full, calibration, {"float32_sha256": digest})
+        psnr = int8.psnr_in_float(data, full, held_out)
+        int8.check(psnr, str(path))
+        made[path] = (data, psnr)
+    for path, (data, _) in made.items():
+        write_whole(path, data)
+        checksums.renew(path)
+    return [(path, psnr) for path, (_, psnr) in made.items()]
 
 
 def save_averaged(folder: Path, target: Path) -> None:
@@ -122,7 +163,9 @@ def main() -> int:
     """Release one checkpoint; for a file, print its size and its parity with torch."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "checkpoint", type=Path, help="folder that `edgesr train` wrote, for example runs/tiny/4-end-to-end/checkpoint"
+        "checkpoint",
+        type=Path,
+        help="folder that `edgesr train` wrote, for example runs/tiny/4-end-to-end/checkpoint; with --calibrate: the released ONNX file",
     )
     parser.add_argument("file", type=Path, help="ONNX file, .npz file, or folder to write")
     parser.add_argument("--beside", type=Path, metavar="FILE.onnx", help="the default form, for an .npz file")
@@ -138,7 +181,10 @@ def main() -> int:
     parser.add_argument(
         "--mixture", metavar="TEXT", help="description of the mixture for the metadata (default: from --mix, or none)"
     )
+    parser.add_argument("--calibrate", type=Path, metavar="PHOTOS", help="folder of training photographs, for 8 bits")
     arguments = parser.parse_args()
+    if arguments.calibrate:
+        return _main_int8(arguments)
     try:
         _check(arguments.file, arguments.beside)
         with tempfile.TemporaryDirectory() as scratch:
@@ -152,10 +198,36 @@ def main() -> int:
         return 2
     if summary:
         print(f"{arguments.file}: {arguments.file.stat().st_size / 1e6:.1f} MB, {summary}")
-    fidelity = arguments.file.with_name(f"{arguments.file.stem}-fidelity.npz")
-    if arguments.file.suffix == ".onnx" and fidelity.is_file():
-        print(f"{fidelity}: belongs to the previous file; release it again with --beside {arguments.file}", file=sys.stderr)
+    _name_outdated(arguments.file)
     return 0
+
+
+def _main_int8(arguments: argparse.Namespace) -> int:
+    """Make the 8-bit files; print the size and PSNR of each."""
+    try:
+        if not arguments.checkpoint.is_file():
+            raise UsageError(f"{arguments.checkpoint}: with --calibrate, name a released ONNX file")
+        made = release_int8(arguments.checkpoint, arguments.file, arguments.calibrate)
+    except (EdgesrError, ValueError) as error:
+        print(f"release: {error}", file=sys.stderr)
+        return 2
+    for path, psnr in made:
+        print(
+            f"{path}: {path.stat().st_size / 1e6:.1f} MB, against float32 on {len(psnr)} photographs that were not calibrated on "
+            f"{mean(psnr):.1f} dB, worst {min(psnr):.1f} dB"
+        )
+    return 0
+
+
+def _name_outdated(file: Path) -> None:
+    """Name the files beside a new ONNX file that were made from the previous one."""
+    if file.suffix != ".onnx":
+        return
+    fidelity, small = file.with_name(f"{file.stem}-fidelity.npz"), file.with_name(f"{file.stem}-int8.onnx")
+    if fidelity.is_file():
+        print(f"{fidelity}: belongs to the previous file; release it again with --beside {file}", file=sys.stderr)
+    if small.is_file():
+        print(f"{small}: belongs to the previous file; then make it again with --calibrate PHOTOS", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -161,6 +161,11 @@ def difference_path(name: str) -> resources.abc.Traversable:
     return WEIGHTS.joinpath(f"{name}-fidelity.npz")
 
 
+def int8_path(name: str, *, fidelity: bool) -> resources.abc.Traversable:
+    """Return the path of a preset's released file in 8 bits, of the fidelity form or the default one, whether or not it exists."""
+    return WEIGHTS.joinpath(f"{name}-fidelity-int8.onnx" if fidelity else f"{name}-int8.onnx")
+
+
 def weights_version(name: str) -> str | None:
     """Return the version of a preset's released weights, such as "tiny-2026.11"; None where there are none."""
     path = weights_path(name)

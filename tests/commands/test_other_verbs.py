@@ -105,9 +105,24 @@ def test_the_fastest_engine_becomes_auto(tmp_path) -> None:
         assert json.loads(auto.stdout)["engine"] == "onnxruntime"
 
 
+def test_bench_measures_every_precision_that_is_there_and_stores_the_fastest(tmp_path) -> None:
+    environment = {**ENVIRONMENT, "XDG_CACHE_HOME": str(tmp_path)}
+    command = [*COMMAND, "bench", "--size", "16x16", "--repeat", "1", "--engine", "onnxruntime", "--precision", "all"]
+    done = subprocess.run([*command, "--json", "--choose"], env=environment, capture_output=True, text=True, check=True)
+    report = json.loads(done.stdout)
+    names = {each["system"]: each["milliseconds"]["median"] for each in report["systems"]}
+    assert list(names) == ["edgesr:tiny@onnxruntime", "edgesr:tiny@onnxruntime:precision=int8"]
+    fastest = "int8" if min(names, key=lambda name: names[name]).endswith("int8") else "fp32"
+    assert f"--engine auto now selects onnxruntime in {fastest}" in done.stderr
+    auto = [*COMMAND, "bench", "--size", "16x16", "--repeat", "1", "--json"]
+    chosen = json.loads(subprocess.run(auto, env=environment, capture_output=True, text=True, check=True).stdout)
+    assert (chosen["engine"], chosen["precision"]) == ("onnxruntime", fastest)
+
+
 @pytest.mark.parametrize(
     ("words", "hint"),
     [
+        (["--precision", "bf16", "--engine", "onnxruntime"], "the engine 'onnxruntime' only has fp32, int8"),
         (["--engine", "abacus"], "unknown engine 'abacus'"),
         (["--against", "ncnn:nowhere"], "nowhere.param: no such file"),
         (["--against", "folder:."], "precomputed results cannot be timed"),

@@ -12,7 +12,8 @@ EXAMPLES = """\
 examples:
   edgesr bench --size 640x480 --threads 2           the default engine, on an image of this size
   edgesr bench --engine all --threads 1 2           all installed engines, with one and two threads
-  edgesr bench --engine all --choose                also make the fastest one the default (--engine auto)
+  edgesr bench --engine all --precision all         all engines, in all precisions that this processor has
+  edgesr bench --engine all --precision all --choose   also make the fastest the default (--engine auto --precision auto)
   edgesr bench --against realesrgan-x4plus          against another upscaler ('.[peers]'; systems as in edgesr evaluate)
 """
 
@@ -32,6 +33,13 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
     verb.add_argument(
         "--engine", nargs="+", default=["auto"], help="runtimes of the network, or 'all' installed ones (default: auto)"
     )
+    verb.add_argument(
+        "--precision",
+        nargs="+",
+        default=["auto"],
+        metavar="P",
+        help="fp32, bf16, int8, or 'all' that are possible here (default: auto)",
+    )
     verb.add_argument("--size", type=size, default="128x128", metavar="WxH", help="input size in px (default: %(default)s)")
     verb.add_argument(
         "--threads",
@@ -45,7 +53,7 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
         "--repeat", type=int_range(1), default=5, metavar="N", help="timed rounds after one warm-up (default: %(default)s)"
     )
     verb.add_argument("--against", nargs="+", default=[], metavar="SYSTEM", help="other upscalers to measure")
-    verb.add_argument("--choose", action="store_true", help="store the fastest engine as the default (--engine auto)")
+    verb.add_argument("--choose", action="store_true", help="store the fastest engine and precision as the default ('auto')")
     verb.add_argument("--json", action="store_true", help="print a JSON document instead of a table")
     return verb
 
@@ -58,14 +66,17 @@ def run(arguments: argparse.Namespace) -> int:
     report = bench(
         arguments.model,
         engines=arguments.engine,
+        precisions=arguments.precision,
         size=arguments.size,
         threads=arguments.threads,
         repeat=arguments.repeat,
         against=arguments.against,
     )
     if arguments.choose:
-        best = fastest(report)
-        say(f"--engine auto now selects {best} ({engines.choose(best)})")
+        best, precision = fastest(report)
+        compared = len(arguments.precision) > 1 or "all" in arguments.precision
+        path = engines.choose(best, precision if compared else "auto")
+        say(f"--engine auto now selects {best}{f' in {precision}' if compared else ''} ({path})")
     print(json.dumps(report, indent=2) if arguments.json else _table(report))
     return 0
 

@@ -6,6 +6,11 @@ import argparse
 import sys
 from collections.abc import Callable
 
+PRECISION_HELP = (
+    "fp32, bf16 (openvino), int8 (onnxruntime, openvino), or auto: the fastest that was measured on such a processor; the first "
+    "message names it (default: %(default)s)"
+)
+
 
 def say(message: str) -> None:
     """Print a message on standard error as one line, even if a file name in it contains line breaks."""

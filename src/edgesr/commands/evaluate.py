@@ -22,7 +22,8 @@ examples:
   edgesr evaluate Set14 --system mine=folder:results peer=ncnn:models/net "tool=command:tool -i {input} -o {output}"
 
 systems:
-  edgesr:PRESET[@ENGINE][:fidelity=F]       this package's models
+  edgesr:PRESET[@ENGINE][:fidelity=F]       this package's models, in float32
+  edgesr:PRESET[@ENGINE]:precision=P        in another precision: int8, bf16 or auto
   edgesr:PRESET[@ENGINE]:weights=FILE       one of them with your own weights (ONNX)
   edgesr:PRESET:weights=FOLDER[:steps=N]    a training checkpoint, N diffusion steps (default: 1), with torch
   bicubic, lanczos                          interpolation

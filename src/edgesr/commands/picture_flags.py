@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any, NamedTuple
 
-from edgesr.commands.console import int_range
+from edgesr.commands.console import PRECISION_HELP, int_range
 
 
 class Groups(NamedTuple):
@@ -83,6 +83,7 @@ def add(verb: argparse.ArgumentParser) -> Groups:
     machine.add_argument(
         "--engine", default="auto", help="runtime of the network; the first message names it (default: %(default)s)"
     )
+    machine.add_argument("--precision", default="auto", metavar="P", help=PRECISION_HELP)
     machine.add_argument(
         "--tile",
         default="auto",
@@ -113,7 +114,10 @@ def suffix(arguments: argparse.Namespace) -> str:
 
 def of_upscaler(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the arguments of `Upscaler`, without threads."""
-    return {name: getattr(arguments, name) for name in ("model", "fidelity", "engine", "tile", "seed", "weights", "steps")}
+    return {
+        name: getattr(arguments, name)
+        for name in ("model", "fidelity", "engine", "precision", "tile", "seed", "weights", "steps")
+    }
 
 
 def of_pictures(arguments: argparse.Namespace) -> dict[str, Any]:

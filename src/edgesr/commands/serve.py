@@ -9,7 +9,7 @@ import socket
 from ipaddress import ip_address
 from pathlib import Path
 
-from edgesr.commands.console import int_range, say
+from edgesr.commands.console import PRECISION_HELP, int_range, say
 from edgesr.errors import EdgesrError, UsageError, needs_extra, one_line
 
 EXAMPLES = """\
@@ -51,6 +51,7 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
         "--port", type=int_range(0, 65535), default=7860, metavar="N", help="port, 0 for any free one (default: %(default)s)"
     )
     verb.add_argument("--model", default="tiny", help="model of the API (default: %(default)s)")
+    verb.add_argument("--precision", default="auto", metavar="P", help=PRECISION_HELP)
     verb.add_argument("--threads", type=int_range(1), metavar="N", help="CPU threads for each image (default: all cores)")
     verb.add_argument(
         "--access-log", action="store_true", help="write a line of JSON for every request to standard output (default: no log)"
@@ -102,6 +103,7 @@ def run(arguments: argparse.Namespace) -> int:
     app = make_app(
         limits,
         model=arguments.model,
+        precision=arguments.precision,
         threads=arguments.threads,
         token=token,
         host=arguments.host,

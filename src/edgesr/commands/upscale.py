@@ -82,7 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     from edgesr import images
     from edgesr.commands import jobs, running
-    from edgesr.upscaling.engines import most_threads
+    from edgesr.upscaling.engines import hint, most_threads
     from edgesr.upscaling.upscaler import Upscaler
 
     picture_flags.check_size(arguments)
@@ -104,7 +104,9 @@ def _run(arguments: argparse.Namespace) -> int:
     if verbose:
         form = f" at fidelity {upscaler.fidelity:g}" if upscaler.fidelity else ""
         form += f" in {upscaler.steps} steps" if upscaler.steps > 1 else ""
-        say(f"model {upscaler.model}{form}, engine {upscaler.engine}")
+        say(f"model {upscaler.model}{form}, engine {upscaler.engine}, {upscaler.precision}")
+    if verbose and sys.stderr.isatty() and (arguments.engine, arguments.precision) == ("auto", "auto") and (gain := hint()):
+        say(gain)
     settings = running.Settings(
         **picture_flags.of_pictures(arguments),
         only_enlarge=arguments.only_enlarge,
@@ -128,6 +130,7 @@ def _run(arguments: argparse.Namespace) -> int:
             "fidelity": upscaler.fidelity,
             "steps": upscaler.steps,
             "engine": upscaler.engine,
+            "precision": upscaler.precision,
             "results": [_record(result) for result in results],
         }
         print(json.dumps(document, indent=2))

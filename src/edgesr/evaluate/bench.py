@@ -25,7 +25,7 @@ from PIL import Image
 
 from edgesr import presets
 from edgesr.errors import EdgesrError, UsageError
-from edgesr.upscaling.engines import available_cores, installed, resolved
+from edgesr.upscaling.engines import available_cores, installed, precisions_of, select
 
 TIMEOUT = 600.0  # seconds a picture
 Report = dict[str, Any]
@@ -45,6 +45,7 @@ def bench(
     model: str = "tiny",
     *,
     engines: Sequence[str] = ("auto",),
+    precisions: Sequence[str] = ("auto",),
     size: tuple[int, int] = (128, 128),
     threads: Sequence[int | None] = (None,),
     repeat: int = 5,
@@ -52,16 +53,17 @@ def bench(
 ) -> Report:
     """Time `repeat` rounds of 4x calls on a synthetic RGB picture of `size` (width, height) LR px, after one warm-up round.
 
-    Every engine and every system of `against` (as in `edgesr evaluate`) is measured on each number of `threads` (None: every core).
-    Returns the machine, the limit on each number of threads (GFLOP/s of a plain convolution; None without torch), and for each system
-    milliseconds (min, median), the peak memory of its process in MB, GFLOP/s at the median, their share of the limit, and how many
-    times the first system's time it took. The first one's figures also stand at the top. Raises UsageError for an unknown or missing
-    engine or system, EdgesrError when one fails.
+    Every engine in every one of `precisions` that it has here, and every system of `against` (as in `edgesr evaluate`), is measured on
+    each number of `threads` (None: every core). Returns the machine, the limit on each number of threads (GFLOP/s of a plain
+    convolution; None without torch), and for each system milliseconds (min, median), the peak memory of its process in MB, GFLOP/s at
+    the median, their share of the limit, and how many times the first system's time it took. The first one's figures also stand at the
+    top. Raises UsageError for an unknown or missing engine, precision or system, EdgesrError when one fails.
     """
     from edgesr.evaluate.workers import Worker, resume, suspend
 
     counts = [count or available_cores() for count in threads]
-    names = [f"edgesr:{model}@{name}" for name in _engines(engines)] + list(against)
+    ours = [_name(model, engine, precision) for engine, precision in _variants(model, engines, precisions)]
+    names = [*ours, *against]
     contestants = [_contestant(name, count, size) for count in counts for name in names]
     with tempfile.TemporaryDirectory(prefix="edgesr-bench-") as scratch, contextlib.ExitStack() as stack:
         lr, out = Path(scratch, "lr.png"), Path(scratch, "out.png")
@@ -89,7 +91,8 @@ def bench(
     systems = [_figures(each, contestants[0], limit[each.threads]) for each in contestants]
     return {
         "model": model,
-        "engine": names[0].partition("@")[2],
+        "engine": names[0].partition("@")[2].partition(":")[0],
+        "precision": names[0].partition(":precision=")[2] or "fp32",
         **systems[0],
         "size": f"{size[0]}x{size[1]}",
         "scale": presets.SCALE,
@@ -99,10 +102,12 @@ def bench(
     }
 
 
-def fastest(report: Report) -> str:
-    """Return the engine of this package's that had the best median, of all thread counts."""
+def fastest(report: Report) -> tuple[str, str]:
+    """Return the engine and the precision of this package's that had the best median, of all thread counts."""
     ours = [each for each in report["systems"] if each["system"].startswith("edgesr:")]
-    return str(min(ours, key=lambda each: each["milliseconds"]["median"])["system"].partition("@")[2])
+    best: str = min(ours, key=lambda each: each["milliseconds"]["median"])["system"].partition("@")[2]
+    engine, _, precision = best.partition(":precision=")
+    return engine, precision or "fp32"
 
 
 def machine() -> dict[str, Any]:
@@ -129,8 +134,19 @@ def cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
-def _engines(names: Sequence[str]) -> list[str]:
-    return [engine for name in names for engine in (installed() if name == "all" else [resolved(name)])]
+def _variants(model: str, engines: Sequence[str], precisions: Sequence[str]) -> list[tuple[str, str]]:
+    """Engines and precisions to measure, each pair once; "all" leaves out what cannot run here."""
+    int8 = presets.int8_path(model, fidelity=False).is_file()
+    names = [engine for name in engines for engine in (installed() if name == "all" else [name])]
+    if "all" in precisions:
+        pairs = [(engine, precision) for engine in names for precision in precisions_of(engine, int8=int8)]
+    else:
+        pairs = [select(engine, precision, int8=int8) for engine in names for precision in precisions]
+    return list(dict.fromkeys(pairs))
+
+
+def _name(model: str, engine: str, precision: str) -> str:
+    return f"edgesr:{model}@{engine}" + (f":precision={precision}" if precision != "fp32" else "")
 
 
 def _contestant(name: str, threads: int, size: tuple[int, int]) -> _Contestant:

@@ -13,6 +13,7 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image, UnidentifiedImageError
+from torch.nn.functional import interpolate
 
 from edgesr.data.degradation import degrade
 from edgesr.errors import EdgesrError, UsageError, one_line
@@ -47,9 +48,13 @@ def half_weights(data: bytes) -> bytes:
     return result
 
 
-def photographs(folder: Path, preset: Preset, size: tuple[int, int], count: int = PHOTOS) -> list[Tile]:
-    """Return up to `count` tiles lr and eps of `size` (width, height) LR px, from degraded centre crops of the photographs in `folder`.
+def photographs(
+    folder: Path, preset: Preset, size: tuple[int, int], count: int = PHOTOS, *, look: str = "degraded"
+) -> list[Tile]:
+    """Return up to `count` tiles lr and eps of `size` (width, height) LR px, from centre crops of the photographs in `folder`.
 
+    `look` is "degraded"; "reduced", whose edges are sharper, so that the ranges of activations are wider; or "saturated", of black,
+    white and pure colours, whose edges are the hardest.
     Raises UsageError if none is large enough (four times the tile); unreadable files are skipped.
     """
     if not folder.is_dir():
@@ -61,9 +66,10 @@ def photographs(folder: Path, preset: Preset, size: tuple[int, int], count: int 
         crop = _middle(path, SCALE * width, SCALE * height)
         if crop is None or len(tiles) == count:
             continue
-        lr = degrade(torch.from_numpy(crop)[None], scale=SCALE, generator=torch.Generator().manual_seed(index)).numpy()
+        hr = torch.from_numpy(crop)[None]
+        lr = _LOOKS[look](hr, index)
         rows, columns = range(index, index + height // LATENT_STRIDE), range(width // LATENT_STRIDE)
-        tiles.append({"lr": lr, "eps": noise_field(0, preset.latent_channels, rows, columns)[None]})
+        tiles.append({"lr": lr.numpy(), "eps": noise_field(0, preset.latent_channels, rows, columns)[None]})
     if not tiles:
         raise UsageError(f"--calibrate {folder}: contains no photograph of {SCALE * width}x{SCALE * height} px or more")
     return tiles
@@ -72,6 +78,21 @@ def photographs(folder: Path, preset: Preset, size: tuple[int, int], count: int 
 def _spread(files: list[Path], count: int) -> list[Path]:
     """`count` files at regular intervals of the list."""
     return [files[i] for i in np.unique(np.linspace(0, len(files) - 1, min(count, len(files))).astype(int))] if files else []
+
+
+def _degraded(hr: torch.Tensor, seed: int) -> torch.Tensor:
+    return degrade(hr, scale=SCALE, generator=torch.Generator().manual_seed(seed))
+
+
+def _reduced(hr: torch.Tensor, _seed: int) -> torch.Tensor:
+    return interpolate(hr, scale_factor=1 / SCALE, mode="bicubic", antialias=True).clamp(0, 1)
+
+
+def _saturated(hr: torch.Tensor, seed: int) -> torch.Tensor:
+    return _reduced((hr > hr.mean()).float(), seed)
+
+
+_LOOKS = {"degraded": _degraded, "reduced": _reduced, "saturated": _saturated}
 
 
 def _middle(path: Path, width: int, height: int) -> Array | None:
@@ -98,9 +119,17 @@ class _Reader:
 
 
 def quantized(
-    data: bytes, tiles: list[Tile], *, keep_float: tuple[str, ...] | None = None, activations: str = "QUInt8"
+    data: bytes,
+    tiles: list[Tile],
+    *,
+    keep_float: tuple[str, ...] = (),
+    operators: tuple[str, ...] | None = None,
+    activations: str = "QUInt8",
 ) -> bytes:
-    """Return an ONNX file with 8-bit weights, one scale per output channel, and `activations` calibrated on `tiles`."""
+    """Return an ONNX file with 8-bit weights, one scale per output channel, and `activations` calibrated on `tiles`.
+
+    `operators` None quantises all of them, except for the nodes called `keep_float`.
+    """
     from onnxruntime import quantization as q  # slow to import
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -114,7 +143,7 @@ def quantized(
             q.quantize_static(
                 prepared, target, _Reader(tiles), quant_format=q.QuantFormat.QDQ, per_channel=True,
                 activation_type=q.QuantType[activations], weight_type=q.QuantType.QInt8,
-                nodes_to_exclude=list(keep_float or ()), extra_options=options,
+                op_types_to_quantize=operators and list(operators), nodes_to_exclude=list(keep_float), extra_options=options,
             )  # fmt: skip
         except Exception as error:  # onnxruntime's exceptions share no base class but this one
             raise EdgesrError(f"onnxruntime cannot quantise this model ({one_line(error)})") from None

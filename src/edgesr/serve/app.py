@@ -43,6 +43,7 @@ def make_app(
     limits: Limits,
     *,
     model: str = "tiny",
+    precision: str = "auto",
     threads: int | None = None,
     token: str | None = None,
     host: str = "localhost",
@@ -56,7 +57,7 @@ def make_app(
     for `origins`, such as https://example.org, whose pages may use the API (CORS). With `access_log` it writes a line of JSON for
     every request to standard output.
     """
-    work = Work(limits, model, threads)
+    work = Work(limits, model, threads, precision)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -232,7 +233,13 @@ def _add_api(app: FastAPI, work: Work, limits: Limits, token: str | None, metric
     @app.get("/health", summary="Status and number of pending images")
     async def health() -> dict[str, Any]:
         state = "stopping" if app.state.stopping else "ok"
-        return {"status": state, "version": __version__, "engine": work.description, "pending": work.pending}
+        return {
+            "status": state,
+            "version": __version__,
+            "engine": work.engine,
+            "precision": work.precision,
+            "pending": work.pending,
+        }
 
     @app.get(
         "/metrics",

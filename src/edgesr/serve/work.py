@@ -48,14 +48,15 @@ class Outcome:
 class Work:
     """Upscales images, `limits.jobs` at a time; `run` raises Refusal."""
 
-    def __init__(self, limits: Limits, model: str, threads: int | None) -> None:
+    def __init__(self, limits: Limits, model: str, threads: int | None, precision: str = "auto") -> None:
         self.limits = limits
-        self._model, self._threads = model, threads
+        self._model, self._threads, self._precision = model, threads, precision
         self._pool = ThreadPoolExecutor(limits.jobs, thread_name_prefix="upscale")
         self._forms: OrderedDict[float, Upscaler] = OrderedDict()
         self._forms_lock = threading.Lock()
         self.pending = 0  # waiting or running
-        self.description = self._upscaler(0.0).engine
+        first = self._upscaler(0.0)
+        self.engine, self.precision = first.engine, first.precision
 
     async def run(self, data: bytes, options: Options) -> Outcome:
         """Upscale the image in `data`. Raises Refusal: queue full, timeout, invalid image or option."""
@@ -138,7 +139,9 @@ class Work:
     def _upscaler(self, fidelity: float) -> Upscaler:
         with self._forms_lock:
             if fidelity not in self._forms:
-                self._forms[fidelity] = Upscaler(self._model, fidelity=fidelity, threads=self._threads)
+                self._forms[fidelity] = Upscaler(
+                    self._model, fidelity=fidelity, threads=self._threads, precision=self._precision
+                )
                 while len(self._forms) > _FORMS_KEPT:
                     self._forms.popitem(last=False)
             self._forms.move_to_end(fidelity)

@@ -92,6 +92,7 @@ def upscale_file(
     width: int | None = None,
     height: int | None = None,
     engine: str = "auto",
+    precision: str = "auto",
     threads: int | None = None,
     upscaler: Upscaler | None = None,
     quality: int | None = None,
@@ -104,8 +105,8 @@ def upscale_file(
 
     The extension of `target` decides the format. Profile, EXIF, XMP, text and resolution are kept unless `strip_metadata`; what the
     format cannot hold is logged. `quality` is 1 to 100, of lossy formats. The result is computed and encoded in bands, so that it is
-    never in memory as a whole, and appears as a whole. `upscaler` is a loaded one to use in place of `model`, `fidelity`, `engine` and
-    `threads`; sizes as in `target_size`.
+    never in memory as a whole, and appears as a whole. `upscaler` is a loaded one to use in place of `model`, `fidelity`, `engine`,
+    `precision` and `threads`; sizes as in `target_size`.
 
     Raises InputError if `source` cannot be read, exceeds `max_pixels` pixels, or is damaged and `accept_damaged` is not set, or if
     `target` cannot be written; atomic.ExistsError, an EdgesrError, if it exists and `overwrite` is not set; UsageError for a wrong
@@ -121,7 +122,7 @@ def upscale_file(
     atomic.check_target(target, overwrite=overwrite)
     picture = images.read(source, max_pixels=max_pixels, accept_damaged=accept_damaged)
     images.check_size(format, *target_size(picture.pixels.shape[1], picture.pixels.shape[0], scale, width, height))
-    upscaler = upscaler or loaded(model, fidelity, engine, threads)
+    upscaler = upscaler or loaded(model, fidelity, engine, threads, precision)
     upscaled = upscaler.stream_picture(picture, scale=scale, width=width, height=height)
     notes = images.write(target, upscaled, quality=quality, strip_metadata=strip_metadata, overwrite=overwrite, source=source)
     for note in [*upscaled.notes, *notes]:

@@ -9,11 +9,22 @@ from typing import NamedTuple
 
 import numpy as np
 
+from edgesr import onnx_metadata
 from edgesr.errors import EdgesrError, UsageError, one_line
-from edgesr.presets import LATENT_STRIDE, PRESETS, SCALE, Preset, difference_path, get_preset, weights_path
+from edgesr.presets import (
+    LATENT_STRIDE,
+    PRESETS,
+    SCALE,
+    Preset,
+    difference_path,
+    get_preset,
+    int8_path,
+    weights_path,
+    weights_version,
+)
 from edgesr.upscaling import checksums, forms
 from edgesr.upscaling.checks import MIN_TILE
-from edgesr.upscaling.engines import load_engine
+from edgesr.upscaling.engines import load_engine, select
 from edgesr.upscaling.engines.base import Engine
 from edgesr.upscaling.fit import fit
 
@@ -26,21 +37,35 @@ class Network(NamedTuple):
     preset: Preset  # with the latent channels of the weights
     engine: Engine
     least_side: int  # LR px of a window: 1, or the fixed tile size of the weights
+    precision: str  # fp32, bf16 or int8
 
 
 def load(
-    model: str, fidelity: float, *, engine: str, threads: int | None, weights: str | Path | None, steps: int, blended: bool
+    model: str,
+    fidelity: float,
+    *,
+    engine: str,
+    precision: str,
+    threads: int | None,
+    weights: str | Path | None,
+    steps: int,
+    blended: bool,
 ) -> Network:
     """Load the released weights of `model`, or `weights`; `blended` says whether tiles will be blended. Raises as `Upscaler`."""
     preset = get_preset(model)
     if weights is None:
         source = _released(model)
-        with resources.as_file(source) as path:
+        engine, precision = _select_for_released(model, fidelity, engine, precision)
+        chosen = int8_path(model, fidelity=fidelity == 1) if precision == "int8" else source
+        with resources.as_file(chosen) as path:
             checksums.check(path)
-            loaded = load_engine(engine, _form(model, path, fidelity), threads, steps)
-        return _fitted(preset, loaded, source.name, blended=blended)
-    loaded = load_engine(engine, _own(weights, fidelity), threads, steps)
-    network = _fitted(preset, loaded, weights, blended=blended)
+            form = path if precision == "int8" else _form(model, path, fidelity)
+            loaded = load_engine(engine, form, threads, steps, precision)
+        return _fitted(preset, loaded, chosen.name, precision, blended=blended)
+    own = _own(weights, fidelity)
+    engine, precision = _select_for_own(own, engine, precision)
+    loaded = load_engine(engine, own, threads, steps, precision)
+    network = _fitted(preset, loaded, weights, precision, blended=blended)
     _try(network, weights, BLENDED_TILE if blended or preset.halo is None else MIN_TILE)
     return network
 
@@ -51,6 +76,47 @@ def _released(model: str) -> resources.abc.Traversable:
         have = ", ".join(name for name in PRESETS if weights_path(name).is_file())
         raise UsageError(f"the model '{model}' has no released weights yet; available: {have}")
     return source
+
+
+def _select_for_released(model: str, fidelity: float, engine: str, precision: str) -> tuple[str, str]:
+    """Engine and precision for the released weights, which exist in 8 bits for the two forms, not for mixtures."""
+    if precision == "int8" and fidelity not in (0, 1):
+        raise UsageError(f"fidelity {fidelity:g}: weights in 8 bits cannot be mixed: use 0 or 1, or --precision fp32")
+    path = int8_path(model, fidelity=fidelity == 1)
+    found = select(engine, precision, int8=fidelity in (0, 1) and path.is_file())
+    if found[1] != "int8":
+        return found
+    try:
+        version = onnx_metadata.read(path.read_bytes()).get("version")
+    except ValueError:  # damaged: reported when it is loaded
+        return found
+    if version == weights_version(model):
+        return found
+    if precision == "int8":
+        raise EdgesrError(
+            f"{path.name}: has version {version}, not that of {model}.onnx: reinstall edgesr, or use --precision fp32"
+        )
+    return select(engine, precision, int8=False)
+
+
+def _select_for_own(path: Path, engine: str, precision: str) -> tuple[str, str]:
+    """Engine and precision for the user's own weights, whose file says whether it is in 8 bits."""
+    if path.is_dir():
+        return select("torch" if engine == "auto" else engine, precision, int8=False)
+    in_int8 = _is_int8(path)
+    if in_int8 and precision not in ("auto", "int8"):
+        select(engine, precision, int8=True)  # an unknown precision is reported first
+        raise UsageError(f"precision {precision}: {path} is in 8 bits: omit --precision, or give a file in float32")
+    if not in_int8 and precision == "int8":
+        raise UsageError(f"precision int8: {path} is not in 8 bits: make such a file by edgesr export --precision int8")
+    return select(engine, "int8", int8=True) if in_int8 else select(engine, precision, int8=False)
+
+
+def _is_int8(path: Path) -> bool:
+    try:
+        return b"QuantizeLinear" in path.read_bytes()
+    except OSError:  # reported when it is loaded
+        return False
 
 
 def _own(weights: str | Path, fidelity: float) -> Path:
@@ -75,12 +141,12 @@ def _form(model: str, path: Path, fidelity: float) -> Path | bytes:
         return forms.interpolate(path, beside, fidelity)
 
 
-def _fitted(preset: Preset, engine: Engine, name: str | Path, *, blended: bool) -> Network:
+def _fitted(preset: Preset, engine: Engine, name: str | Path, precision: str, *, blended: bool) -> Network:
     """The network, if its weights fit the preset and the plan of tiles."""
     channels, tile = fit(preset, engine.contents, name)
     preset = preset.with_latent_channels(channels)
     if tile is None:
-        return Network(preset, engine, 1)
+        return Network(preset, engine, 1, precision)
     if tile != (BLENDED_TILE, BLENDED_TILE):
         size = f"{BLENDED_TILE}x{BLENDED_TILE}" if preset.halo is None else "dynamic"
         raise UsageError(f"{name}: only takes tiles of {tile[0]}x{tile[1]} px; export it with --size {size}")
@@ -88,7 +154,7 @@ def _fitted(preset: Preset, engine: Engine, name: str | Path, *, blended: bool) 
         raise UsageError(
             f"{name}: only takes tiles of {tile[0]}x{tile[1]} px; use --tile blended, or export it with --size dynamic"
         )
-    return Network(preset, engine, BLENDED_TILE)
+    return Network(preset, engine, BLENDED_TILE, precision)
 
 
 def _try(network: Network, weights: str | Path, side: int) -> None:

@@ -44,14 +44,16 @@ class Upscaler:
     """A loaded model that upscales any number of images.
 
     `fidelity` interpolates between the model's two forms, from 0 (crisp) to 1 (faithful to the input); models with one form only
-    accept 0. `tile` is the tile size in LR px without the halo, or "auto"; it changes memory and speed, never the result. "blended"
-    selects the paper's plan: tiles of 128 px that overlap by 32 and are blended, as on a device with a fixed tile size. `threads`
-    None uses all cores. The same `seed` of the noise gives the same bytes. `weights` replaces the released weights: an ONNX file of
-    this model, or a checkpoint folder for the engine torch, which can also be run in several diffusion `steps` (DDIM).
+    accept 0. `precision` is "fp32", "bf16" (openvino) or "int8" (onnxruntime, openvino; fidelity 0 or 1), or "auto", the fastest that
+    was measured on such a processor; the attribute `precision` says which one is in use. `tile` is the tile size in LR px without the
+    halo, or "auto"; it changes memory and speed, never the result. "blended" selects the paper's plan: tiles of 128 px that overlap by
+    32 and are blended, as on a device with a fixed tile size. `threads` None uses all cores. The same `seed` of the noise gives the
+    same bytes. `weights` replaces the released weights: an ONNX file of this model, or a checkpoint folder for the engine torch, which
+    can also be run in several diffusion `steps` (DDIM).
 
     Raises UsageError for an unknown model, one without weights, weights of another model, an invalid fidelity, tile or seed, an
-    unknown or missing engine, or steps that the weights do not support; EdgesrError for damaged weights, or a network of another
-    model.
+    unknown or missing engine, a precision that engine, processor or weights do not have, or steps that the weights do not support;
+    EdgesrError for damaged weights, or a network of another model.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Upscaler:
         *,
         fidelity: float = 0.0,
         engine: str = "auto",
+        precision: str = "auto",
         tile: int | str = "auto",
         threads: int | None = None,
         seed: int = 0,
@@ -67,14 +70,21 @@ class Upscaler:
         steps: int = 1,
     ) -> None:
         get_preset(model)  # an unknown model is reported first
-        checks.check_name(engine=engine)
+        checks.check_name(engine=engine, precision=precision)
         self.model, self.steps = model, steps
         self.fidelity = checks.checked_fidelity(fidelity)
         self._blended = tile in checks.BLENDED
         self._tile = None if self._blended else checks.checked_tile(tile)
         self._seed = checks.checked_seed(seed)
-        self.preset, self._engine, self._least_side = network.load(
-            model, self.fidelity, engine=engine, threads=threads, weights=weights, steps=steps, blended=self._blended
+        self.preset, self._engine, self._least_side, self.precision = network.load(
+            model,
+            self.fidelity,
+            engine=engine,
+            precision=precision,
+            threads=threads,
+            weights=weights,
+            steps=steps,
+            blended=self._blended,
         )
         self.engine = self._engine.description
 
@@ -210,6 +220,7 @@ def upscale(
     width: int | None = None,
     height: int | None = None,
     engine: str = "auto",
+    precision: str = "auto",
     threads: int | None = None,
 ) -> Pixels: ...
 @overload
@@ -222,6 +233,7 @@ def upscale(
     width: int | None = None,
     height: int | None = None,
     engine: str = "auto",
+    precision: str = "auto",
     threads: int | None = None,
 ) -> Image.Image: ...
 def upscale(
@@ -233,16 +245,17 @@ def upscale(
     width: int | None = None,
     height: int | None = None,
     engine: str = "auto",
+    precision: str = "auto",
     threads: int | None = None,
 ) -> Any:
     """Upscale one image; the model stays loaded for the next call. See `Upscaler` for types and errors."""
-    return loaded(model, fidelity, engine, threads)(image, scale=scale, width=width, height=height)
+    return loaded(model, fidelity, engine, threads, precision)(image, scale=scale, width=width, height=height)
 
 
 @lru_cache(maxsize=2)
-def loaded(model: str, fidelity: float, engine: str, threads: int | None) -> Upscaler:
+def loaded(model: str, fidelity: float, engine: str, threads: int | None, precision: str = "auto") -> Upscaler:
     """The upscaler of the last calls with these arguments, or a new one."""
-    return Upscaler(model, fidelity=fidelity, engine=engine, threads=threads)
+    return Upscaler(model, fidelity=fidelity, engine=engine, threads=threads, precision=precision)
 
 
 def target_size(

@@ -86,6 +86,12 @@ def test_our_own_model_is_what_upscale_uses():
     told = facts("edgesr:tiny")
     assert (told.parameters, told.gflops) == (tiny["parameters"]["total"], tiny["gflops"]["total"])
     assert told.fingerprint != facts("edgesr:tiny@openvino").fingerprint
+    eight = facts("edgesr:tiny:precision=int8")
+    assert eight.fingerprint != told.fingerprint
+    assert eight.description.endswith(", int8 (" + told.description.rpartition(" (")[2])
+    assert np.array_equal(made("edgesr:tiny:precision=int8", lr), Upscaler("tiny", precision="int8")(lr))
+    with pytest.raises(Unavailable, match="only has fp32"):
+        facts("edgesr:tiny@torch:precision=int8")
     for spec in ("edgesr:paper", *(["edgesr:tiny:fidelity=1"] if not tiny["fidelity"] else [])):
         with pytest.raises(Unavailable, match="has no"):
             facts(spec)

@@ -27,6 +27,7 @@ class Settings(NamedTuple):
     provider: str | None = None  # of onnxruntime
     fallback: bool = False  # whether the CPU may run parts that the provider does not support
     steps: int = 1  # of the diffusion; more than 1 for a checkpoint only
+    precision: str = "fp32"  # of what is not in 8 bits in the file: fp32, or bf16 where the engine has it
 
 
 class Engine(Protocol):

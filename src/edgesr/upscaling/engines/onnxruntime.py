@@ -23,6 +23,7 @@ class OnnxRuntime:
         options.inter_op_num_threads = 1
         options.enable_mem_pattern = False  # it keeps a plan for every shape: more memory, and no faster where shapes differ
         options.log_severity_level = 4  # print nothing: errors are raised
+        options.add_session_config_entry("session.x64quantprecision", "1")  # exact 8-bit products also without VNNI
         if not (on_cpu or settings.fallback):
             options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
         try:

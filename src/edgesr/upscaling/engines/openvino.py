@@ -11,13 +11,13 @@ from edgesr.upscaling.engines.base import Array, Contents, Settings, load_error,
 
 
 class OpenVino:
-    """A model compiled by OpenVINO in float32."""
+    """A model compiled by OpenVINO in float32 or bfloat16."""
 
     def __init__(self, model: Path | bytes, settings: Settings) -> None:
         config = {
             "INFERENCE_NUM_THREADS": settings.threads,
             "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": "f32",
+            "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[settings.precision],
         }
         try:
             core = openvino.Core()
