@@ -18,8 +18,8 @@ from speed import EDGESR, photo, run_with_peak
 WINDOW = """
 import sys
 from edgesr import cli
-from edgesr.upscaling import upscaler
-upscaler.WINDOW_PIXELS = int(sys.argv.pop(1)) ** 2
+from edgesr.upscaling import memory
+memory.WINDOW_PIXELS = int(sys.argv.pop(1)) ** 2
 sys.exit(cli.main(sys.argv[1:]))
 """
 

@@ -81,7 +81,7 @@ def test_the_automatic_tiles_of_a_large_picture_change_no_bit(upscaler, monkeypa
     """Larger pictures are cut by a limit on the window; here the limit is lowered instead."""
     picture = photograph(300, 300)[100:200]
     want = upscaler(picture)
-    monkeypatch.setattr("edgesr.upscaling.upscaler.WINDOW_PIXELS", 144 * 144)
+    monkeypatch.setattr("edgesr.upscaling.memory.WINDOW_PIXELS", 144 * 144)
     assert len(upscaler._plan(100, 300)) > 1
     assert difference(upscaler(picture), want) == 0
 

@@ -90,6 +90,13 @@ def add(verb: argparse.ArgumentParser) -> Groups:
         metavar="PX",
         help="tile size in input px: smaller tiles use less memory; or 'blended': 128 px with an overlap of 32 (default: auto)",
     )
+    machine.add_argument(
+        "--memory",
+        type=int_range(250),
+        metavar="MB",
+        help="memory to take at most, roughly: less makes smaller tiles, more makes larger and faster ones (default: about 500 MB "
+        "for photographs, less where less is free)",
+    )
     return Groups(result, files, machine)
 
 
@@ -116,7 +123,7 @@ def of_upscaler(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the arguments of `Upscaler`, without threads."""
     return {
         name: getattr(arguments, name)
-        for name in ("model", "fidelity", "engine", "precision", "tile", "seed", "weights", "steps")
+        for name in ("model", "fidelity", "engine", "precision", "tile", "memory", "seed", "weights", "steps")
     }
 
 

@@ -19,6 +19,7 @@ from edgesr.images import Picture
 from edgesr.images.bands import Bands
 from edgesr.presets import LATENT_STRIDE, SCALE, get_preset
 from edgesr.upscaling import checks, network
+from edgesr.upscaling import memory as memory_limits
 from edgesr.upscaling.network import BLENDED_OVERLAP, BLENDED_TILE
 from edgesr.upscaling.noise import noise_field
 from edgesr.upscaling.planes import (
@@ -36,8 +37,6 @@ Progress = Callable[[float], None]
 Pixels = NDArray[Any]  # (H, W, C) uint8, uint16, or floating point in [0, 1]
 
 MIN_SCALE, MAX_SCALE = 1.0, 8.0
-WINDOW_PIXELS = 512 * 512  # LR px, maximum of a window: about 250 MB of activations for `tiny`; see docs/performance.md
-BAND_PIXELS = 512 * 2560  # LR px, maximum of a row of tiles; its result is kept until it is encoded: 63 MB of 8-bit RGB
 
 
 class Upscaler:
@@ -47,7 +46,8 @@ class Upscaler:
     accept 0. `precision` is "fp32", "bf16" (openvino) or "int8" (onnxruntime, openvino; fidelity 0 or 1), or "auto", the fastest that
     was measured on such a processor; the attribute `precision` says which one is in use. `tile` is the tile size in LR px without the
     halo, or "auto"; it changes memory and speed, never the result. "blended" selects the paper's plan: tiles of 128 px that overlap by
-    32 and are blended, as on a device with a fixed tile size. `threads` None uses all cores. The same `seed` of the noise gives the
+    32 and are blended, as on a device with a fixed tile size. `memory` limits what the process takes to about so many MB, and lets
+    windows be larger than usual where that allows it. `threads` None uses all cores. The same `seed` of the noise gives the
     same bytes. `weights` replaces the released weights: an ONNX file of this model, or a checkpoint folder for the engine torch, which
     can also be run in several diffusion `steps` (DDIM).
 
@@ -68,6 +68,7 @@ class Upscaler:
         seed: int = 0,
         weights: str | Path | None = None,
         steps: int = 1,
+        memory: int | None = None,
     ) -> None:
         get_preset(model)  # an unknown model is reported first
         checks.check_name(engine=engine, precision=precision)
@@ -75,6 +76,7 @@ class Upscaler:
         self.fidelity = checks.checked_fidelity(fidelity)
         self._blended = tile in checks.BLENDED
         self._tile = None if self._blended else checks.checked_tile(tile)
+        self._memory = memory_limits.checked(memory)
         self._seed = checks.checked_seed(seed)
         self.preset, self._engine, self._least_side, self.precision = network.load(
             model,
@@ -160,7 +162,7 @@ class Upscaler:
             whole = pixels if alpha is None else np.concatenate([fill_transparent(colour, alpha), alpha], axis=2)
             return resize(Bands.of(whole), size)
         passes = 1 if alpha is None or _constant(alpha) else 2
-        plan = self._plan(*self._padded(pixels))
+        plan = self._plan(*self._padded(pixels), pixels.nbytes)
         tick = _counted(progress, passes * len(plan))
         if alpha is None:
             return resize(self._network(colour, plan, tick), size)
@@ -202,12 +204,12 @@ class Upscaler:
         )
         return height, width
 
-    def _plan(self, height: int, width: int) -> Plan:
+    def _plan(self, height: int, width: int, input_bytes: int = 0) -> Plan:
         halo, multiple = self.preset.halo_of(self.steps), self.preset.multiple
         if self._blended or halo is None:
             return plan_blended(height, width, tile=BLENDED_TILE, overlap=BLENDED_OVERLAP, multiple=multiple)
-        limits = {"window_pixels": WINDOW_PIXELS, "band_pixels": BAND_PIXELS}
-        return plan_exact(height, width, tile=self._tile, halo=halo, multiple=multiple, **limits)
+        limits = memory_limits.limits(self.preset, input_bytes, self._memory)
+        return plan_exact(height, width, tile=self._tile, halo=halo, multiple=multiple, **limits._asdict())
 
 
 @overload
