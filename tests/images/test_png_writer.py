@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import io
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from PIL import Image
 from edgesr import images
 from edgesr.images.bands import Bands
 from edgesr.images.png_writer import _paeth
-from edgesr.images.threads import in_threads
+from edgesr.images.threads import Ahead, in_threads
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (900, 700, 3), np.uint8)
 PIXELS[:450] = np.arange(700, dtype=np.uint8)[:, None]
@@ -69,3 +70,25 @@ def test_only_a_few_strips_are_in_memory() -> None:
     parts = in_threads(len, Bands(PIXELS.shape, np.uint8, rows()))
     next(parts)
     assert drawn < 10
+
+
+def test_work_ahead_is_one_item_ahead_and_passes_errors_on() -> None:
+    made: list[int] = []
+
+    def items():
+        for number in range(4):
+            made.append(number)
+            yield number
+        raise ValueError("at the end")
+
+    with ThreadPoolExecutor(1) as pool:
+        ahead = Ahead(items(), pool)
+        for number in range(4):
+            assert next(ahead) == number
+            assert len(made) <= number + 2
+        for _ in range(2):
+            with pytest.raises(ValueError, match="at the end"):
+                next(ahead)
+        cut = Ahead(items(), pool)
+        next(cut)
+        cut.close()  # or leaving the block would wait for ever

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
@@ -18,6 +19,7 @@ from edgesr.errors import UsageError
 if TYPE_CHECKING:
     from edgesr.commands.jobs import Job
     from edgesr.commands.running import Result
+    from edgesr.upscaling.upscaler import Upscaler
 
 EXAMPLES = """\
 examples:
@@ -82,8 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     from edgesr import images
     from edgesr.commands import jobs, running
-    from edgesr.upscaling.engines import hint, most_threads
-    from edgesr.upscaling.upscaler import Upscaler
+    from edgesr.upscaling.engines import most_threads
 
     picture_flags.check_size(arguments)
     if arguments.only_enlarge and not (arguments.width or arguments.height):
@@ -100,13 +101,6 @@ def _run(arguments: argparse.Namespace) -> int:
     verbose = not (arguments.quiet or arguments.json)
     if verbose and (arguments.threads or 1) > most_threads():
         say(f"--threads {arguments.threads}: using {most_threads()}, the number of cores of this machine")
-    upscaler = Upscaler(**picture_flags.of_upscaler(arguments), threads=arguments.threads)
-    if verbose:
-        form = f" at fidelity {upscaler.fidelity:g}" if upscaler.fidelity else ""
-        form += f" in {upscaler.steps} steps" if upscaler.steps > 1 else ""
-        say(f"model {upscaler.model}{form}, engine {upscaler.engine}, {upscaler.precision}")
-    if verbose and sys.stderr.isatty() and (arguments.engine, arguments.precision) == ("auto", "auto") and (gain := hint()):
-        say(gain)
     settings = running.Settings(
         **picture_flags.of_pictures(arguments),
         only_enlarge=arguments.only_enlarge,
@@ -114,16 +108,21 @@ def _run(arguments: argparse.Namespace) -> int:
         skip_existing=arguments.skip_existing,
         overwrite=arguments.overwrite,
     )
+    began = time.perf_counter()
     results = []
-    with _progress_bar(planned, verbose and sys.stderr.isatty()) as (progress, pause):
-        for result in running.run(planned, upscaler, settings, progress):
-            results.append(result)
-            with pause():
-                _print_result(result, verbose)
+    with running.Run(planned, settings) as started:  # reads the first image while the engine is loaded
+        upscaler = _loaded(arguments, verbose)
+        with _progress_bar(planned, verbose and sys.stderr.isatty()) as (progress, pause):
+            for result in started.results(upscaler, progress):
+                results.append(result)
+                with pause():
+                    _print_result(result, verbose)
+    busy = started.network_seconds / (time.perf_counter() - began)
     failed = sum(result.status == "failed" for result in results)
     if len(results) > 1 and (failed or verbose):
         done, skipped = (sum(result.status == status for result in results) for status in ("done", "skipped"))
-        say(f"{'edgesr: ' if failed else ''}{done} done, {skipped} skipped, {failed} failed")
+        share = f"; network busy {busy:.0%} of the time" if verbose and done > 1 else ""
+        say(f"{'edgesr: ' if failed else ''}{done} done, {skipped} skipped, {failed} failed{share}")
     if arguments.json:
         document = {
             "model": upscaler.model,
@@ -131,10 +130,26 @@ def _run(arguments: argparse.Namespace) -> int:
             "steps": upscaler.steps,
             "engine": upscaler.engine,
             "precision": upscaler.precision,
+            "network_busy": round(busy, 3),
             "results": [_record(result) for result in results],
         }
         print(json.dumps(document, indent=2))
     return 1 if failed else 0
+
+
+def _loaded(arguments: argparse.Namespace, verbose: bool) -> Upscaler:
+    """The upscaler, once it and the engine are announced."""
+    from edgesr.upscaling.engines import hint
+    from edgesr.upscaling.upscaler import Upscaler
+
+    upscaler = Upscaler(**picture_flags.of_upscaler(arguments), threads=arguments.threads)
+    if verbose:
+        form = f" at fidelity {upscaler.fidelity:g}" if upscaler.fidelity else ""
+        form += f" in {upscaler.steps} steps" if upscaler.steps > 1 else ""
+        say(f"model {upscaler.model}{form}, engine {upscaler.engine}, {upscaler.precision}")
+    if verbose and sys.stderr.isatty() and (arguments.engine, arguments.precision) == ("auto", "auto") and (gain := hint()):
+        say(gain)
+    return upscaler
 
 
 def _check_pipes(jobs: list[Job], arguments: argparse.Namespace) -> None:

@@ -30,6 +30,14 @@ class Options:
     only_enlarge: bool = False  # keep inputs that are already at least as large as the result
 
 
+class Opened(NamedTuple):
+    """A picture that was read, and checked against the options."""
+
+    picture: images.Picture
+    format: str  # to write
+    enlarges: bool  # False: it is large enough, and its pixels are kept
+
+
 class Upscaled(NamedTuple):
     """A picture that is computed while it is written."""
 
@@ -52,6 +60,11 @@ def upscaled(
     `format` None is the source's own, or PNG. Everything that can be checked is checked before the network runs. Raises InputError,
     or UsageError for options that do not fit the picture.
     """
+    return computed(opened(source, options, format=format), upscaler, options, progress=progress)
+
+
+def opened(source: Path | BinaryIO, options: Options, *, format: str | None = None) -> Opened:
+    """Read a picture and check all that needs no network, as `upscaled`."""
     limit = images.MAX_PIXELS if options.max_pixels is None else options.max_pixels
     try:
         picture = images.read(source, max_pixels=limit, accept_damaged=options.accept_damaged)
@@ -60,14 +73,23 @@ def upscaled(
         raise InputError(f"{error}{hint}") from error
     format = format or images.written_as(picture.format)
     height, width = picture.pixels.shape[:2]
-    wanted = {"scale": options.scale, "width": options.width, "height": options.height}
-    size = target_size(width, height, *wanted.values())  # type: ignore[arg-type]
+    size = target_size(width, height, options.scale, options.width, options.height)
     images.check_size(format, *size)
-    if options.only_enlarge and size[0] <= width and size[1] <= height:
+    return Opened(picture, format, not (options.only_enlarge and size[0] <= width and size[1] <= height))
+
+
+def computed(
+    found: Opened, upscaler: Upscaler, options: Options, *, progress: Callable[[float], None] | None = None
+) -> Upscaled:
+    """Return the result of a picture that was opened; its pixels are computed on demand."""
+    picture = found.picture
+    if not found.enlarges:
         picture.notes.append("already large enough: copied")
-        return Upscaled(picture.with_pixels(Bands.of(picture.pixels)), format, picture.format, False)
-    flowing = upscaler.stream_picture(picture, progress=progress, **wanted)  # type: ignore[arg-type]
-    return Upscaled(flowing, format, picture.format, True)
+        return Upscaled(picture.with_pixels(Bands.of(picture.pixels)), found.format, picture.format, False)
+    flowing = upscaler.stream_picture(
+        picture, scale=options.scale, width=options.width, height=options.height, progress=progress
+    )
+    return Upscaled(flowing, found.format, picture.format, True)
 
 
 def failure(error: Exception, source: str) -> str:
