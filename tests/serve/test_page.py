@@ -200,6 +200,54 @@ def test_other_settings_can_be_applied_to_a_picture_that_is_done(open_page, serv
     page.wait_for_function("() => save.download === 'a_2x.webp'")
     name, data = saved(page)
     assert (name, Image.open(io.BytesIO(data)).size) == ("a_2x.webp", (144, 96))
+    earlier = page.locator("#left option").all_inner_texts()
+    assert earlier == ["Before", "4× · crisp · PNG", "2× · crisp · WEBP"]
+    page.select_option("#left", "2× · crisp · WEBP")
+    page.select_option("#right", "4× · crisp · PNG")
+    shown = "image => image.decode().then(() => image.naturalWidth)"
+    assert [page.eval_on_selector(f"#{half} img", shown) for half in ("before", "after")] == [144, 288]
+    assert page.inner_text(".tag.left") == "2× · crisp · WEBP"
+    assert saved(page)[0] == "a_4x.png"
+
+
+def test_a_failure_with_other_settings_leaves_the_earlier_result(open_page, server, small) -> None:
+    page = open_page(server)
+    choose(page)
+    drop(page, ("a.png", "image/png", as_file(small)))
+    wait_for_states(page, "done")
+    page.check("input[name=scale][value=px]", force=True)
+    page.fill("#width", "5000")
+    page.click("#redo")
+    page.wait_for_function("() => sizes.textContent.includes('at most 576 × 384 px')")
+    assert states(page) == ["done"] and saved(page)[0] == "a_4x.png"
+
+
+def test_sizes_in_px_quality_and_removal_of_metadata_are_those_of_the_package(open_page, server, small, upscalers) -> None:
+    exif = Image.Exif()
+    exif[0x010F] = "A Camera"
+    page = open_page(server)
+    page.check("input[name=scale][value=px]", force=True)
+    page.select_option("#format", "PNG")
+    for width, height in ((100, None), (200, 60), (30, None)):
+        page.fill("#width", str(width))
+        page.fill("#height", str(height or ""))
+        drop(page, ("a.png", "image/png", as_file(small)))
+    wait_for_states(page, "done", "done", "done")
+    for line, options in enumerate(({"width": 100}, {"width": 200, "height": 60}, {"width": 30})):
+        wanted = upscalers[0.0](small, **options)
+        name, data = saved(page, line)
+        assert name == f"a_{wanted.shape[1]}x{wanted.shape[0]}.png"
+        assert difference(pixels_of(data), wanted) <= TOLERANCE
+    page.select_option("#format", "JPEG")
+    page.click("summary")
+    page.check("#strip")
+    for quality in ("20", "90"):
+        page.fill("#quality", quality)
+        drop(page, ("b.jpg", "image/jpeg", as_file(small, "JPEG", exif=exif)))
+    wait_for_states(page, *["done"] * 5)
+    low, high = (saved(page, line)[1] for line in (3, 4))
+    assert len(low) < len(high) / 2
+    assert not Image.open(io.BytesIO(high)).getexif()
 
 
 def test_it_falls_back_where_webgpu_does_not_work(browser, open_page, server, small) -> None:

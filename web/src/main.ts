@@ -10,6 +10,7 @@ import { bytes, drawLine, duration, keepInView, makeLine, type Item } from "./ui
 import { startTheme } from "./ui/theme";
 import { canShare, copy, download, share, zip, type Result } from "./ui/outgoing";
 import { acceptPictures, type Incoming } from "./ui/incoming";
+import { addVersion, drawVersions, forgetVersions, showVersion } from "./ui/versions";
 import { Viewer } from "./ui/viewer";
 
 const $ = <T extends HTMLElement>(selector: string) => document.querySelector<T>(selector)!;
@@ -67,7 +68,7 @@ const actions = {
     items.splice(items.indexOf(item), 1);
     item.line.remove();
     URL.revokeObjectURL(item.url);
-    if (item.result) URL.revokeObjectURL(item.result.url);
+    forgetVersions(item);
     if (item === selected) {
       picked = false;
       select(latestResult() ?? items.at(-1));
@@ -77,10 +78,19 @@ const actions = {
 };
 
 function settings(): Settings {
+  const number = (selector: string) => {
+    const { validity, valueAsNumber } = $<HTMLInputElement>(selector);
+    return validity.valid ? valueAsNumber || undefined : undefined;
+  };
+  const scale = $<HTMLInputElement>("input[name=scale]:checked").value;
+  const [width, height] = scale === "px" ? [number("#width"), number("#height")] : [];
   return {
-    scale: Number($<HTMLInputElement>("input[name=scale]:checked").value),
+    scale: Number(scale) || MODEL.scale,
+    ...(width || height ? { width, height } : {}),
     fidelity: Number($<HTMLInputElement>("#fidelity").value),
     format: $<HTMLSelectElement>("#format").value as Settings["format"],
+    quality: number("#quality"),
+    strip: $<HTMLInputElement>("#strip").checked,
   };
 }
 
@@ -89,7 +99,7 @@ function add(pictures: Incoming[]): void {
   for (const { file, folder } of pictures) {
     const item: Item = {
       id: nextId++, file, folder, url: URL.createObjectURL(file), settings: settings(), state: "waiting", share: 0, note: "",
-      size: { width: 1, height: 1 }, line: makeLine(file.name),
+      size: { width: 1, height: 1 }, versions: [], line: makeLine(file.name),
     };
     $("#queue ul").append(item.line);
     items.push(item);
@@ -106,7 +116,6 @@ function add(pictures: Incoming[]): void {
 
 /** Put an item back into the queue, possibly with other settings. */
 function start(item: Item, wanted: Settings): void {
-  if (item.result) URL.revokeObjectURL(item.result.url);
   Object.assign(item, { id: nextId++, settings: wanted, state: "waiting", share: 0, rest: undefined, note: "", result: undefined });
   item.preview = undefined;
   picked = false;
@@ -123,10 +132,15 @@ async function advance(): Promise<void> {
   const outcome = await client.run({ id: item.id, file: item.file, settings: item.settings }, (report) => receive(item, report));
   if (outcome.kind === "done") {
     const name = resultName(item, outcome.blob.type);
-    const result = { blob: outcome.blob, url: URL.createObjectURL(outcome.blob), name, milliseconds: outcome.milliseconds };
-    update(item, { state: "done", share: 1, note: outcome.notes.join("; "), result });
+    const { blob, milliseconds } = outcome;
+    addVersion(item, { blob, url: URL.createObjectURL(blob), name, milliseconds, settings: item.settings, size: item.size });
     if (!isHuge(item)) item.preview = undefined;
+    update(item, { state: "done", share: 1, note: outcome.notes.join("; ") });
     announce(`${item.file.name} is done${outcome.notes.length ? `: ${item.note}` : ""}`);
+  } else if (item.versions.length) {
+    showVersion(item, item.versions.at(-1)!);
+    update(item, { state: "done", share: 1, note: outcome.reason, preview: undefined });
+    announce(`${item.file.name}: ${outcome.reason}`);
   } else {
     const state = outcome.failure === "cancelled" ? "cancelled" : "failed";
     update(item, { state, note: outcome.reason, preview: undefined });
@@ -166,7 +180,9 @@ function blank(item: Item, scale: number): HTMLCanvasElement {
 
 function resultName(item: Item, type: string): string {
   const stem = item.file.name.replace(/\.[^.]*$/, "") || "picture";
-  return `${stem}_${item.settings.scale}x.${EXTENSIONS[type] ?? "png"}`;
+  const { scale, width, height } = item.settings;
+  const size = width || height ? `${item.size.width}x${item.size.height}` : `${scale}x`;
+  return `${stem}_${size}.${EXTENSIONS[type] ?? "png"}`;
 }
 
 /** The last picture in the list that has a result. */
@@ -185,6 +201,7 @@ function select(item: Item | undefined): void {
 }
 
 function draw(): void {
+  $("#pixels").hidden = $<HTMLInputElement>("input[name=scale]:checked").value !== "px";
   for (const item of items) drawLine(item, item === selected, actions);
   $("#welcome").hidden = items.length > 0;
   $("#queue").hidden = items.length === 0;
@@ -203,7 +220,8 @@ function show(): void {
   $(".zoom").hidden = unreadable;
   $("#failure").hidden = !unreadable;
   $("#failure").textContent = unreadable ? `${item.file.name}: ${item.note}` : "";
-  if (item.input) viewer.show(item.url, isHuge(item) ? undefined : item.result?.url, item.preview, item.size);
+  drawVersions(item, draw);
+  if (item.input) viewer.show(item.url, item.left?.url ?? item.url, isHuge(item) ? undefined : item.result?.url, item.preview, item.size);
   else if (!unreadable) void firstLook(item);
   const { width, height } = item.size;
   const scale = item.input ? ` → ${width} × ${height} px` : "";
@@ -245,22 +263,13 @@ async function firstLook(item: Item): Promise<void> {
     return; // the worker will report the error
   }
   if (item.input || item !== selected || item.state === "failed") return;
-  const size = targetSize(image.naturalWidth, image.naturalHeight, item.settings.scale || MODEL.scale);
-  viewer.show(item.url, undefined, undefined, size);
+  const { width, height } = item.settings;
+  const size = targetSize(image.naturalWidth, image.naturalHeight, width || height ? { scale: MODEL.scale } : item.settings);
+  viewer.show(item.url, item.url, undefined, undefined, size);
 }
 
 function announce(text: string): void {
   $("#news").textContent = text;
-}
-
-function offerExamples(): void {
-  for (const button of document.querySelectorAll<HTMLButtonElement>("[data-example]")) {
-    button.onclick = async () => {
-      const name = `${button.dataset["example"]}.jpg`;
-      const blob = await (await fetch(`./examples/${name}`)).blob();
-      add([{ file: new File([blob], name, { type: "image/jpeg" }), folder: "" }]);
-    };
-  }
 }
 
 /** Give the selected result to `deliver`, and say so, or why it failed. */
@@ -299,6 +308,5 @@ window.addEventListener("beforeunload", (event) => {
   if (running) event.preventDefault();
 });
 acceptPictures(add);
-offerExamples();
 startTheme($("#theme"));
 void startServiceWorker(() => items.length === 0, loaded);

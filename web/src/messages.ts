@@ -1,13 +1,15 @@
 /** The messages between the page and its worker. */
 
+import type { WantedSize } from "./core/numbers";
 import type { OutputFormat } from "./files/kept";
 
 export type Backend = "webgpu" | "wasm";
 
-export interface Settings {
-  scale: number; // 1 to 8
+export interface Settings extends WantedSize {
   fidelity: number; // 0 for crisp to 1 for faithful to the input
   format: OutputFormat | "SAME";
+  quality?: number | undefined; // 1 to 100, of JPEG and WebP; else the format's own
+  strip: boolean; // remove EXIF, XMP and text
 }
 
 export interface Job {

@@ -7,7 +7,7 @@ import { upscale, type Listener } from "./core/upscale";
 import { decode } from "./files/decode";
 import { describe } from "./files/read";
 import type { OutputFormat } from "./files/kept";
-import { keep, startEncoder, toRgba } from "./files/write";
+import { keep, startEncoder, toRgba, withoutText } from "./files/write";
 import type { FromWorker, Job, ToWorker } from "./messages";
 import { Engine, OutOfMemory, oneLine } from "./network";
 
@@ -62,17 +62,23 @@ async function perform(job: Job): Promise<void> {
   const bytes = await asBadInput(async () => new Uint8Array(await file.arrayBuffer()));
   const described = await describe(bytes);
   const picture = await asBadInput(() => decode(bytes, described, file.type, notes));
-  const full = { width: picture.width * MODEL.scale, height: picture.height * MODEL.scale };
-  const size = targetSize(picture.width, picture.height, settings.scale);
+  const size = await asBadInput(async () => targetSize(picture.width, picture.height, settings));
+  const reduced = size.width < picture.width || size.height < picture.height; // by Lanczos alone, as in the Python package
+  const full = reduced ? picture : { width: picture.width * MODEL.scale, height: picture.height * MODEL.scale };
   const format = outputFormat(settings.format, described.format);
-  const kept = keep(described, format, size.width, size.height, notes);
-  const encoder = await asBadInput(() => startEncoder(format, size.width, size.height, picture.channels, kept, notes));
+  const kept = keep(settings.strip ? withoutText(described) : described, format, size.width, size.height, notes);
+  const encoder = await asBadInput(() => startEncoder(format, size, picture.channels, kept, notes, settings.quality));
   say({ kind: "opened", id, width: picture.width, height: picture.height, outWidth: size.width, outHeight: size.height });
   stopIfCancelled(id);
+  const resampler = new RowResampler(full, size, picture.channels);
+  if (reduced) {
+    await encoder.rows(resampler.push(picture.data));
+    say({ kind: "done", id, blob: await encoder.finish(), notes, milliseconds: performance.now() - start });
+    return;
+  }
   await loading;
   if (!engine) throw new Error("the model did not start");
   const network = await engine.network(settings.fidelity);
-  const resampler = new RowResampler(full, size, picture.channels);
   const shrink = 2 ** Math.max(0, Math.ceil(Math.log2(Math.max(full.width, full.height) / PREVIEW_SIDE))); // tiles start at multiples of it
   const listener: Listener = {
     band: async (rows) => encoder.rows(resampler.push(rows)),

@@ -31,7 +31,7 @@ describe("as in Python", () => {
 
   it("gives results the same size, halves to the even side", () => {
     for (const [width, height, factor, outWidth, outHeight] of golden.sizes) {
-      expect(targetSize(width!, height!, factor!)).toEqual({ width: outWidth, height: outHeight });
+      expect(targetSize(width!, height!, { scale: factor! })).toEqual({ width: outWidth, height: outHeight });
     }
   });
 

@@ -1,6 +1,7 @@
 /** Encode a result band by band, and add the metadata of the source file. */
 
 import { ascii, concat, latin, viewOf, type Bytes } from "./bytes";
+import type { Size } from "../core/numbers";
 import { refreshed } from "./exif";
 import type { Kept, OutputFormat } from "./kept";
 import { PngWriter } from "./png";
@@ -12,9 +13,10 @@ export interface Encoder {
 }
 
 export const TYPES: Record<OutputFormat, string> = { PNG: "image/png", JPEG: "image/jpeg", WEBP: "image/webp" };
-const QUALITY: Record<OutputFormat, number | undefined> = { PNG: undefined, JPEG: 0.95, WEBP: 0.9 };
+const QUALITY: Record<OutputFormat, number> = { PNG: 100, JPEG: 95, WEBP: 90 }; // a PNG has none
 const LONGEST_SIDE: Record<OutputFormat, number> = { PNG: 2 ** 31 - 1, JPEG: 16384, WEBP: 16383 };
 const CANVAS_PIXELS = 2 ** 28; // maximum size of a canvas in current browsers
+const TEXT = new Set(["tEXt", "zTXt", "iTXt"]); // of the chunks of a PNG
 const SEGMENT = 65533; // bytes in one segment of a JPEG
 
 /** The metadata for the result, updated to its size; `notes` list what is not kept. */
@@ -43,9 +45,15 @@ export function keep(described: Description, format: OutputFormat, width: number
   return kept;
 }
 
+/** The description without EXIF, XMP and text; colour and resolution stay. */
+export function withoutText(described: Description): Description {
+  const { exif: _, xmp: __, ...rest } = described;
+  return { ...rest, pngChunks: rest.pngChunks.filter((chunk) => !TEXT.has(ascii(chunk, 4, 4))) };
+}
+
 /** Throws, before any work is done, if the browser cannot write such a picture in this format. */
 export async function startEncoder(
-  format: OutputFormat, width: number, height: number, channels: number, kept: Kept, notes: string[],
+  format: OutputFormat, { width, height }: Size, channels: number, kept: Kept, notes: string[], quality = QUALITY[format],
 ): Promise<Encoder> {
   if (format === "PNG") return PngWriter.start(width, height, channels, kept);
   if (Math.max(width, height) > LONGEST_SIDE[format] || width * height > CANVAS_PIXELS) {
@@ -64,7 +72,7 @@ export async function startEncoder(
       top += lines;
     },
     async finish() {
-      const blob = await canvas.convertToBlob({ type: TYPES[format], quality: QUALITY[format] });
+      const blob = await canvas.convertToBlob({ type: TYPES[format], quality: quality / 100 });
       const written = (Object.keys(TYPES) as OutputFormat[]).find((name) => TYPES[name] === blob.type) ?? "PNG";
       if (written !== format) {
         notes.push(`this browser cannot write ${format}: the result is a ${written}, without EXIF and colour profile`);

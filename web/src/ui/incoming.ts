@@ -1,4 +1,4 @@
-/** The ways in which pictures reach the page: file picker, drop (also of folders), paste, and the system's "open with" and "share". */
+/** The ways in which pictures reach the page: examples, file picker, drop (also of folders), paste, and the system's "open with" and "share". */
 
 const $ = <T extends HTMLElement>(selector: string) => document.querySelector<T>(selector)!;
 const SHARED = "shared-with-edgesr"; // a cache; the same name as in sw.ts
@@ -24,6 +24,13 @@ export function acceptPictures(take: Take): void {
     if (files.length) event.preventDefault();
     plain(files);
   });
+  for (const button of document.querySelectorAll<HTMLButtonElement>("[data-example]")) {
+    button.onclick = async () => {
+      const name = `${button.dataset["example"]}.jpg`;
+      const blob = await (await fetch(`./examples/${name}`)).blob();
+      plain([new File([blob], name, { type: "image/jpeg" })]);
+    };
+  }
   acceptDrops(take);
   (window as unknown as Launching).launchQueue?.setConsumer(async ({ files }) => {
     plain(await Promise.all(files.map((handle) => handle.getFile())));

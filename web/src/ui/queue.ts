@@ -17,8 +17,20 @@ export interface Item {
   size: { width: number; height: number }; // of the result
   input?: { width: number; height: number };
   preview?: HTMLCanvasElement;
-  result?: { blob: Blob; url: string; name: string; milliseconds: number };
+  result?: Version | undefined; // which is shown
+  versions: Version[]; // all results that are kept, the newest last
+  left?: Version | undefined; // with which the result is compared; else with the input
   line: HTMLLIElement;
+}
+
+/** A result and the settings with which it was made. */
+export interface Version {
+  blob: Blob;
+  url: string;
+  name: string;
+  milliseconds: number;
+  settings: Settings;
+  size: { width: number; height: number };
 }
 
 export interface Actions {

@@ -10,6 +10,7 @@ export class Viewer {
   private readonly before = $<HTMLImageElement>("#before img");
   private readonly after = $<HTMLImageElement>("#after img");
   private readonly canvas = $<HTMLCanvasElement>("#after canvas");
+  private input = ""; // address of the picture that is shown
   private size = { width: 1, height: 1 }; // of the result, px
   private place = { x: 0, y: 0, zoom: 1 };
   private split = 50; // percent of the frame that shows the input
@@ -36,12 +37,13 @@ export class Viewer {
     new ResizeObserver(() => (this.fitted ? this.fit() : this.draw())).observe(this.area);
   }
 
-  /** Show a picture and its result; until there is one, the preview canvas on top of the blurred picture. */
-  show(before: string, after: string | undefined, preview: HTMLCanvasElement | undefined, size: { width: number; height: number }): void {
-    const anew = this.before.getAttribute("src") !== before;
+  /** Show a picture, `input`, or an earlier result of it, `before`, and its result; until there is one, the preview canvas on top of the blurred picture. */
+  show(input: string, before: string, after: string | undefined, preview: HTMLCanvasElement | undefined, size: { width: number; height: number }): void {
+    const anew = this.input !== input;
+    this.input = input;
     const resized = size.width !== this.size.width || size.height !== this.size.height;
-    if (anew) this.before.src = before;
-    if (this.after.getAttribute("src") !== (after ?? before)) this.after.src = after ?? before;
+    if (this.before.getAttribute("src") !== before) this.before.src = before;
+    if (this.after.getAttribute("src") !== (after ?? input)) this.after.src = after ?? input;
     this.after.classList.toggle("early", !after);
     this.canvas.hidden = Boolean(after) || !preview;
     if (preview && !after) {
