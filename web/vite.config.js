@@ -77,5 +77,5 @@ export default defineConfig({
       output: { entryFileNames: (chunk) => (chunk.name === "sw" ? "sw.js" : "assets/[name]-[hash].js") },
     },
   },
-  test: { include: ["test/**/*.test.ts"], pool: "threads" },
+  test: { include: ["test/**/*.test.ts"], pool: "threads", testTimeout: 60_000 },
 });
