@@ -14,11 +14,12 @@ import pytest
 from golden import FILE, golden
 from pictures import difference, photograph
 from PIL import Image
-from visits import as_file, drop, pixels_of, saved, states, wait_for_states
+from visits import as_file, drop, pixels_of, saved, serving, states, wait_for_states
 
 from edgesr import Upscaler
 
 ROOT = Path(__file__).parents[2]
+TIMES = "\N{MULTIPLICATION SIGN}"
 TOLERANCE = 2  # levels of 255
 
 
@@ -201,12 +202,12 @@ def test_other_settings_can_be_applied_to_a_picture_that_is_done(open_page, serv
     name, data = saved(page)
     assert (name, Image.open(io.BytesIO(data)).size) == ("a_2x.webp", (144, 96))
     earlier = page.locator("#left option").all_inner_texts()
-    assert earlier == ["Before", "4× · crisp · PNG", "2× · crisp · WEBP"]
-    page.select_option("#left", "2× · crisp · WEBP")
-    page.select_option("#right", "4× · crisp · PNG")
+    assert earlier == ["Before", f"4{TIMES} · crisp", f"2{TIMES} · crisp · WEBP"]
+    page.select_option("#left", f"2{TIMES} · crisp · WEBP")
+    page.select_option("#right", f"4{TIMES} · crisp")
     shown = "image => image.decode().then(() => image.naturalWidth)"
     assert [page.eval_on_selector(f"#{half} img", shown) for half in ("before", "after")] == [144, 288]
-    assert page.inner_text(".tag.left") == "2× · crisp · WEBP"
+    assert page.inner_text(".tag.left") == f"2{TIMES} · crisp · WEBP"
     assert saved(page)[0] == "a_4x.png"
 
 
@@ -218,8 +219,31 @@ def test_a_failure_with_other_settings_leaves_the_earlier_result(open_page, serv
     page.check("input[name=scale][value=px]", force=True)
     page.fill("#width", "5000")
     page.click("#redo")
-    page.wait_for_function("() => sizes.textContent.includes('at most 576 × 384 px')")
+    page.wait_for_function(f"() => sizes.textContent.includes('at most 576 {TIMES} 384 px')")
     assert states(page) == ["done"] and saved(page)[0] == "a_4x.png"
+
+
+def test_the_server_upscales_where_that_is_asked_for(open_page, built_page, small, upscalers) -> None:
+    with serving("--token", "secret") as (address, _):
+        page = open_page(address)
+        sent = []
+        page.on("request", lambda request: request.method == "POST" and sent.append(request.url))
+        page.click("summary")
+        page.check("#on-server")
+        assert "sent" in page.inner_text("#network")
+        choose(page, scale=2)
+        page.fill("#token", "secret")
+        drop(page, ("a.png", "image/png", as_file(small)), ("b.tif", "image/tiff", as_file(small, "TIFF")))
+        wait_for_states(page, "done", "done")
+        for line in (0, 1):
+            name, data = saved(page, line)
+            assert name == f"{'ab'[line]}_2x.png"
+            assert difference(pixels_of(data), upscalers[0.0](small, scale=2)) <= TOLERANCE
+        assert len(sent) == 2 and all(url.startswith(f"{address}/v1/upscale?") for url in sent)
+        page.uncheck("#on-server")
+        drop(page, ("c.png", "image/png", as_file(small)))
+        wait_for_states(page, "done", "done", "done")
+        assert len(sent) == 2 and "Nothing is uploaded" in page.inner_text("#network")
 
 
 def test_sizes_in_px_quality_and_removal_of_metadata_are_those_of_the_package(open_page, server, small, upscalers) -> None:
@@ -238,7 +262,7 @@ def test_sizes_in_px_quality_and_removal_of_metadata_are_those_of_the_package(op
         name, data = saved(page, line)
         assert name == f"a_{wanted.shape[1]}x{wanted.shape[0]}.png"
         assert difference(pixels_of(data), wanted) <= TOLERANCE
-    page.select_option("#format", "JPEG")
+    choose(page, format="JPEG")
     page.click("summary")
     page.check("#strip")
     for quality in ("20", "90"):

@@ -103,6 +103,21 @@ def test_a_screen_reader_finds_nothing_to_stumble_over(open_page, server, small,
         wait_for_states(page, "done", "failed")
 
 
+def test_it_speaks_the_language_of_the_browser_or_the_one_that_was_chosen(open_page, server, small) -> None:
+    page = open_page(server, locale="de-AT", width=360, height=740)
+    assert page.inner_text("#welcome h2") == "Kleine Bilder vergr\u00f6\u00dfern und verbessern"
+    drop(page, ("a.png", "image/png", as_file(small)))
+    wait_for_states(page, "done")
+    assert page.get_attribute("#queue li .actions button", "title") == "Entfernen"
+    page.select_option("#language", label="English")
+    assert page.get_attribute("#queue li .actions button", "title") == "Remove"
+    for language in ("fr", "es", "zh", "ja", "de"):
+        page.select_option("#language", language)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360, language
+    page.reload()
+    assert page.inner_text("#welcome h2").startswith("Kleine Bilder")
+
+
 def test_a_narrow_phone_needs_no_sideways_scrolling(open_page, server, small) -> None:
     page = open_page(server, width=360, height=740, has_touch=True, is_mobile=True)
     for count in (1, 2):

@@ -1,55 +1,44 @@
 /** The page: accepts pictures, runs the queue and shows the results. The worker does the computation. */
 
 import "./style.css";
-import { Client, type Report } from "./client";
-import { targetSize } from "./core/numbers";
+import { Client, type Report, type Status } from "./client";
 import { MODEL } from "./core/model";
 import type { Backend, Settings } from "./messages";
+import { findServer, runOnServer } from "./server";
 import { startServiceWorker } from "./offline";
-import { bytes, drawLine, duration, keepInView, makeLine, type Item } from "./ui/queue";
+import { drawLine, keepInView, makeLine, type Item } from "./ui/queue";
+import { startLanguage, t } from "./ui/language";
+import { Stage, isHuge } from "./ui/stage";
+import { showStatus } from "./ui/status";
 import { startTheme } from "./ui/theme";
-import { canShare, copy, download, share, zip, type Result } from "./ui/outgoing";
+import { copy, download, share, zip, type Result } from "./ui/outgoing";
 import { acceptPictures, type Incoming } from "./ui/incoming";
-import { addVersion, drawVersions, forgetVersions, showVersion } from "./ui/versions";
-import { Viewer } from "./ui/viewer";
+import { addVersion, forgetVersions, showVersion } from "./ui/versions";
 
 const $ = <T extends HTMLElement>(selector: string) => document.querySelector<T>(selector)!;
-const SHOWN_PIXELS = 2 ** 26; // of a result; for larger ones the collected tiles are shown, which need less memory
-const EXTENSIONS: Record<string, string> = { "image/png": "png", "image/jpeg": "jpg", "image/webp": "webp" };
+const EXTENSIONS: Record<string, string> = { "image/png": "png", "image/jpeg": "jpg", "image/webp": "webp", "image/tiff": "tif", "image/avif": "avif" };
 
 const items: Item[] = [];
 let selected: Item | undefined;
 let picked = false; // by the user; else the selection follows the queue
-let running: { item: Item; start: number } | undefined;
+let running: { item: Item; start: number; abort: AbortController } | undefined;
 let nextId = 1;
 
 const asked = new URLSearchParams(location.search); // ?backend=wasm&threads=1, for comparison and debugging
 const threads = crossOriginIsolated ? Number(asked.get("threads")) || Math.min(8, navigator.hardwareConcurrency || 1) : 1;
-const viewer = new Viewer();
+const stage = new Stage();
 const reveal = keepInView($("#queue ul"));
 let reportLoaded = () => {};
 const loaded = new Promise<void>((resolve) => (reportLoaded = resolve));
 const backend = (asked.get("backend") as Backend | null) ?? "auto";
 const patience = 1000 * (Number(asked.get("patience")) || 60);
-const client = new Client({ backend, threads, patience }, (status) => {
-  const pill = $("#backend");
-  $("#trouble").hidden = status.kind !== "broken";
-  if (status.kind === "loading") {
-    pill.textContent = `loading · ${bytes(status.bytes)}`;
-    return;
-  }
+let status: Status | undefined;
+const client = new Client({ backend, threads, patience }, (news) => {
+  status = news;
+  showStatus(status);
+  if (news.kind === "loading") return;
   reportLoaded();
-  if (status.kind === "broken") {
-    pill.textContent = "unavailable";
-    pill.title = status.reason;
-    $("#trouble span").textContent = `The model did not start: ${status.reason}`;
-    return;
-  }
-  const count = `${status.threads} thread${status.threads > 1 ? "s" : ""}`;
-  pill.textContent = status.backend === "webgpu" ? "WebGPU" : `WASM · ${count}`;
-  pill.title = status.note ?? "Runtime of the model";
-  pill.dataset["ready"] = "yes";
-  if (status.note) announce(status.note);
+  if (news.kind === "ready" && news.note) announce(news.note);
 });
 
 const actions = {
@@ -58,8 +47,10 @@ const actions = {
     select(item);
   },
   cancel(item: Item) {
-    if (item === running?.item) client.cancel();
-    else update(item, { state: "cancelled" });
+    if (item === running?.item) {
+      if (item.settings.onServer) running.abort.abort();
+      else client.cancel();
+    } else stop(item, "cancelled", t("cancelled"));
   },
   retry(item: Item) {
     start(item, settings());
@@ -86,11 +77,13 @@ function settings(): Settings {
   const [width, height] = scale === "px" ? [number("#width"), number("#height")] : [];
   return {
     scale: Number(scale) || MODEL.scale,
-    ...(width || height ? { width, height } : {}),
+    width,
+    height,
     fidelity: Number($<HTMLInputElement>("#fidelity").value),
     format: $<HTMLSelectElement>("#format").value as Settings["format"],
     quality: number("#quality"),
     strip: $<HTMLInputElement>("#strip").checked,
+    onServer: $<HTMLInputElement>("#on-server").checked,
   };
 }
 
@@ -126,29 +119,36 @@ function start(item: Item, wanted: Settings): void {
 async function advance(): Promise<void> {
   const item = items.find(({ state }) => state === "waiting");
   if (running || !item) return;
-  running = { item, start: performance.now() };
+  running = { item, start: performance.now(), abort: new AbortController() };
   update(item, { state: "working" });
   if (!picked) select(item);
-  const outcome = await client.run({ id: item.id, file: item.file, settings: item.settings }, (report) => receive(item, report));
+  const job = { id: item.id, file: item.file, settings: item.settings };
+  const report = (news: Report) => receive(item, news);
+  const token = $<HTMLInputElement>("#token").value.trim();
+  const outcome = await (item.settings.onServer ? runOnServer(job, token, running.abort.signal, report) : client.run(job, report));
   if (outcome.kind === "done") {
     const name = resultName(item, outcome.blob.type);
     const { blob, milliseconds } = outcome;
     addVersion(item, { blob, url: URL.createObjectURL(blob), name, milliseconds, settings: item.settings, size: item.size });
     if (!isHuge(item)) item.preview = undefined;
     update(item, { state: "done", share: 1, note: outcome.notes.join("; ") });
-    announce(`${item.file.name} is done${outcome.notes.length ? `: ${item.note}` : ""}`);
-  } else if (item.versions.length) {
-    showVersion(item, item.versions.at(-1)!);
-    update(item, { state: "done", share: 1, note: outcome.reason, preview: undefined });
-    announce(`${item.file.name}: ${outcome.reason}`);
+    announce([t("{name} is done", { name: item.file.name }), item.note].filter(Boolean).join(": "));
   } else {
-    const state = outcome.failure === "cancelled" ? "cancelled" : "failed";
-    update(item, { state, note: outcome.reason, preview: undefined });
-    if (item === selected && !picked && state === "failed") select(latestResult() ?? item);
-    announce(state === "cancelled" ? `${item.file.name} cancelled` : `${item.file.name}: ${outcome.reason}`);
+    const cancelled = outcome.failure === "cancelled";
+    const reason = cancelled ? t("cancelled") : outcome.reason;
+    stop(item, cancelled ? "cancelled" : "failed", reason);
+    if (item === selected && !picked && item.state === "failed") select(latestResult() ?? item);
+    announce(`${item.file.name}: ${reason}`);
   }
   running = undefined;
   void advance();
+}
+
+/** End a picture without a new result; an earlier one is shown again. */
+function stop(item: Item, state: "failed" | "cancelled", reason: string): void {
+  const earlier = item.versions.at(-1);
+  if (earlier) showVersion(item, earlier);
+  update(item, { state: earlier ? "done" : state, share: earlier ? 1 : item.share, note: reason, preview: undefined });
 }
 
 function receive(item: Item, report: Report): void {
@@ -161,7 +161,7 @@ function receive(item: Item, report: Report): void {
     item.preview.getContext("2d")!.putImageData(tile, report.left, report.top);
     if (item === selected) {
       show();
-      viewer.paint(tile, report.left, report.top);
+      stage.paint(tile, report.left, report.top);
     }
   } else {
     const elapsed = (performance.now() - running!.start) / 1000;
@@ -201,6 +201,11 @@ function select(item: Item | undefined): void {
 }
 
 function draw(): void {
+  const { onServer } = settings();
+  $("#token").hidden = !onServer;
+  $("#network").textContent = t(
+    onServer ? "Pictures are sent to this page's server." : "Nothing is uploaded: this page can only connect to its own server.",
+  );
   $("#pixels").hidden = $<HTMLInputElement>("input[name=scale]:checked").value !== "px";
   for (const item of items) drawLine(item, item === selected, actions);
   $("#welcome").hidden = items.length > 0;
@@ -210,80 +215,33 @@ function draw(): void {
   if (running) reveal(running.item.line);
 }
 
-/** Show the selected picture in its current state. */
 function show(): void {
-  const item = selected;
-  $("#viewer").hidden = !item;
-  if (!item) return;
-  const unreadable = item.state === "failed" && !item.input;
-  $("#area").hidden = unreadable;
-  $(".zoom").hidden = unreadable;
-  $("#failure").hidden = !unreadable;
-  $("#failure").textContent = unreadable ? `${item.file.name}: ${item.note}` : "";
-  drawVersions(item, draw);
-  if (item.input) viewer.show(item.url, item.left?.url ?? item.url, isHuge(item) ? undefined : item.result?.url, item.preview, item.size);
-  else if (!unreadable) void firstLook(item);
-  const { width, height } = item.size;
-  const scale = item.input ? ` → ${width} × ${height} px` : "";
-  const from = item.input ? `${item.input.width} × ${item.input.height}${scale}` : "";
-  const seconds = item.result ? ` in ${duration(item.result.milliseconds / 1000)}${isHuge(item) ? ", preview reduced" : ""}` : "";
-  const note = item.state === "failed" ? `${item.file.name}: ${item.note}` : item.state === "cancelled" ? "cancelled" : item.note;
-  $("#sizes").textContent = unreadable ? "" : [`${from}${seconds}`, note].filter(Boolean).join(" · ");
-  const busy = item.state === "working" || item.state === "waiting";
-  $("#busy").hidden = !busy;
-  const bar = $<HTMLProgressElement>("#bar");
-  if (item.share > 0) bar.value = item.share;
-  else bar.removeAttribute("value");
-  $("#eta").textContent = item.rest === undefined ? (item.state === "waiting" ? "waiting" : "working…") : `${duration(item.rest)} left`;
-  const save = $<HTMLAnchorElement>("#save");
-  save.hidden = !item.result;
-  $("#share").hidden = !item.result || !canShare();
-  $("#copy").hidden = !item.result || isHuge(item) || !("ClipboardItem" in window);
-  if (item.result) {
-    save.href = item.result.url;
-    save.download = item.result.name;
-    save.setAttribute("aria-label", `Download ${item.result.name}`);
-  }
-  const wanted = settings();
-  const same = Object.entries(wanted).every(([key, value]) => item.settings[key as keyof Settings] === value);
-  $("#redo").hidden = same || busy || unreadable;
-}
-
-function isHuge({ size }: Item): boolean {
-  return size.width * size.height > SHOWN_PIXELS;
-}
-
-/** Show the input immediately: the browser decodes it long before the worker does. */
-async function firstLook(item: Item): Promise<void> {
-  const image = new Image();
-  image.src = item.url;
-  try {
-    await image.decode();
-  } catch {
-    return; // the worker will report the error
-  }
-  if (item.input || item !== selected || item.state === "failed") return;
-  const { width, height } = item.settings;
-  const size = targetSize(image.naturalWidth, image.naturalHeight, width || height ? { scale: MODEL.scale } : item.settings);
-  viewer.show(item.url, item.url, undefined, undefined, size);
+  stage.show(selected, settings(), draw);
 }
 
 function announce(text: string): void {
   $("#news").textContent = text;
 }
 
+/** Offer the server behind the page, if there is one. */
+async function offerServer(): Promise<void> {
+  const engine = await findServer();
+  $("#offer").hidden = engine === undefined;
+  $("#offer").title = engine ?? "";
+}
+
 /** Give the selected result to `deliver`, and say so, or why it failed. */
-async function give(deliver: (result: Result) => Promise<void>, said: string): Promise<void> {
+async function give(deliver: (result: Result) => Promise<void>, said = ""): Promise<void> {
   const result = selected?.result;
   if (!result) return;
   try {
     await deliver(result);
-    announce(said);
-    $("#sizes").textContent = said;
   } catch (error) {
-    $("#sizes").textContent = `${result.name}: ${(error as Error).message}`;
-    announce($("#sizes").textContent!);
+    said = `${result.name}: ${(error as Error).message}`;
   }
+  if (!said) return;
+  announce(said);
+  $("#sizes").textContent = said;
 }
 
 async function saveAll(): Promise<void> {
@@ -293,20 +251,25 @@ async function saveAll(): Promise<void> {
 
 $("#stalled").remove();
 $("#trouble button").addEventListener("click", () => {
-  $("#trouble").hidden = true;
-  $("#backend").textContent = "starting…";
+  showStatus((status = undefined));
   client.startAgain();
 });
 $("#settings").addEventListener("input", draw);
+$("#settings details").addEventListener("toggle", () => void offerServer(), { once: true });
 $("#settings").addEventListener("submit", (event) => event.preventDefault());
 $("#redo").addEventListener("click", () => selected && start(selected, settings()));
 $("#stop").addEventListener("click", () => selected && actions.cancel(selected));
 $("#save-all").addEventListener("click", () => void saveAll());
-$("#share").addEventListener("click", () => void give(share, ""));
-$("#copy").addEventListener("click", () => void give(copy, "copied"));
+$("#share").addEventListener("click", () => void give(share));
+$("#copy").addEventListener("click", () => void give(copy, t("copied")));
 window.addEventListener("beforeunload", (event) => {
   if (running) event.preventDefault();
 });
 acceptPictures(add);
 startTheme($("#theme"));
+startLanguage($("#language"), () => {
+  showStatus(status);
+  draw();
+});
+showStatus(status);
 void startServiceWorker(() => items.length === 0, loaded);

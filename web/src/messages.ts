@@ -10,6 +10,7 @@ export interface Settings extends WantedSize {
   format: OutputFormat | "SAME";
   quality?: number | undefined; // 1 to 100, of JPEG and WebP; else the format's own
   strip: boolean; // remove EXIF, XMP and text
+  onServer: boolean; // by the server behind the page, not by the browser
 }
 
 export interface Job {

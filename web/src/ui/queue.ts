@@ -1,6 +1,7 @@
 /** The queue of pictures: state, progress and list entry of each. */
 
 import type { Settings } from "../messages";
+import { t } from "./language";
 
 export type State = "waiting" | "working" | "done" | "failed" | "cancelled";
 
@@ -63,16 +64,17 @@ export function drawLine(item: Item, selected: boolean, actions: Actions): void 
   line.querySelector(".state")!.textContent = describeState(item);
   const bar = line.querySelector("progress")!;
   bar.hidden = state !== "working";
-  bar.setAttribute("aria-label", `Progress of ${name}`);
+  bar.setAttribute("aria-label", `${t("Progress")}: ${name}`);
   if (item.share > 0) bar.value = item.share;
   else bar.removeAttribute("value");
   const wanted: [string, string, () => void][] = [];
-  if (state === "waiting" || state === "working") wanted.push(["Cancel", "✕", () => actions.cancel(item)]);
-  if (state === "failed" || state === "cancelled") wanted.push(["Try again", "↻", () => actions.retry(item)]);
-  if (state !== "waiting" && state !== "working") wanted.push(["Remove", "✕", () => actions.remove(item)]);
+  if (state === "waiting" || state === "working") wanted.push([t("Cancel"), "✕", () => actions.cancel(item)]);
+  if (state === "failed" || state === "cancelled") wanted.push([t("Try again"), "↻", () => actions.retry(item)]);
+  if (state !== "waiting" && state !== "working") wanted.push([t("Remove"), "✕", () => actions.remove(item)]);
   const box = line.querySelector<HTMLSpanElement>(".actions")!;
-  if (box.dataset["for"] === state + (item.result?.url ?? "")) return; // else a button would be replaced while it is pressed
-  box.dataset["for"] = state + (item.result?.url ?? "");
+  const now = [state, item.result?.url, document.documentElement.lang].join();
+  if (box.dataset["for"] === now) return; // else a button would be replaced while it is pressed
+  box.dataset["for"] = now;
   box.replaceChildren(
     ...(item.result ? [saveLink(item)] : []),
     ...wanted.map(([label, sign, run]) => {
@@ -114,19 +116,19 @@ function saveLink(item: Item): HTMLAnchorElement {
   link.href = item.result!.url;
   link.download = item.result!.name;
   link.textContent = "↓";
-  link.title = "Download";
-  link.setAttribute("aria-label", `Download ${item.result!.name}`);
+  link.title = t("Download");
+  link.setAttribute("aria-label", `${t("Download")} ${item.result!.name}`);
   return link;
 }
 
 function describeState(item: Item): string {
   const { width, height } = item.size;
   switch (item.state) {
-    case "waiting": return "waiting";
-    case "working": return item.rest === undefined ? "working…" : `${Math.round(item.share * 100)}% · ${duration(item.rest)} left`;
+    case "waiting": return t("waiting");
+    case "working": return item.rest === undefined ? t("working…") : `${Math.round(item.share * 100)}% · ${t("{time} left", { time: duration(item.rest) })}`;
     case "done": return `${width} × ${height} · ${bytes(item.result!.blob.size)}`;
     case "failed": return item.note;
-    case "cancelled": return "cancelled";
+    case "cancelled": return t("cancelled");
   }
 }
 

@@ -8,7 +8,6 @@ export function startTheme(button: HTMLElement): void {
     else delete root.dataset["theme"];
     button.setAttribute("aria-pressed", String((theme ?? (dark.matches ? "dark" : "light")) === "dark"));
   };
-  button.setAttribute("aria-label", "Dark");
   apply(localStorage.getItem("theme"));
   dark.addEventListener("change", () => apply(localStorage.getItem("theme")));
   button.addEventListener("click", () => {

@@ -1,6 +1,7 @@
 /** Results of one picture with different settings: earlier ones are kept, and any two can be compared. */
 
 import type { Settings } from "../messages";
+import { t } from "./language";
 import type { Item, Version } from "./queue";
 
 const $ = <T extends HTMLElement>(selector: string) => document.querySelector<T>(selector)!;
@@ -29,7 +30,7 @@ export function drawVersions(item: Item, changed: () => void): void {
   const { versions } = item;
   $("#versions").hidden = versions.length < 2 || !item.result;
   const names = versions.map(({ settings, size }) => describeSettings(settings, size));
-  fill($<HTMLSelectElement>("#left"), ["Before", ...names], item.left ? versions.indexOf(item.left) + 1 : 0, (index) => {
+  fill($<HTMLSelectElement>("#left"), [t("Before"), ...names], item.left ? versions.indexOf(item.left) + 1 : 0, (index) => {
     item.left = versions[index - 1];
     changed();
   });
@@ -37,19 +38,20 @@ export function drawVersions(item: Item, changed: () => void): void {
     showVersion(item, versions[index]!);
     changed();
   });
-  $(".tag.left").textContent = item.left ? describeSettings(item.left.settings, item.left.size) : "Before";
-  $(".tag.right").textContent = item.left && item.result ? describeSettings(item.settings, item.size) : "After";
+  $(".tag.left").textContent = item.left ? describeSettings(item.left.settings, item.left.size) : t("Before");
+  $(".tag.right").textContent = item.left && item.result ? describeSettings(item.settings, item.size) : t("After");
 }
 
 /** The settings in a few words. */
 export function describeSettings(settings: Settings, size: { width: number; height: number }): string {
-  const { width, height, scale, fidelity, format, quality, strip } = settings;
+  const { width, height, scale, fidelity, format, quality, strip, onServer } = settings;
   return [
     width || height ? `${size.width} × ${size.height}` : `${scale}×`,
-    fidelity === 0 ? "crisp" : fidelity === 1 ? "faithful" : `look ${fidelity}`,
+    fidelity === 0 ? t("crisp") : fidelity === 1 ? t("faithful") : t("look {value}", { value: fidelity }),
     format === "SAME" ? "" : format,
-    quality ? `quality ${quality}` : "",
-    strip ? "no metadata" : "",
+    quality ? t("quality {value}", { value: quality }) : "",
+    strip ? t("no metadata") : "",
+    onServer ? t("server") : "",
   ].filter(Boolean).join(" · ");
 }
 
