@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
 
+import release
 from release import main
 
 from edgesr import onnx_metadata
 from edgesr.errors import UsageError
+from edgesr.export import int8
 from edgesr.model import checkpoint
 from edgesr.model.loading import load_averaged
-from edgesr.presets import get_preset
+from edgesr.presets import WEIGHTS, get_preset
 from edgesr.train.networks import Networks
 
 
@@ -118,3 +122,29 @@ def test_a_mixture_lies_between_two_checkpoints(trained, tmp_path, monkeypatch, 
         with pytest.raises(SystemExit):
             main()
         assert "is not FOLDER=SHARE" in capsys.readouterr().err
+
+
+def test_both_forms_are_made_in_8_bits_by_one_command(tmp_path, monkeypatch, capsys):
+    data = pytest.importorskip("skimage.data")
+    for name in ("tiny.onnx", "tiny-fidelity.npz", "SHA256SUMS"):
+        shutil.copy(WEIGHTS / name, tmp_path / name)
+    (tmp_path / "photos").mkdir()
+    for name in ("astronaut", "coffee", "chelsea", "rocket"):
+        Image.fromarray(getattr(data, name)()).save(tmp_path / "photos" / f"{name}.png")
+    command = ["release.py", str(tmp_path / "tiny.onnx"), str(tmp_path / "tiny-int8.onnx"), "--calibrate"]
+    monkeypatch.setattr(sys, "argv", [*command, str(tmp_path / "nowhere")])
+    assert main() == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+    for module, name, value in ((release, "TILE", (64, 64)), (release, "PHOTOS", 4), (release, "SATURATED", 1)):
+        monkeypatch.setattr(module, name, value)
+    monkeypatch.setattr(int8, "_SEARCHED", 1)
+    monkeypatch.setattr(int8, "MIN_PSNR", 40)  # for so few photographs
+    monkeypatch.setattr(sys, "argv", [*command, str(tmp_path / "photos")])
+    assert main() == 0
+    assert capsys.readouterr().out.count(" dB, worst ") == 2
+    sums = (tmp_path / "SHA256SUMS").read_text()
+    for name in ("tiny-int8.onnx", "tiny-fidelity-int8.onnx"):
+        made = (tmp_path / name).read_bytes()
+        assert f"{hashlib.sha256(made).hexdigest()}  {name}\n" in sums
+        assert onnx_metadata.read(made)["version"] == onnx_metadata.read((tmp_path / "tiny.onnx").read_bytes())["version"]
