@@ -48,6 +48,17 @@ def over_length(folder: Path, options: list[str]) -> np.ndarray:
     return np.array(rows)
 
 
+def plot(tables: dict[str, np.ndarray], target: Path) -> None:
+    """Plot each table's time and memory on linear axes."""
+    figure, axes = pyplot.subplots(2, 2, figsize=(9, 6), layout="constrained")
+    for row, (label, table) in zip(axes, tables.items(), strict=True):
+        for axis, column, unit in zip(row, (1, 2), ("processor time, s", "peak RSS, MB"), strict=True):
+            axis.plot(table[:, 0], table[:, column], "o-")
+            axis.set(xlabel=label, ylabel=unit, ylim=(0, 1.1 * table[:, column].max()))
+            axis.grid(alpha=0.3)
+    figure.savefig(target, dpi=100)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("plot", type=Path, help="PNG to write")
@@ -60,15 +71,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         tables = {"megapixels of the result": over_size(Path(scratch), arguments.megapixels, options)}
         tables["pictures of a batch"] = over_length(Path(scratch), options)
-    figure, axes = pyplot.subplots(2, 2, figsize=(9, 6), layout="constrained")
-    for row, (label, table) in zip(axes, tables.items(), strict=True):
-        for axis, column, unit in zip(row, (1, 2), ("processor time, s", "peak RSS, MB"), strict=True):
-            axis.plot(table[:, 0], table[:, column], "o-")
-            axis.set(xlabel=label, ylabel=unit, xscale="log", ylim=(0, None))
-            if column == 1:
-                axis.set(yscale="log", ylim=(None, None))
-            axis.grid(alpha=0.3)
-    figure.savefig(arguments.plot, dpi=100)
+    plot(tables, arguments.plot)
 
 
 if __name__ == "__main__":
