@@ -23,6 +23,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: every core has a process of tests already
 
 import pytest
+from building import PAGE, build_page
 from chromium import CHROMIUM, QUIET
 
 # Started in the background of a script (CI, nohup), Python inherits an ignored SIGINT, and so would every program that a test
@@ -44,3 +45,21 @@ def browser():
         chromium = started.chromium.launch(executable_path=CHROMIUM, args=QUIET)
         yield chromium
         chromium.close()
+
+
+@pytest.fixture(scope="session")
+def built_page(tmp_path_factory):
+    """The folder of the built page, by the command that the README gives: built once, whatever the number of test processes."""
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        pytest.skip("the page is built with Node and npm, which are not here")
+    from filelock import FileLock
+
+    run = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        run = run.parent  # the folder that all processes share
+    done = run / "page-is-built"
+    with FileLock(run / "page.lock"):
+        if not done.exists():
+            build_page()
+            done.touch()
+    return PAGE

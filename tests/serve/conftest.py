@@ -2,34 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from building import PAGE, build_page
 from chromium import watched
-from filelock import FileLock
 from pictures import photograph
 from visits import serving
-
-
-@pytest.fixture(scope="session")
-def built_page(tmp_path_factory):
-    """The folder of the built page, by the command that the README gives: built once, whatever the number of test processes."""
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        pytest.skip("the page is built with Node and npm, which are not here")
-    run = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        run = run.parent  # the folder that all processes share
-    done = run / "page-is-built"
-    with FileLock(run / "page.lock"):
-        if not done.exists():
-            build_page()
-            done.touch()
-    return PAGE
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from command_line import SOURCE
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 PAGE = SOURCE / "edgesr/serve/page"
 BUILD_SECONDS = 280
 
