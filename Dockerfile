@@ -14,10 +14,10 @@ RUN npm --prefix web run build
 FROM ${PYTHON} AS package
 WORKDIR /build
 RUN python3 -m venv /opt/edgesr
-COPY pyproject.toml README.md LICENSE CHANGELOG.md ./
+COPY pyproject.toml hatch_build.py README.md LICENSE CHANGELOG.md ./
 COPY src src
 COPY --from=page /build/src/edgesr/serve/page src/edgesr/serve/page
-RUN /opt/edgesr/bin/pip install --no-cache-dir --no-compile '.[serve]' \
+RUN EDGESR_PAGE=skip /opt/edgesr/bin/pip install --no-cache-dir --no-compile '.[serve]' \
     && /opt/edgesr/bin/pip uninstall --yes --quiet pip \
     && find /opt/edgesr -type d -name tests -prune -exec rm -r {} + # of the libraries
 
