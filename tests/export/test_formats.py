@@ -8,6 +8,7 @@ import logging
 import re
 
 import numpy as np
+import onnxruntime
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -15,7 +16,9 @@ onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxscript")
 from PIL import Image
 
+from edgesr import Upscaler
 from edgesr.errors import EdgesrError, InputError, UsageError
+from edgesr.evaluate.systems.ncnn import Ncnn
 from edgesr.export import package, parity, source
 from edgesr.presets import get_preset, weights_path
 from edgesr.upscaling.engines import load_engine
@@ -194,4 +197,39 @@ def test_a_file_that_strays_from_torch_is_not_kept(tmp_path, monkeypatch):
     monkeypatch.setattr("edgesr.export.onnx_files.FORMAT", kind._replace(run=other))
     with pytest.raises(EdgesrError, match=r"tiny as onnx: differs .* nothing written"):
         package.export("tiny", "onnx", tmp_path / "out", size=SIZE)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("format", "ends"), [("onnx", {".onnx"}), ("ncnn", {".param", ".bin"})])
+def test_with_one_input_other_programs_take_the_file_as_it_is(format, ends, tmp_path):
+    needs(format)
+    done = package.export("tiny", format, tmp_path / "out", single=True)
+    assert set(done.files) == {f"edgesr-tiny-4x{end}" for end in ends}
+    assert done.parity.psnr >= 100
+    text = (tmp_path / "out" / "README.md").read_text()
+    assert all(f"`{name}`" in text for name in package.load_format(format).single_names)
+    picture = parity.real_tile(get_preset("tiny"), (64, 48))[0][:, :, :47, :61]  # sides that are no multiples of 4
+    wanted = Upscaler("tiny", threads=1)(picture[0].transpose(1, 2, 0))
+    if format == "ncnn":
+        loaded = Ncnn(str(tmp_path / "out/edgesr-tiny-4x")).load(1)  # the same code runs realesrgan-ncnn-vulkan's networks
+        got = loaded((picture[0].transpose(1, 2, 0) * 255 + 0.5).astype(np.uint8), None) / np.float32(255)
+    else:
+        session = onnxruntime.InferenceSession(tmp_path / "out/edgesr-tiny-4x.onnx", providers=["CPUExecutionProvider"])
+        (only,) = session.get_inputs()
+        got = session.run(None, {only.name: picture})[0][0].transpose(1, 2, 0)
+    assert got.shape == wanted.shape == (188, 244, 3)
+    assert parity.compare(got, wanted).psnr > 50, "the mean of the noise gives nearly the picture of any draw"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ({"format": "openvino"}, "choose onnx or ncnn"),
+        ({"format": "onnx", "precision": "int8"}, "fp32 or fp16"),
+    ],
+)
+def test_what_a_single_input_does_not_go_with_is_refused(words, told, tmp_path):
+    needs(words["format"])
+    with pytest.raises(UsageError, match=told):
+        package.export("tiny", out=tmp_path / "out", single=True, **words)
     assert not list(tmp_path.iterdir())

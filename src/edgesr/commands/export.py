@@ -14,6 +14,7 @@ examples:
   edgesr export tiny --format onnx -o any --size dynamic                    for images of any size
   edgesr export tiny --format litert -o tiny-android --precision fp16       for Android
   edgesr export tiny --format onnx -o tiny-npu --precision int8 --calibrate PHOTOS
+  edgesr export tiny --format ncnn -o tiny-ncnn --single-input              for Upscayl and realesrgan-ncnn-vulkan
   edgesr export runs/small/4-end-to-end/checkpoint --format coreml -o small-ios
 
 Formats: onnx, openvino, litert, coreml, executorch, ncnn. The folder also gets a README.md with names, shapes, ranges and example code.
@@ -35,8 +36,11 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
     verb.add_argument("--format", required=True, metavar="F", help="onnx, openvino, litert, coreml, executorch or ncnn")
     verb.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="output folder, new or empty")
     verb.add_argument("--precision", choices=["fp32", "fp16", "int8"], default="fp32", help="(default: %(default)s)")
+    verb.add_argument("--size", metavar="WxH", help="tile size in px, or dynamic for any size (default: 128x128)")
     verb.add_argument(
-        "--size", default="128x128", metavar="WxH", help="tile size in px, or dynamic for any size (default: %(default)s)"
+        "--single-input",
+        action="store_true",
+        help="one input of any size, the noise at its mean, for programs that run other upscalers (formats onnx and ncnn)",
     )
     verb.add_argument("--calibrate", type=Path, metavar="DIR", help="folder of photographs to calibrate int8 with")
     verb.add_argument(
@@ -51,7 +55,9 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
 
 def run(arguments: argparse.Namespace) -> int:
     """Export; print the size of the files and their parity with torch."""
-    tile = None if arguments.size == "dynamic" else _size(arguments.size)
+    if arguments.single_input and arguments.size not in (None, "dynamic"):
+        raise UsageError(f"--size {arguments.size}: a file with --single-input takes any size; omit --size")
+    tile = None if arguments.size == "dynamic" else _size(arguments.size or "128x128")
     if not 0 <= arguments.fidelity <= 1:
         raise UsageError(f"fidelity {arguments.fidelity:g}: give a number from 0 (crisp) to 1 (true to the input)")
     with needs_extra("export", "exporting models"):
@@ -67,6 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
         fidelity=arguments.fidelity,
         calibrate=arguments.calibrate,
         random=arguments.random,
+        single=arguments.single_input,
         overwrite=arguments.overwrite,
     )
     print(

@@ -81,5 +81,6 @@ FORMAT = Format(
     names=("lr", "eps", "hr"),
     notes="fp16 computes in half precision, which the Neural Engine needs.",
     language="swift",
+    single_names=None,
     snippet=SNIPPET,
 )

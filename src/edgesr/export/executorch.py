@@ -60,5 +60,6 @@ FORMAT = Format(
     names=("first input", "second input", "output"),
     notes="Inputs are positional, without names.",
     language="cpp",
+    single_names=None,
     snippet=SNIPPET,
 )

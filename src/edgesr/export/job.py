@@ -9,6 +9,7 @@ from typing import NamedTuple
 from edgesr.errors import EdgesrError, one_line
 from edgesr.export.parity import Array
 from edgesr.model import EdgeSR
+from edgesr.presets import SCALE
 
 
 class Job(NamedTuple):
@@ -22,6 +23,12 @@ class Job(NamedTuple):
     lr: Array  # a real tile, to trace and to compare with
     eps: Array
     calibration: list[dict[str, Array]]  # tiles lr and eps from photographs, for int8
+    single: bool = False  # one input of any size, the noise at its mean
+
+    @property
+    def stem(self) -> str:
+        """The name of the model file; programs with one input read the scale from it."""
+        return f"edgesr-{self.name}-{SCALE}x" if self.single else self.name
 
 
 class Format(NamedTuple):
@@ -37,6 +44,7 @@ class Format(NamedTuple):
     names: tuple[str, str, str]  # of lr, eps and hr in the file
     notes: str  # for the README
     language: str
+    single_names: tuple[str, str] | None  # of input and output of a file with one input; None: not supported
     snippet: str  # with the placeholders FILE, BIN, HEIGHT, WIDTH, CHANNELS, ROWS and COLUMNS
 
 

@@ -87,5 +87,6 @@ FORMAT = Format(
     names=(*INPUTS, OUTPUT),
     notes="Names are those of the signature `serving_default`. In fp16 and int8 inputs and output stay float32.",
     language="kotlin",
+    single_names=None,
     snippet=SNIPPET,
 )

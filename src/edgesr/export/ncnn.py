@@ -12,6 +12,7 @@ import pnnx
 import torch
 
 from edgesr.errors import EdgesrError
+from edgesr.export import single
 from edgesr.export.graph import for_runtimes
 from edgesr.export.job import Format, Job
 from edgesr.export.parity import Array
@@ -34,13 +35,15 @@ extractor.extract("out0", hr);  // 3 channels of (4 * HEIGHT) x (4 * WIDTH), in 
 
 
 def write(job: Job, folder: Path) -> None:
-    """Write NAME.ncnn.param and NAME.ncnn.bin."""
-    graph = for_runtimes(job.model, whole_norms=True)
+    """Write NAME.ncnn.param and NAME.ncnn.bin; with one input STEM.param and STEM.bin, as its programs call them."""
+    inputs = [job.lr] if job.single else [job.lr, job.eps]
+    network = for_runtimes(job.model, whole_norms=True)
+    graph = single.AtMean(network) if job.single else network
     with tempfile.TemporaryDirectory() as scratch:
         traced = Path(scratch) / "model.pt"
-        torch.jit.trace(graph, (torch.from_numpy(job.lr), torch.from_numpy(job.eps)), check_trace=False).save(str(traced))
+        torch.jit.trace(graph, tuple(map(torch.from_numpy, inputs)), check_trace=False).save(str(traced))
         program = pnnx.EXEC_PATH
-        shapes = ",".join(f"[{','.join(map(str, array.shape))}]f32" for array in (job.lr, job.eps))
+        shapes = ",".join(f"[{','.join(map(str, array.shape))}]f32" for array in inputs)
         done = subprocess.run(
             [program, str(traced), f"inputshape={shapes}", f"fp16={int(job.precision == 'fp16')}"],
             cwd=scratch, capture_output=True, check=False,
@@ -49,8 +52,14 @@ def write(job: Job, folder: Path) -> None:
         if done.returncode or not all(path.is_file() for path in made):
             reason = " ".join((done.stderr or done.stdout).decode(errors="replace").split())[-200:]
             raise EdgesrError(f"ncnn: pnnx failed ({reason})")
+        if job.single:
+            made[0].write_text(single.single_ncnn(made[0].read_text(), job.model.preset.multiple))
         for path in made:
-            (folder / path.name.replace("model", job.name)).write_bytes(path.read_bytes())
+            (folder / f"{_stem(job)}{path.suffix}").write_bytes(path.read_bytes())
+
+
+def _stem(job: Job) -> str:
+    return job.stem if job.single else f"{job.stem}.ncnn"
 
 
 def run(job: Job, folder: Path) -> Array:
@@ -58,13 +67,15 @@ def run(job: Job, folder: Path) -> Array:
     net = ncnn.Net()
     net.opt.use_vulkan_compute = net.opt.use_fp16_storage = net.opt.use_fp16_packed = net.opt.use_fp16_arithmetic = False
     net.opt.num_threads = 2
-    stem = folder / f"{job.name}.ncnn"
+    stem = folder / _stem(job)
     if net.load_param(f"{stem}.param") or net.load_model(f"{stem}.bin"):
         raise EdgesrError("ncnn: cannot load the files that pnnx wrote")
     extractor = net.create_extractor()
-    for name, array in (("in0", job.lr), ("in1", job.eps)):
-        extractor.input(name, ncnn.Mat(np.ascontiguousarray(array[0])).clone())
-    failed, hr = extractor.extract("out0")
+    inputs = {"data": job.lr} if job.single else {"in0": job.lr, "in1": job.eps}
+    for name, array in inputs.items():
+        planes = np.ascontiguousarray(array[0])  # kept until its memory, which ncnn.Mat only borrows, is copied
+        extractor.input(name, ncnn.Mat(planes).clone())
+    failed, hr = extractor.extract("output" if job.single else "out0")
     if failed:
         raise EdgesrError("ncnn: cannot run the files that pnnx wrote")
     return np.array(hr)[None]
@@ -81,5 +92,6 @@ FORMAT = Format(
     names=("in0", "in1", "out0"),
     notes="In fp16 the weights are stored in half precision; options of the runtime decide the precision of the computation.",
     language="cpp",
+    single_names=single.NCNN_NAMES,
     snippet=SNIPPET,
 )

@@ -16,6 +16,7 @@ import torch
 from edgesr.atomic import write_whole
 from edgesr.errors import EdgesrError
 from edgesr.export.graph import for_runtimes
+from edgesr.export.single import AtMean
 from edgesr.model import EdgeSR
 from edgesr.presets import LATENT_STRIDE
 
@@ -39,17 +40,23 @@ def export_onnx(model: EdgeSR, path: Path, metadata: dict[str, str] | None = Non
     return difference
 
 
-def to_onnx(model: EdgeSR, size: tuple[int, int] | None, metadata: dict[str, str] | None = None) -> bytes:
-    """Return `model` as an ONNX file for one LR tile of `size` (width, height) px; None: any batch and size."""
-    graph = for_runtimes(model)
-    lr, eps = (
+def to_onnx(
+    model: EdgeSR, size: tuple[int, int] | None, metadata: dict[str, str] | None = None, *, single: bool = False
+) -> bytes:
+    """Return `model` as an ONNX file for one LR tile of `size` (width, height) px; None: any batch and size.
+
+    `single`: without the input `eps`; the noise is at its mean.
+    """
+    inputs = (
         (random_tile(model, 1, *size)) if size else random_tile(model, 2, 8 * model.preset.multiple, 16 * model.preset.multiple)
-    )
+    )[: 1 if single else 2]
+    graph = AtMean(for_runtimes(model)) if single else for_runtimes(model)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            graph, (lr, eps), input_names=["lr", "eps"], output_names=["hr"], dynamic_shapes=None if size else _any_size(model),
+            graph, inputs, input_names=["lr", "eps"][: len(inputs)], output_names=["hr"],
+            dynamic_shapes=None if size else _any_size(model)[: len(inputs)],
             opset_version=OPSET, dynamo=True, optimize=True, verbose=False,
         )  # fmt: skip
     assert program is not None

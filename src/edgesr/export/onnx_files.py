@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import onnxruntime
+
+from edgesr.export import single
 from edgesr.export.job import Format, Job
 from edgesr.export.onnx import to_onnx
 from edgesr.export.parity import Array
@@ -26,20 +29,26 @@ console.log(hr.dims, hr.data);                                       // [1, 3, 4
 
 def graph(job: Job) -> bytes:
     """Return the ONNX file of a job, in its precision."""
-    data = to_onnx(job.model, job.size, job.metadata)
+    data = to_onnx(job.model, job.size, job.metadata, single=job.single)
+    if job.single:
+        data = single.single_onnx(data, job.model)
     if job.precision == "fp16":
         return half_weights(data)
     return quantized(data, job.calibration) if job.precision == "int8" else data
 
 
 def write(job: Job, folder: Path) -> None:
-    """Write NAME.onnx."""
-    (folder / f"{job.name}.onnx").write_bytes(graph(job))
+    """Write STEM.onnx."""
+    (folder / f"{job.stem}.onnx").write_bytes(graph(job))
 
 
 def run(job: Job, folder: Path) -> Array:
     """Run it by onnxruntime on the CPU."""
-    return load_engine("onnxruntime", folder / f"{job.name}.onnx", None)(job.lr, job.eps)
+    path = folder / f"{job.stem}.onnx"
+    if job.single:
+        result: Array = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]).run(None, {"input": job.lr})[0]
+        return result
+    return load_engine("onnxruntime", path, None)(job.lr, job.eps)
 
 
 FORMAT = Format(
@@ -54,5 +63,6 @@ FORMAT = Format(
     notes="In fp16 only the weights are stored in half precision: each is followed by a cast, which runtimes fold at load time. In int8\n"
     "every convolution is between QuantizeLinear and DequantizeLinear, with one scale per channel of the weights.",
     language="js",
+    single_names=single.ONNX_NAMES,
     snippet=SNIPPET,
 )

@@ -50,5 +50,6 @@ FORMAT = Format(
     names=("lr", "eps", "hr"),
     notes="",
     language="python",
+    single_names=None,
     snippet=SNIPPET,
 )

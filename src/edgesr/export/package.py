@@ -12,6 +12,7 @@ from typing import NamedTuple
 from edgesr import __version__
 from edgesr.errors import EdgesrError, UsageError
 from edgesr.export import folder, parity, source
+from edgesr.export import single as single_input
 from edgesr.export.job import Format, Job, converter_error
 from edgesr.export.quiet import quiet
 from edgesr.export.readme import readme
@@ -54,21 +55,29 @@ def export(
     fidelity: float = 0.0,
     calibrate: Path | None = None,
     random: bool = False,
+    single: bool = False,
     overwrite: bool = False,
 ) -> Exported:
     """Write `model` (see `source.load`) as `format` to the folder `out`, if it agrees with torch on a real tile.
 
     `precision` is fp32, fp16 or int8, which needs a folder of photographs, `calibrate`. `size` is the tile size (width, height) in
-    LR px; None: any size. Raises UsageError for options that the format or the model does not support, InputError for a folder that
-    cannot be written, EdgesrError if the file differs too much from torch; `out` is then unchanged.
+    LR px; None: any size. `single`: one input of any size, without noise, for programs that run other upscalers. Raises UsageError
+    for options that the format or the model does not support, InputError for a folder that cannot be written, EdgesrError if the
+    file differs too much from torch; `out` is then unchanged.
     """
     kind = load_format(format)
-    _check(kind, format, precision, size, calibrate)
+    if single:
+        _check_single(kind, format, precision)
+        size = None
+    elif size is None and not kind.any_size:
+        raise UsageError(f"--size dynamic: the format '{format}' needs a fixed tile size, such as 128x128")
+    _check(kind, format, precision, calibrate)
     folder.check(out, overwrite=overwrite)
     found = source.load(model, fidelity=fidelity, random=random)
     preset = found.model.preset
     if size is None and preset.halo is None:
-        raise UsageError(f"--size dynamic: '{preset.name}' needs a fixed tile size, as GroupNorm depends on the whole tile")
+        option = "--single-input" if single else "--size dynamic"
+        raise UsageError(f"{option}: '{preset.name}' needs a fixed tile size, as GroupNorm depends on the whole tile")
     tile = size or TILE
     if any(side % preset.multiple for side in tile):
         raise UsageError(f"--size {tile[0]}x{tile[1]}: sides must be multiples of {preset.multiple}")
@@ -78,7 +87,7 @@ def export(
         from edgesr.export.quantize import photographs  # needs onnx, only for int8
 
         photos = photographs(calibrate, preset, tile)
-    job = Job(found.name, found.model.eval().requires_grad_(False), precision, size, found.metadata, lr, eps, photos)
+    job = Job(found.name, found.model.eval().requires_grad_(False), precision, size, found.metadata, lr, eps, photos, single)
     with folder.complete(out, overwrite=overwrite) as partial:
         compared, summary = _written(job, kind, format, partial)
         files = {str(path.relative_to(partial)): path.stat().st_size for path in sorted(partial.rglob("*")) if path.is_file()}
@@ -87,11 +96,16 @@ def export(
     return Exported(files, compared, summary)
 
 
-def _check(kind: Format, format: str, precision: str, size: tuple[int, int] | None, calibrate: Path | None) -> None:
+def _check_single(kind: Format, format: str, precision: str) -> None:
+    if kind.single_names is None:
+        raise UsageError(f"--single-input: the format '{format}' does not support it; choose onnx or ncnn")
+    if precision == "int8":
+        raise UsageError("--single-input: choose --precision fp32 or fp16")
+
+
+def _check(kind: Format, format: str, precision: str, calibrate: Path | None) -> None:
     if precision not in kind.precisions:
         raise UsageError(f"--precision {precision}: the format '{format}' supports {', '.join(kind.precisions)}")
-    if size is None and not kind.any_size:
-        raise UsageError(f"--size dynamic: the format '{format}' needs a fixed tile size, such as 128x128")
     if precision == "int8" and calibrate is None:
         raise UsageError("--precision int8 needs --calibrate DIR, a folder of photographs (not your test images)")
     if precision != "int8" and calibrate is not None:
@@ -106,13 +120,16 @@ def _written(job: Job, kind: Format, format: str, partial: Path) -> tuple[parity
             if kind.run is None:
                 assert kind.inspect is not None
                 return None, kind.inspect(job, partial)
+            if job.single:
+                job = job._replace(lr=job.lr[:, :, :-3, :-1])  # sides that have to be padded
             got = kind.run(job, partial)
     except (EdgesrError, OSError, MemoryError):
         raise
     except Exception as error:
         logging.getLogger("edgesr").debug("the converter of %s failed", format, exc_info=True)
         raise converter_error(format, error) from error
-    compared = parity.compare(got, parity.reference(job.model, job.lr, job.eps))
+    wanted = single_input.reference(job.model, job.lr) if job.single else parity.reference(job.model, job.lr, job.eps)
+    compared = parity.compare(got, wanted)
     parity.check(compared, job.precision, f"{job.name} as {format}")
     return compared, str(compared)
 
@@ -123,6 +140,7 @@ def _record(job: Job, format: str, partial: Path, files: dict[str, int], compare
         "model": job.name,
         "format": format,
         "precision": job.precision,
+        "single_input": job.single,
         "size": job.size and "x".join(map(str, job.size)),
         "metadata": job.metadata,
         "parity": compared and {"max_difference": compared.difference, "psnr": min(compared.psnr, 999.0)},

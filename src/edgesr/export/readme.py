@@ -11,6 +11,8 @@ from edgesr.presets import SCALE
 
 def readme(job: Job, kind: Format, files: list[str], summary: str) -> str:
     """Return the text for the files of `job`; `summary` is the result of the parity check."""
+    if job.single:
+        return _single(job, kind, files, summary)
     (_, _, height, width), (_, channels, rows, columns) = job.lr.shape, job.eps.shape
     lr, eps, hr = kind.names
     if job.size:
@@ -59,3 +61,26 @@ Generate the noise once for the whole image, and split it like the image.
 def _halo(job: Job) -> str:
     halo = job.model.preset.halo
     return "about 16 LR px" if halo is None else f"{halo} LR px for an exact result"
+
+
+def _single(job: Job, kind: Format, files: list[str], summary: str) -> str:
+    assert kind.single_names is not None
+    source, sink = kind.single_names
+    names, values = (
+        ", ".join(f"`{name}`" for name in files),
+        "float32 | RGB planes in [0, 1] (sRGB values without normalisation)",
+    )
+    return f"""\
+# `{job.name}` as {kind.title}, {job.precision}, with one input
+
+4x super-resolution of images. Written by `edgesr export --single-input` {__version__}: {names}.
+Compared with the torch network on a part of a photograph: {summary}.
+
+| | name | shape | type | values |
+|---|---|---|---|---|
+| input | `{source}` | 1 x 3 x h x w, any h and w | {values} |
+| output | `{sink}` | 1 x 3 x {SCALE}h x {SCALE}w | {values} |
+
+The noise of the diffusion is at its mean, so that equal inputs give equal outputs. Sides are padded to a multiple of
+{job.model.preset.multiple} inside the network. Tiles overlap by {_halo(job)}; most programs use 10 to 32.
+"""

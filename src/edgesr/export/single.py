@@ -1,0 +1,131 @@
+"""Model files with one input, as other upscaling programs expect: no noise input, and any width and height.
+
+The noise is replaced by its mean, 0, so that the start of the process is mu. The sides are padded to the preset's multiple by
+repeating the last row and column, as in the upscaler, and the output is cropped.
+"""
+
+from __future__ import annotations
+
+import onnx
+import onnx.compose
+import onnx.parser
+import torch
+from torch import Tensor, nn
+
+from edgesr.errors import EdgesrError, UsageError
+from edgesr.export.graph import for_runtimes
+from edgesr.export.parity import Array
+from edgesr.model import EdgeSR
+from edgesr.model.conditioning import Bidirectional
+from edgesr.presets import SCALE
+
+ONNX_NAMES = ("input", "output")
+NCNN_NAMES = ("data", "output")  # of realesrgan-ncnn-vulkan, and the programs that run its files
+
+_BEFORE = """
+<ir_version: {ir}, opset_import: ["" : {opset}]>
+before (float[batch, 3, height, width] input) => (float[batch, 3, rows, columns] lr, int64[2] sides)
+<int64[2] none = {{0, 0}}, int64[6] begin = {{0, 0, 0, 0, 0, 0}}, int64[1] multiple = {{{multiple}}}, int64[1] scale = {{{scale}}}>
+{{
+    size = Shape <start = 2, end = 4> (input)
+    rest = Sub (none, size)
+    missing = Mod (rest, multiple)
+    pads = Concat <axis = 0> (begin, missing)
+    lr = Pad <mode = "edge"> (input, pads)
+    sides = Mul (size, scale)
+}}
+"""
+_AFTER = """
+<ir_version: {ir}, opset_import: ["" : {opset}]>
+after (float[batch, 3, rows, columns] hr, int64[2] sides) => (float[batch, 3, out_height, out_width] output)
+<int64[2] none = {{0, 0}}, int64[2] axes = {{2, 3}}>
+{{
+    output = Slice (hr, none, sides, axes)
+}}
+"""
+
+
+def single_onnx(data: bytes, model: EdgeSR) -> bytes:
+    """Return the ONNX file `data`, of any size, with the one input `input` (B, 3, h, w) and the output `output` (B, 3, 4h, 4w)."""
+    inner = onnx.load_model_from_string(data)
+    values = {
+        "ir": inner.ir_version,
+        "opset": inner.opset_import[0].version,
+        "multiple": model.preset.multiple,
+        "scale": SCALE,
+    }
+    before, after = (onnx.parser.parse_model(text.format(**values)) for text in (_BEFORE, _AFTER))
+    padded = onnx.compose.merge_models(
+        onnx.compose.add_prefix(before, "before_", rename_inputs=False, rename_outputs=False),
+        inner,
+        [("lr", "lr")],
+        outputs=["hr", "sides"],
+    )
+    whole = onnx.compose.merge_models(padded, onnx.compose.add_prefix(after, "after_", rename_inputs=False, rename_outputs=False),
+                                      [("hr", "hr"), ("sides", "sides")])  # fmt: skip
+    whole.graph.name = inner.graph.name
+    del whole.metadata_props[:]
+    whole.metadata_props.extend(inner.metadata_props)
+    onnx.checker.check_model(whole, full_check=True)
+    result: bytes = whole.SerializeToString()
+    return result
+
+
+class AtMean(nn.Module):
+    """A network for model files, with the noise n at its mean, mu: lr (B, 3, h, w) -> hr (B, 3, 4h, 4w).
+
+    Sides are multiples of the preset's. Raises UsageError for a network whose noise does not depend on the picture.
+    """
+
+    def __init__(self, model: EdgeSR) -> None:
+        super().__init__()
+        if not isinstance(model.conditioning, Bidirectional):
+            raise UsageError(
+                "--single-input needs a model with bidirectional conditioning: without noise, this one has no start"
+            )
+        model.conditioning = Bidirectional("zero")
+        self.model = model
+
+    def forward(self, lr: Tensor) -> Tensor:
+        """Map lr to hr, both in [0, 1]."""
+        hr: Tensor = self.model(lr, lr)  # the noise is not used
+        return hr
+
+
+@torch.no_grad()
+def reference(model: EdgeSR, lr: Array) -> Array:
+    """Return what a file with one input has to give for lr (B, 3, h, w) of any size: hr (B, 3, 4h, 4w)."""
+    height, width = lr.shape[2:]
+    multiple = model.preset.multiple
+    padded = nn.functional.pad(torch.from_numpy(lr), (0, -width % multiple, 0, -height % multiple), mode="replicate")
+    result: Array = AtMean(for_runtimes(model))(padded)[..., : SCALE * height, : SCALE * width].numpy()
+    return result
+
+
+def single_ncnn(param: str, multiple: int) -> str:
+    """Return the .param file of a network with the input `in0` and the output `out0`, sides multiples of `multiple`, with padding and
+    cropping around it: the input `data` and the output `output` of any size.
+
+    ncnn has no arithmetic of sizes. So pooling with the stride `multiple` counts the units of a side that is padded by
+    `multiple` - 1, and nearest-neighbour upsampling of that gives a picture of the wanted size to crop the padded one to.
+    """
+    magic, _, given, *lines = param.splitlines()
+    if given.split()[:2] != ["Input", "in0"] or not any("out0" in line.split() for line in lines):
+        raise EdgesrError("ncnn: pnnx wrote a file of another structure; please report it")
+    more = multiple - 1
+    before = [
+        "Input data 0 1 data",
+        "Split single_copies 1 2 data data_pad data_size",
+        f"Padding single_pad 1 1 data_pad padded 0=0 1={more} 2=0 3={more} 4=1",
+        "Split single_padded 1 2 padded padded_count padded_crop",
+        f"Pooling single_units 1 1 padded_count units 0=1 1={multiple} 2={multiple} 5=1",
+        f"Interp single_whole 1 1 units whole 0=1 1={multiple}.0 2={multiple}.0",
+        "Crop single_lr 2 1 padded_crop whole in0 0=0 1=0 2=0",
+    ]
+    after = [
+        f"Interp single_hr 1 1 data_size size_hr 0=1 1={SCALE}.0 2={SCALE}.0",
+        "Crop single_output 2 1 out0 size_hr output 0=0 1=0 2=0",
+    ]
+    layers = [*before, *lines, *after]
+    blobs = sum(int(layer.split()[3]) for layer in layers)
+    return "\n".join([magic, f"{len(layers)} {blobs}", *layers]) + "\n"
