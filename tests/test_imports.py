@@ -22,6 +22,7 @@ ORDER = [
     "export",
     "evaluate",
     "serve",
+    "batch",
     "commands",
     "cli",
     "__main__",

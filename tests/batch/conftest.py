@@ -1,0 +1,38 @@
+"""A real Ray cluster of two nodes on this machine, and a real object store, shared by the tests of this folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from command_line import ENVIRONMENT
+
+pytest.importorskip("ray", reason="the extra ray is not installed")
+import servers
+from cluster_runs import KEYS, NODE, SETTINGS, TwoNodes
+
+
+@pytest.fixture(scope="session")
+def object_store() -> Iterator[str]:
+    """The endpoint of a real S3 server; what a program has to know of it is in the environment."""
+    with servers.s3() as endpoint, pytest.MonkeyPatch.context() as patched:
+        for name, value in {**KEYS, **SETTINGS, "AWS_ENDPOINT_URL": endpoint}.items():
+            patched.setenv(name, value)
+        yield endpoint
+
+
+@pytest.fixture(scope="session")
+def two_nodes(object_store: str) -> Iterator[TwoNodes]:
+    from ray.cluster_utils import Cluster
+
+    environment = {**ENVIRONMENT, **{name: os.environ[name] for name in (*KEYS, *SETTINGS, "AWS_ENDPOINT_URL")}}
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("PYTHONPATH", environment["PYTHONPATH"])  # for the workers
+        cluster = Cluster(initialize_head=True, head_node_args=NODE)
+        try:
+            cluster.add_node(**NODE)
+            cluster.wait_for_nodes()
+            yield TwoNodes(cluster.address, environment)
+        finally:
+            cluster.shutdown()
