@@ -23,6 +23,7 @@ from edgesr.upscaling.file import Options
 NETWORK = {
     "model": "tiny",
     "fidelity": 0.0,
+    "precision": "auto",
     "engine": "auto",
     "tile": "auto",
     "seed": 0,
