@@ -46,7 +46,7 @@ class TwoNodes:
         """Run a command; return what it wrote to standard error."""
         process = self.start(*words)
         try:
-            written = process.communicate(timeout=150)[1].decode()
+            written = process.communicate(timeout=400)[1].decode()
         except subprocess.TimeoutExpired:  # show where it hangs
             process.send_signal(signal.SIGABRT)
             pytest.fail(process.communicate()[1].decode())

@@ -36,3 +36,10 @@ def two_nodes(object_store: str) -> Iterator[TwoNodes]:
             yield TwoNodes(cluster.address, environment)
         finally:
             cluster.shutdown()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give a cluster time: a machine that is busy otherwise takes a minute to start it, and as long for each run."""
+    for item in items:
+        if "two_nodes" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.timeout(1200))
