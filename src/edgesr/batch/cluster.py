@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import socket
 import sys
 from collections.abc import Iterator
@@ -41,6 +42,7 @@ def check(address: str | None, resources: Resources) -> None:
     # They hold unless the user has set them: no statistics are sent, and Ray's log stays in its files.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    os.environ.setdefault("RAY_DISABLE_FAILURE_SIGNAL_HANDLER", "1")  # else SIGTERM prints a stack
     with needs_extra("ray", "edgesr batch"):
         import ray
         import ray.data  # noqa: F401
@@ -74,9 +76,11 @@ def connected(address: str | None, resources: Resources) -> Iterator[None]:
         common["object_store_memory"] = OBJECT_STORE_BYTES
     else:
         common["address"] = address
+    on_sigterm = signal.getsignal(signal.SIGTERM)  # which Ray replaces
     try:
         with _without_native_log():
             ray.init(**common)
+        signal.signal(signal.SIGTERM, on_sigterm)
     except Exception as error:  # ConnectionError, ValueError, RuntimeError...
         place = f"--address {address}" if address else "this machine"
         raise UsageError(f"{place}: cannot connect to a cluster there: {one_line(error)}") from error
