@@ -39,7 +39,7 @@ ELSEWHERE = {  # page of the site: its file in the repository
 PLACES = {file: page for page, file in ELSEWHERE.items()} | {"README.md": "index.md"}
 LINK = re.compile(r"(?<=\]\()(?!https?://|#|mailto:)([^)#\s]+)(#[^)\s]*)?(?=\))")
 LINE = re.compile(r"#L(\d+)$")
-MARK = re.compile(r"^<!-- (command reference|formats|compare|section) ?(.*?) -->$", re.MULTILINE)
+MARK = re.compile(r"^<!-- (command reference|formats|compare|section|file) ?(.*?) -->$", re.MULTILINE)
 PICTURES = {
     "cat": "a cat's face",
     "coffee": "a cup of coffee beside a spoon",
@@ -184,6 +184,9 @@ def _filled(what: str, argument: str, page: Page) -> str:
     if what == "compare":
         name, before, after = argument.split()
         return _comparison(name, before, after, page)
+    if what == "file":
+        language = "js" if argument.endswith(".mjs") else "python"
+        return f"```{language}\n{(ROOT / argument).read_text(encoding='utf-8')}```"
     path, _, heading = argument.partition(" ")
     return _with_links(_section(path, heading), path, page.file.src_uri)
 
