@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import re
 import shutil
 import signal
 import tempfile
@@ -63,3 +64,21 @@ def built_page(tmp_path_factory):
             build_page()
             done.touch()
     return PAGE
+
+
+SKIPS = Path(__file__).with_name("skips.txt")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A run with a skip that skips.txt does not allow fails; with several processes the controlling one judges for all."""
+    config = session.config
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None or hasattr(config, "workerinput"):
+        return
+    lines = SKIPS.read_text(encoding="utf-8").splitlines()
+    allowed = [re.compile(line) for line in lines if line and not line.startswith("#")]
+    reasons = {str(report.longrepr[2]).removeprefix("Skipped: ") for report in reporter.stats.get("skipped", [])}
+    if strange := sorted(reason for reason in reasons if not any(pattern.search(reason) for pattern in allowed)):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        reporter.write_line("")
+        reporter.write_line(f"skipped for a reason that {SKIPS.name} does not allow: {'; '.join(strange)}", red=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import re
 import struct
 import subprocess
@@ -21,6 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from picture_files import camera_exif, chunk, gradient, noise, png, png_file, saved
 from PIL import Image
+from users import open_folder, unprivileged
 
 from edgesr import images
 from edgesr.errors import InputError
@@ -100,12 +100,15 @@ def test_each_message_names_the_file_and_the_reason(tmp_path: Path) -> None:
     assert "the picture given" in refusal(b"nothing")
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
-def test_a_file_without_permission_is_named(tmp_path: Path) -> None:
-    locked = tmp_path / "locked.png"
-    locked.write_bytes(VALID["PNG"])
-    locked.chmod(0)
-    assert "Permission denied" in refusal(locked)
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions")
+def test_a_file_without_permission_is_named() -> None:
+    with open_folder() as folder:
+        locked = folder / "locked.png"
+        locked.write_bytes(VALID["PNG"])
+        locked.chmod(0)
+        with unprivileged():
+            message = refusal(locked)
+    assert "Permission denied" in message
 
 
 def test_format_is_told_by_the_content(tmp_path: Path) -> None:

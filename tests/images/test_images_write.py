@@ -11,13 +11,13 @@ import numpy as np
 import psutil
 import pytest
 from picture_files import gradient, noise
+from users import open_folder, unprivileged
 
 from edgesr import atomic, images
 from edgesr.errors import InputError, UsageError
 from edgesr.images import Picture
 
 PICTURE = Picture(gradient(), "PNG")
-AS_ROOT = not hasattr(os, "geteuid") or os.geteuid() == 0
 
 
 def names(folder: Path) -> list[str]:
@@ -91,12 +91,14 @@ def test_a_device_is_not_replaced_by_a_file() -> None:
         images.write(Path("/dev/null"), PICTURE, format="PNG", overwrite=True)
 
 
-@pytest.mark.skipif(AS_ROOT, reason="root may write everywhere")
-def test_a_read_only_folder_is_named(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    with pytest.raises(InputError, match=f"cannot write into the folder {tmp_path}"):
-        images.write(tmp_path / "out.png", PICTURE)
-    tmp_path.chmod(0o700)
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions")
+def test_a_read_only_folder_is_named() -> None:
+    with open_folder() as folder:
+        folder.chmod(0o555)
+        with unprivileged(), pytest.raises(InputError, match=f"cannot write into the folder {folder}"):
+            images.write(folder / "out.png", PICTURE)
+        assert not list(folder.iterdir())
+        folder.chmod(0o755)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no file size limit to set")
