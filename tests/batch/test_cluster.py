@@ -95,10 +95,8 @@ def test_a_second_run_does_only_what_is_missing_changed_or_failed(two_nodes, tmp
     assert {output: results(large)[output] for output in present} == present
     assert f", {len(interrupted)} done before" in written
 
-    # Nothing is left to do, so that no cluster is needed.
-    done = edgesr_("batch", str(photos), str(large), "--address", "127.0.0.1:1")
-    assert done.returncode == 1
-    assert done.stderr.decode().startswith("0 images to upscale, 118 done before, 2 failed before")
+    written = two_nodes.run(str(photos), str(large), code=1)
+    assert written.startswith("0 images to upscale, 118 done before, 2 failed before")
 
     failed = [Path(row["input"]) for row in rows.values() if row["status"] == "failed"]
     failed[0].write_bytes(
