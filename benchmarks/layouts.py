@@ -14,11 +14,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from edgesr.model.edge import build
 from edgesr.presets import PRESETS, EncoderConfig, Preset, SkipDecoderConfig, UNetConfig
+from edgesr.train.recipe import load_recipe
 from edgesr.train.run import train
+from edgesr.train.throughput import step_flops
 
 ROOT = Path(__file__).resolve().parent.parent
 RECIPE = ROOT / "recipes" / "slice" / "small-2-crisp.toml"
@@ -30,15 +31,7 @@ def layouts() -> dict[str, tuple[str, Preset]]:
     """The layouts by name, each with a description."""
     small, tiny = PRESETS["small"], PRESETS["tiny"]
     return {
-        "small-latent": (
-            "most of the compute on the latent grid",
-            replace(
-                small,
-                encoder=EncoderConfig(96, 2),
-                unet=UNetConfig(widths=(96, 256), blocks=2, middle_blocks=4),
-                decoder=SkipDecoderConfig(128, 2, 64, 2),
-            ),
-        ),
+        "small-latent": ("most of the compute on the latent grid", small),
         "small-lr": (
             "most of it on the LR grid",
             replace(
@@ -73,9 +66,9 @@ def layouts() -> dict[str, tuple[str, Preset]]:
 def gflops(preset: Preset) -> float:
     """2 x multiply-accumulates / 1e9 of one 128x128 -> 512x512 evaluation."""
     model = build(preset).eval()
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model(torch.zeros(1, 3, SIDE, SIDE), torch.zeros(1, preset.latent_channels, SIDE // 2, SIDE // 2))
-    return counter.get_total_flops() / 1e9
+    lr, eps = torch.zeros(1, 3, SIDE, SIDE), torch.zeros(1, preset.latent_channels, SIDE // 2, SIDE // 2)
+    with torch.no_grad():
+        return step_flops(lambda: model(lr, eps)) / 1e9
 
 
 def last_fifth(run: Path) -> dict[str, float]:
@@ -99,8 +92,7 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, help="folder with SqueezeNet's weights, for --score")
     given = parser.parse_args()
     os.chdir(ROOT)
-    batch = next((int(item.removeprefix("data.batch=")) for item in given.set if item.startswith("data.batch=")), 128)
-    steps = given.crops // batch
+    steps = given.crops // load_recipe(RECIPE, given.set).data.batch
     folders = (
         [f'data.folders=[{{path = "{given.painted}", share = 0.08, downscale = false}}]']
         if given.painted
