@@ -52,7 +52,9 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
     )
     verb.add_argument("--model", default="tiny", help="model of the API (default: %(default)s)")
     verb.add_argument("--precision", default="auto", metavar="P", help=PRECISION_HELP)
-    verb.add_argument("--threads", type=int_range(1), metavar="N", help="CPU threads for each image (default: all cores)")
+    verb.add_argument(
+        "--threads", type=int_range(1), metavar="N", help="CPU threads for each image (default: all, or a worker's share)"
+    )
     verb.add_argument(
         "--access-log", action="store_true", help="write a line of JSON for every request to standard output (default: no log)"
     )
@@ -65,8 +67,16 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
     )
     secret.add_argument("--token-file", metavar="FILE", help="read the token from a file")
     limits = verb.add_argument_group("limits of the API")
-    limits.add_argument(
+    at_once = limits.add_mutually_exclusive_group()
+    at_once.add_argument(
         "--jobs", type=int_range(1), default=1, metavar="N", help="images processed at the same time (default: %(default)s)"
+    )
+    at_once.add_argument(
+        "--workers",
+        type=int_range(1),
+        default=0,
+        metavar="N",
+        help="process images in N processes instead, one each, which share the cores; one that dies is replaced, and its image tried again",
     )
     limits.add_argument(
         "--queue", type=int_range(1), default=16, metavar="N", help="images waiting or running (default: %(default)s)"
@@ -110,6 +120,7 @@ def run(arguments: argparse.Namespace) -> int:
         names=arguments.allow_host,
         origins=arguments.cors,
         access_log=arguments.access_log,
+        workers=arguments.workers,
     )
     if token is None and not _is_loopback(listening.getsockname()[0]):
         say("edgesr: the API is open to other machines without a token: set EDGESR_TOKEN or --token-file")

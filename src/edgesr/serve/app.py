@@ -30,9 +30,11 @@ from edgesr.serve.guard import OwnRequestsOnly
 from edgesr.serve.limits import Limits, Refusal
 from edgesr.serve.options import check_options
 from edgesr.serve.pages import SECURITY_HEADERS, Pages
+from edgesr.serve.results import once
+from edgesr.serve.runner import Options
 from edgesr.serve.schema import BODIES, Format, refusals, responses
 from edgesr.serve.uploads import Uploads
-from edgesr.serve.work import Options, Work
+from edgesr.serve.work import Work
 
 _PATHS = ("/v1/upscale", "/v1/models", "/health", "/metrics", "/docs", "/openapi.json")
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
@@ -50,14 +52,15 @@ def make_app(
     names: Collection[str] = (),
     origins: Collection[str] = (),
     access_log: bool = False,
+    workers: int = 0,
 ) -> FastAPI:
     """Return the application; with `token`, uploads need the header `Authorization: Bearer TOKEN`.
 
     It accepts requests for IP addresses, localhost, `host` and `names`, and refuses those that pages of other sites send, except
     for `origins`, such as https://example.org, whose pages may use the API (CORS). With `access_log` it writes a line of JSON for
-    every request to standard output.
+    every request to standard output. `workers` is the number of processes that upscale; 0: this one does.
     """
-    work = Work(limits, model, threads, precision)
+    work = Work(limits, model, threads, precision, workers)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -219,7 +222,7 @@ def _add_api(app: FastAPI, work: Work, limits: Limits, token: str | None, metric
             "Server-Timing": f"upscale;dur={1000 * outcome.seconds:.0f}",
             "Cache-Control": "no-store",
         }
-        return Response(outcome.data, media_type=formats.FORMATS[outcome.format].mime, headers=headers)
+        return once(outcome.file, formats.FORMATS[outcome.format].mime, headers)
 
     @app.get(
         "/v1/models",
@@ -239,6 +242,7 @@ def _add_api(app: FastAPI, work: Work, limits: Limits, token: str | None, metric
             "engine": work.engine,
             "precision": work.precision,
             "pending": work.pending,
+            "workers": work.workers,
         }
 
     @app.get(
@@ -247,13 +251,13 @@ def _add_api(app: FastAPI, work: Work, limits: Limits, token: str | None, metric
         response_class=Response,
         responses={
             200: {
-                "description": "requests by path and status, their seconds, pending images, pixels of results",
+                "description": "requests by path and status, their seconds, pending images, pixels of results, restarts of workers",
                 "content": {"text/plain": {"schema": {"type": "string"}}},
             }
         },
     )
     async def counters() -> Response:
-        return Response(metrics.text(work.pending), media_type=METRICS_TYPE)
+        return Response(metrics.text(work.pending, work.restarts), media_type=METRICS_TYPE)
 
     @app.get("/docs", include_in_schema=False)
     def docs() -> HTMLResponse:
@@ -282,7 +286,7 @@ async def _unless_gone(request: Request, running: Any) -> Any:
     try:
         while not task.done():
             await asyncio.wait([task], timeout=0.5)
-            if not task.done() and await request.is_disconnected():
+            if not task.done() and await request.is_disconnected() and not task.done():
                 raise Refusal(400, "gone", "the client disconnected")
         return task.result()
     finally:

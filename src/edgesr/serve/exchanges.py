@@ -84,8 +84,8 @@ class Metrics:
         self._requests[path, exchange.status] += 1
         self._seconds[path] += exchange.seconds
 
-    def text(self, pending: int) -> str:
-        """Return all metrics; `pending` is the number of images waiting or running."""
+    def text(self, pending: int, restarts: int) -> str:
+        """Return all metrics; `pending` images are waiting or running, `restarts` worker processes were replaced."""
         counts: Counter[str] = Counter()
         for (path, _), count in self._requests.items():
             counts[path] += count
@@ -100,6 +100,7 @@ class Metrics:
             ("edgesr_request_seconds", "summary", "Seconds from a request's headers to the end of its response.", times),
             ("edgesr_images_pending", "gauge", "Images waiting or running.", [f" {pending}"]),
             ("edgesr_pixels_total", "counter", "Pixels of results.", [f" {self.pixels}"]),
+            ("edgesr_worker_restarts_total", "counter", "Worker processes that ended and were replaced.", [f" {restarts}"]),
         )
         lines = []
         for name, kind, help_, samples in families:

@@ -32,3 +32,6 @@ class Refusal(Exception):  # noqa: N818 -- not an error of the server
     def __init__(self, status: int, reason: str, detail: str) -> None:
         super().__init__(detail)
         self.status, self.reason, self.detail = status, reason, detail
+
+    def __reduce__(self) -> tuple[type[Refusal], tuple[int, str, str]]:
+        return Refusal, (self.status, self.reason, self.detail)  # from a worker process
