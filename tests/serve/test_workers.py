@@ -117,6 +117,7 @@ def test_the_end_waits_for_what_runs_even_if_all_processes_are_told_and_takes_wo
             each.send_signal(signal.SIGTERM)
         assert running.result().status_code == 200
         assert process.wait(timeout=30) == 143
+        assert "anew" not in process.stderr.read()
     assert not worker.is_running()
     assert list(tmp_path.glob("edgesr-*")) == []
 

@@ -17,7 +17,8 @@ _REFUSALS = {
     415: "unsupported image format",
     422: "invalid option, damaged image, or a form without exactly one file",
     429: "the queue is full; retry after `Retry-After` seconds",
-    503: "timeout, out of memory, too many requests, or shutting down",
+    500: "a defect, or the process that upscales died with this image",
+    503: "timeout, out of memory or disk space, too many requests, or shutting down",
 }
 _FILE = {"type": "string", "format": "binary"}
 BODIES = {
