@@ -7,11 +7,11 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from photographs import make_folder, write_recipe
+from small_networks import TINY, crops, draws, networks, stage_of
 
 from edgesr.errors import UsageError
 from edgesr.model import checkpoint, diffusion
 from edgesr.model.edge import LatentDiffusion
-from edgesr.presets import get_preset
 from edgesr.train import run
 from edgesr.train.losses import LossConfig
 from edgesr.train.networks import ModelConfig, Networks
@@ -20,29 +20,10 @@ from edgesr.train.recipe import Recipe
 from edgesr.train.stages import stage_class
 from edgesr.train.step import Batch, StepRandom
 
-TINY = get_preset("tiny")
-
 
 @pytest.fixture
 def batch():
-    generator = torch.Generator().manual_seed(0)
-    return Batch(*(torch.rand(4, 3, side, side, generator=generator) for side in (64, 16, 32, 0)))
-
-
-def draws():
-    return StepRandom(torch.Generator().manual_seed(1), 4)
-
-
-def stage_of(name, **loss):
-    return stage_class(name)(Recipe(stage=name, loss=LossConfig(**loss)), torch.device("cpu"))
-
-
-def networks(config=None, *, with_teacher=True, seed=0):
-    nets = Networks(TINY, seed, config, with_teacher=with_teacher)
-    with torch.no_grad():
-        for parameter in nets.parameters():  # zero-initialised layers would hide what flows through them
-            parameter.add_(0.02 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(parameter.numel())))
-    return nets
+    return crops()
 
 
 def test_teacher_and_student_see_the_same_times_and_noise(batch, monkeypatch):
