@@ -6,12 +6,13 @@ from collections.abc import Iterator
 
 _METADATA, _KEY, _VALUE = 14, 1, 2  # fields of onnx.ModelProto, and of an entry of its metadata
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types
+_LONGEST_VARINT = 10  # bytes: 64 bits
 
 
 def read(data: bytes) -> dict[str, str]:
     """Return the metadata of an ONNX file's bytes; raises ValueError if they are damaged."""
     entries = (dict(_fields(value)) for field, value in _fields(memoryview(data)) if field == _METADATA)
-    return {str(entry[_KEY], "utf-8"): str(entry[_VALUE], "utf-8") for entry in entries}
+    return {str(entry.get(_KEY, b""), "utf-8"): str(entry.get(_VALUE, b""), "utf-8") for entry in entries}
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
@@ -36,11 +37,9 @@ def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
 
 def _varint(message: memoryview, position: int) -> tuple[int, int]:
     """A number in 7 bits a byte, the lowest first, and the position behind it."""
-    number = shift = 0
-    while position < len(message):
-        byte = message[position]
-        number |= (byte & 127) << shift
-        position, shift = position + 1, shift + 7
+    number = 0
+    for index, byte in enumerate(message[position : position + _LONGEST_VARINT]):
+        number |= (byte & 127) << 7 * index
         if byte < 128:
-            return number, position
-    raise ValueError("the message is cut off")
+            return number, position + index + 1
+    raise ValueError("the message is cut off, or a number in it is longer than 64 bits")

@@ -197,6 +197,8 @@ def test_overrides_are_typed_nested_and_win(write):
         ("optimizer.clip.x=1", "'optimizer.clip'"),
         ("optimizer=5", "a table"),
         ("=5", "unknown field"),
+        ("seed=" + "9" * 5000, "'seed' must be int"),
+        ("seed=" + "[" * 3000, "'seed' must be int"),
     ],
 )
 def test_a_malformed_override_is_refused(write, override, word):
@@ -208,7 +210,16 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
     assert str(tmp_path) in refusal(tmp_path)
 
 
-@pytest.mark.parametrize("content", ["stage: autoencoder", b"\xff\xfe\x00s", 'stage = "a"\nstage = "b"'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "stage: autoencoder",
+        b"\xff\xfe\x00s",
+        'stage = "a"\nstage = "b"',
+        "seed = " + "9" * 5000,  # more digits than Python converts
+        "stage = " + "[" * 3000,
+    ],
+)
 def test_a_file_that_is_not_toml_is_named(write, content):
     path = write(content)
     message = refusal(path)

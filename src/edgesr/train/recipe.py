@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import math
 import sys
 import typing
@@ -121,8 +122,8 @@ def load_recipe(path: Path, overrides: list[str] | None = None) -> Recipe:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"{path}: cannot read the recipe: {one_line(error)}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: not a TOML file: {error}") from None
+    except (ValueError, RecursionError) as error:  # not UTF-8, not TOML, a number of thousands of digits, tables nested without end
+        raise UsageError(f"{path}: not a TOML file: {one_line(error)}") from None
     for override in overrides or []:
         _override(table, override)
     recipe = from_table(Recipe, table)
@@ -132,7 +133,7 @@ def load_recipe(path: Path, overrides: list[str] | None = None) -> Recipe:
 
 def from_table(kind: type[Config], table: dict[str, Any], where: str = "") -> Config:
     """Build the dataclass `kind` from nested tables; raises UsageError naming the field."""
-    hints = typing.get_type_hints(kind)
+    hints = _hints(kind)
     names = [f.name for f in dataclasses.fields(kind)]  # type: ignore[arg-type]
     table = {RENAMED.get(f"{where}{key}", key): value for key, value in table.items()}
     for key in table:
@@ -149,6 +150,11 @@ def from_table(kind: type[Config], table: dict[str, Any], where: str = "") -> Co
     if missing:
         raise UsageError(f"recipe: the field '{where}{missing[0]}' is missing")
     return kind(**values)
+
+
+@functools.cache
+def _hints(kind: type) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:
@@ -190,7 +196,7 @@ def _override(table: dict[str, Any], text: str) -> None:
         raise UsageError(f"--set {text}: write it as key=value, for example optimizer.steps=1000")
     try:
         value = tomllib.loads(f"value = {raw}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         value = raw
     *parents, last = key.strip().split(".")
     for parent in parents:
