@@ -19,7 +19,7 @@ except ImportError:  # Windows, where a file that is open cannot be removed
     fcntl = None  # type: ignore[assignment]
 
 _NAME = ".edgesr-*.tmp"
-_NEW_SECONDS = 60.0  # during which a new file may not be locked yet
+_NEW_SECONDS = 60.0  # where there are no locks, the age from which a file counts as abandoned
 _unfinished: set[Path] = set()  # temporary files of this process
 
 
@@ -79,25 +79,43 @@ def new_file(target: Path, *, overwrite: bool = True, source: Path | None = None
     Raises OSError for whatever the file system refuses, FileExistsError where `target` may not be replaced.
     """
     final = _final(target, overwrite)
-    temporary = final.parent / _NAME.replace("*", secrets.token_hex(6))
-    _unfinished.add(temporary)
-    try:
-        with temporary.open("x+b") as stream:
+
+    def publish() -> None:
+        if temporary.stat().st_size != written:
+            raise OSError("the disk kept fewer bytes than were written; is it full?")
+        _publish(temporary, final, overwrite=overwrite)
+
+    with _locked_file(final.parent) as (temporary, stream):
+        with stream:
             if source is not None:
                 _hide_like(source, temporary)
-            with suppress(OSError):  # not every file system has locks; then nobody removes what a killed process left
-                _lock(stream)
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
             written = stream.seek(0, os.SEEK_END)
-        if temporary.stat().st_size != written:
-            raise OSError("the disk kept fewer bytes than were written; is it full?")
-        _publish(temporary, final, overwrite=overwrite)
-    finally:  # also on KeyboardInterrupt
-        with suppress(FileNotFoundError):
-            temporary.unlink()
-        _unfinished.discard(temporary)
+            if fcntl is not None:  # while the lock keeps others from removing it
+                publish()
+        if fcntl is None:
+            publish()
+
+
+@contextmanager
+def _locked_file(folder: Path) -> Iterator[tuple[Path, BinaryIO]]:
+    """Yield the name of a new temporary file and the file, open and locked; it is removed when the block ends."""
+    while True:
+        temporary = folder / _NAME.replace("*", secrets.token_hex(6))
+        _unfinished.add(temporary)
+        try:
+            with temporary.open("x+b") as stream:
+                with suppress(OSError):  # not every file system has locks; then nobody removes what a killed process left
+                    _lock(stream)
+                if temporary.exists():  # else `remove_abandoned` of another process was there before the lock
+                    yield temporary, stream
+                    return
+        finally:  # also on KeyboardInterrupt
+            with suppress(FileNotFoundError):
+                temporary.unlink()
+            _unfinished.discard(temporary)
 
 
 @contextmanager
@@ -136,12 +154,18 @@ def remove_unfinished() -> None:
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Remove the temporary files of killed processes; those of running processes are locked, or new."""
+    """Remove the temporary files of killed processes; those of running processes are locked."""
     for path in folder.glob(_NAME):
         with suppress(OSError):
-            if time.time() - path.stat().st_mtime > _NEW_SECONDS and path.is_file() and not path.is_symlink():
-                with path.open("rb") as stream:
-                    _lock(stream)
+            if not path.is_file() or path.is_symlink():
+                continue
+            if fcntl is None and time.time() - path.stat().st_mtime < _NEW_SECONDS:
+                continue
+            with path.open("r+b") as stream:  # NFS locks only what is open for writing
+                _lock(stream)
+                if fcntl is not None:
+                    path.unlink()
+            if fcntl is None:
                 path.unlink()
 
 

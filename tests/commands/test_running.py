@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -153,7 +154,7 @@ def test_what_a_killed_run_left_is_removed_by_the_next(upscaler: Upscaler) -> No
     old = time.time() - 3600
     Path(".edgesr-0123456789ab.tmp").touch()
     os.utime(".edgesr-0123456789ab.tmp", (old, old))
-    Path(".edgesr-ba9876543210.tmp").touch()  # made just now: its owner may be about to lock it
+    Path(".edgesr-ba9876543210.tmp").touch()  # of a process killed a moment ago
     with atomic_write(Path("mine.png"), overwrite=False) as stream:
         name = stream.name
         os.utime(name, (old, old))
@@ -162,9 +163,29 @@ def test_what_a_killed_run_left_is_removed_by_the_next(upscaler: Upscaler) -> No
         assert [path.name for path in Path().glob(".edgesr-*")] != []
         assert Path(name).exists()
         stream.write(b"kept")
-    assert not Path(".edgesr-0123456789ab.tmp").exists()
-    assert Path(".edgesr-ba9876543210.tmp").exists()
+    assert not list(Path().glob(".edgesr-*"))
     assert Path("mine.png").read_bytes() == b"kept"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="locks as POSIX has them")
+def test_a_new_file_that_another_run_removes_before_its_lock_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    from edgesr import atomic
+
+    lock, removed = atomic._lock, []
+
+    def late(stream: BinaryIO) -> None:
+        if not removed:
+            removed.append(stream)
+            atomic.remove_abandoned(Path())
+        lock(stream)
+
+    monkeypatch.setattr(atomic, "_lock", late)
+    with atomic.atomic_write(Path("mine.png"), overwrite=False) as stream:
+        atomic.remove_abandoned(Path())
+        stream.write(b"kept")
+    assert stream is not removed[0]
+    assert Path("mine.png").read_bytes() == b"kept"
+    assert not list(Path().glob(".edgesr-*"))
 
 
 def test_results_over_inputs_fail_even_with_overwrite_and_are_no_loss_when_skipped(upscaler: Upscaler) -> None:
