@@ -84,7 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     from edgesr import images
     from edgesr.commands import jobs, running
-    from edgesr.upscaling.engines import most_threads
+    from edgesr.upscaling.engines import available_cores
 
     picture_flags.check_size(arguments)
     if arguments.only_enlarge and not (arguments.width or arguments.height):
@@ -99,8 +99,8 @@ def _run(arguments: argparse.Namespace) -> int:
     )
     _check_pipes(planned, arguments)
     verbose = not (arguments.quiet or arguments.json)
-    if verbose and (arguments.threads or 1) > most_threads():
-        say(f"--threads {arguments.threads}: using {most_threads()}, the number of cores of this machine")
+    if verbose and (arguments.threads or 1) > available_cores():
+        say(f"--threads {arguments.threads}: using {available_cores()}, the number of cores that it may use")
     settings = running.Settings(
         **picture_flags.of_pictures(arguments),
         only_enlarge=arguments.only_enlarge,

@@ -10,7 +10,7 @@ from pathlib import Path
 from edgesr.errors import UsageError, install_command
 from edgesr.upscaling.engines import choice, processor
 from edgesr.upscaling.engines.base import Engine, Settings, model_name
-from edgesr.upscaling.engines.threads import available_cores, most_threads
+from edgesr.upscaling.engines.threads import available_cores
 
 FALLBACK = "+cpu"  # after an engine's name: the CPU may run parts that its device does not support
 PRECISIONS = ("auto", "fp32", "bf16", "int8")
@@ -53,7 +53,7 @@ ENGINES = {
 def load_engine(name: str, model: Path | bytes, threads: int | None, steps: int = 1, precision: str = "fp32") -> Engine:
     """Load `model`, an ONNX file or the bytes of one, into the engine called `name`.
 
-    `threads` None uses every core; more than `most_threads` are never used. `model` may also be a checkpoint folder, for the engine
+    `threads` None uses every core; more than `available_cores` are never used. `model` may also be a checkpoint folder, for the engine
     torch, which "auto" then selects. Only a checkpoint can take more than one of the diffusion's `steps` (DDIM): an ONNX file has the
     time of its one step folded into its weights.
 
@@ -80,7 +80,7 @@ def load_engine(name: str, model: Path | bytes, threads: int | None, steps: int 
     if threads is not None and not (isinstance(threads, int) and threads >= 1):
         raise UsageError(f"--threads {threads}: give a whole number of at least 1")
     float_precision = "bf16" if precision == "bf16" else "fp32"
-    settings = Settings(min(threads or available_cores(), most_threads()), kind.provider, fallback, steps, float_precision)
+    settings = Settings(min(threads or available_cores(), available_cores()), kind.provider, fallback, steps, float_precision)
     try:
         _check_provider(found)
         engine: Engine = import_module(f"{__name__}.{kind.module}").load(model, settings)
