@@ -317,8 +317,30 @@ def test_more_threads_than_cores_are_not_started() -> None:
     done = edgesr_("upscale", "a.png", "--threads", "200", timeout=60)
     told = done.stderr.decode().splitlines()
     assert done.returncode == 0
-    assert told[0] == f"--threads 200: using {os.cpu_count()}, the number of cores of this machine"
-    assert f"{os.cpu_count()} thread" in told[1]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    assert told[0] == f"--threads 200: using {cores}, the number of cores that it may use"
+    assert f"{cores} thread" in told[1]
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="a process is not kept to cores here")
+def test_threads_are_no_more_than_the_cores_that_the_process_is_kept_to() -> None:
+    make("a.png")
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    try:
+        done = edgesr_("upscale", "a.png", "--threads", "2")
+    finally:
+        os.sched_setaffinity(0, before)
+    assert done.stderr.decode().startswith("--threads 2: using 1, ")
+
+
+def test_the_seed_is_that_of_the_noise() -> None:
+    make("a.png")
+    for seed in (0, 5):
+        assert edgesr_("upscale", "a.png", "--seed", f"{seed}", "-o", f"{seed}.png", "--threads", "1").returncode == 0
+        with Image.open("a.png") as picture, Image.open(f"{seed}.png") as result:
+            assert np.array_equal(np.asarray(result), Upscaler(seed=seed, threads=1)(np.asarray(picture)))
+    assert Path("0.png").read_bytes() != Path("5.png").read_bytes()
 
 
 @posix

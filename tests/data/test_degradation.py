@@ -170,6 +170,30 @@ def test_first_round_blurs_as_wide_as_its_sigma_allows():
     assert spread.max().item() == pytest.approx(3.0, abs=0.1)
 
 
+ROUNDS = {
+    "noise": {"gaussian_sigma": (20.0, 20.0), "grey_probability": 1.0},  # JPEG halves the resolution of the colours
+    "blur": {"blur_probability": 1.0, "sinc_probability": 0.0, "sigma": (3.0, 3.0)},
+    "jpeg": {"jpeg_quality": (30, 30)},
+    "resize": {"resize_weights": (0, 1, 0), "resize_range": (0.3, 0.3)},
+}
+
+
+@pytest.mark.parametrize("fault", ROUNDS)
+@pytest.mark.parametrize("name", ["first", "second"])
+def test_each_round_does_what_its_ranges_say(photos, name, fault):
+    """The one fault alone, in the one round: noise of its sigma, less contrast between neighbours, blocks of 8 px."""
+    config = dataclasses.replace(HARMLESS, **{name: dataclasses.replace(HARMLESS_ROUND, **ROUNDS[fault])})
+    clean, faulty = (degrade(photos, scale=4, generator=seeded(), config=each) for each in (HARMLESS, config))
+    assert not torch.equal(clean, faulty)
+    if fault == "noise" and name == "second":
+        inside = (clean > 0.3) & (clean < 0.7)
+        assert (faulty - clean)[inside].std() * 255 == pytest.approx(20, rel=0.1)
+    elif fault in ("blur", "resize"):
+        assert faulty.diff(dim=-1).abs().mean() < 0.95 * clean.diff(dim=-1).abs().mean()
+    else:
+        assert (faulty - clean).square().mean().sqrt() * 255 > 1
+
+
 @pytest.mark.parametrize(("side", "message"), [(98, "multiples of the scale 4"), (40, "too small")])
 def test_crops_of_a_wrong_size_are_refused(side, message):
     with pytest.raises(UsageError, match=message):

@@ -326,6 +326,14 @@ def test_a_full_queue_sends_away_and_serves_those_it_took(api) -> None:
     assert api.get("/health").json()["pending"] == 0
 
 
+def test_a_body_that_is_too_large_by_its_header_is_not_waited_for(api) -> None:
+    address = urlsplit(str(api.base_url))
+    with socket.create_connection((address.hostname, address.port), timeout=20) as connection:
+        connection.sendall(b"POST /v1/upscale HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2000000\r\n\r\n")
+        answer = connection.recv(10_000)
+    assert answer.startswith(b"HTTP/1.1 413")
+
+
 def test_slow_clients_do_not_stop_others(api, small) -> None:
     address = urlsplit(str(api.base_url))
     head = b"POST /v1/upscale HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n"

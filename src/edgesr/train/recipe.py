@@ -122,7 +122,7 @@ def load_recipe(path: Path, overrides: list[str] | None = None) -> Recipe:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"{path}: cannot read the recipe: {one_line(error)}") from None
-    except (ValueError, RecursionError) as error:  # not UTF-8, not TOML, a number of thousands of digits, tables nested without end
+    except (ValueError, RecursionError) as error:  # also for thousands of digits and of brackets
         raise UsageError(f"{path}: not a TOML file: {one_line(error)}") from None
     for override in overrides or []:
         _override(table, override)
@@ -153,7 +153,7 @@ def from_table(kind: type[Config], table: dict[str, Any], where: str = "") -> Co
 
 
 @functools.cache
-def _hints(kind: type) -> dict[str, Any]:
+def _hints(kind: Any) -> dict[str, Any]:
     return typing.get_type_hints(kind)
 
 
