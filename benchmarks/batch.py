@@ -47,7 +47,7 @@ start = psutil.Process().memory_info().rss
 count = int(sys.argv[1])
 with Plan() as plan:
     plan.add_inputs(Input(f"s3://archive/photos/{n // 1000}/{n}.jpg", f"{n // 1000}/{n}_4x.jpg", 300_000, str(n)) for n in range(count))
-    plan.decide(settings="", weights="", overwrite=False, skip_existing=False, retry_failed=False)
+    plan.decide(settings="", weights=(), overwrite=False, skip_existing=False, retry_failed=False)
     planned = psutil.Process().memory_info().rss
     blocks = [cluster.block(number, unit) for number, unit in islice(enumerate(plan.units(64)), 64 * 128)]  # a wave
     print((planned - start) / 1e6, (psutil.Process().memory_info().rss - start) / 1e6, len(blocks))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import signal
 import subprocess
 import sys
@@ -14,10 +15,12 @@ from command_line import ENVIRONMENT
 from PIL import Image
 
 from edgesr.batch import ledger
-from edgesr.batch.plan import Work
-from edgesr.batch.session import task_for
+from edgesr.batch.plan import Plan, Work
+from edgesr.batch.session import Session, task_for
+from edgesr.batch.source import Source
 from edgesr.batch.storage import Folder
 from edgesr.batch.worker import Worker
+from edgesr.presets import WEIGHTS
 from edgesr.upscaling.file import Options
 
 NETWORK = {
@@ -36,6 +39,7 @@ NETWORK = {
 MORTAL = """
 import pickle, resource, sys
 from edgesr.batch.worker import Worker
+from edgesr.presets import WEIGHTS
 task, unit = pickle.load(sys.stdin.buffer)
 worker = Worker(task)
 used = resource.getrusage(resource.RUSAGE_SELF)
@@ -62,6 +66,22 @@ def test_a_unit_that_is_in_the_ledger_is_not_done_again(task, tmp_path):
     for path in (tmp_path / "photos").rglob("*.*"):
         path.unlink()
     assert worker.rows_of(7, unit) == rows
+
+
+@pytest.mark.parametrize(("precision", "file"), [("fp32", "tiny.onnx"), ("int8", "tiny-int8.onnx")])
+def test_the_ledger_has_the_hash_of_the_file_that_ran_and_a_later_run_accepts_it(tmp_path, precision, file):
+    photos, large = tmp_path / "photos", Folder(str(tmp_path / "large"))
+    make_pictures(photos, 1)
+    task = task_for(large, {**NETWORK, "precision": precision}, Options())
+    choices = {"overwrite": False, "skip_existing": False, "retry_failed": False}
+    for expected in ("do", "kept"):
+        with Plan() as plan:
+            session = Session(plan, Source(str(photos), suffix="_4x", format=None, column=None), large, task)
+            assert session.decide(**choices) == {expected: 1}
+            for unit in plan.units(1):
+                (row,) = Worker(task).rows_of(0, unit)
+                assert row["precision"] == precision
+                assert row["weights"] == hashlib.sha256(WEIGHTS.joinpath(file).read_bytes()).hexdigest()
 
 
 def test_a_result_of_a_killed_worker_is_kept_and_a_file_of_the_users_too(task, tmp_path):

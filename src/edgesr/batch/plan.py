@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -37,7 +38,7 @@ CREATE TABLE decided AS SELECT output, input, bytes, stamp, CASE
     ELSE 'do' END AS state
   FROM (
     SELECT i.*, l.status, l.input = i.input AS mine, p.output IS NOT NULL AS there,
-      l.settings = :settings AND l.weights = :weights AS same,
+      l.settings = :settings AND l.weights IN (SELECT value FROM json_each(:weights)) AS same,
       i.stamp IS NOT NULL AND (l.input_stamp IS NOT i.stamp OR l.input_bytes IS NOT i.bytes) AS changed,
       l.status = 'done' AND p.output IS NOT NULL AND coalesce(p.bytes = l.output_bytes, 1) AS own
     FROM inputs i LEFT JOIN ledger l ON l.output = i.output LEFT JOIN present p ON p.output = i.output ORDER BY i.rowid
@@ -113,7 +114,7 @@ class Plan:
         self._insert(statement, (tuple(row[name] for name in names) for row in rows))
 
     def decide(
-        self, *, settings: str, weights: str, overwrite: bool, skip_existing: bool, retry_failed: bool
+        self, *, settings: str, weights: Sequence[str], overwrite: bool, skip_existing: bool, retry_failed: bool
     ) -> dict[str, int]:
         """Decide on every input and return how many there are of each kind.
 
@@ -124,7 +125,7 @@ class Plan:
             _DECISION,
             {
                 "settings": settings,
-                "weights": weights,
+                "weights": json.dumps(weights),
                 "overwrite": overwrite,
                 "skip_existing": skip_existing,
                 "retry_failed": retry_failed,

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import resources
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
-from edgesr.batch import ledger
+from edgesr.batch import ledger, weights
 from edgesr.batch.plan import Plan, Work
 from edgesr.batch.source import Source
 from edgesr.batch.storage import Folder
 from edgesr.batch.worker import Task, begun
 from edgesr.errors import UsageError
-from edgesr.presets import get_preset, weights_path
 from edgesr.upscaling.checks import BLENDED
 from edgesr.upscaling.file import Options
 
@@ -36,7 +32,7 @@ def task_for(dest: Folder, upscaler: dict[str, Any], options: Options) -> Task:
         dest=dest.url,
         upscaler=upscaler,
         options=options,
-        weights=_weights_hash(upscaler["model"], upscaler["weights"]),
+        weights=weights.possible(upscaler),
         settings=json.dumps(settings, sort_keys=True),
         model=upscaler["model"],
     )
@@ -131,23 +127,3 @@ def _read_outputs(dest: Folder, name: str) -> list[str]:
     content = dest.read(name)
     names: list[str] = [] if content is None else pq.read_table(pa.BufferReader(content)).column("output").to_pylist()
     return names
-
-
-def _weights_hash(model: str, weights: str | None) -> str:
-    """Return the SHA-256 of the weights: of a file, or of the names and contents of a checkpoint's files."""
-    get_preset(model)  # raises UsageError for an unknown one
-    if weights is None:
-        source = weights_path(model)
-        if not source.is_file():
-            raise UsageError(f"the model '{model}' has no released weights yet: see `edgesr models`")
-        with resources.as_file(source) as path:
-            return hashlib.sha256(path.read_bytes()).hexdigest()
-    path = Path(weights)
-    if path.is_file():
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    if not path.is_dir():
-        raise UsageError(f"--weights {weights}: no such file or folder")
-    whole = hashlib.sha256()
-    for each in sorted(each for each in path.rglob("*") if each.is_file()):
-        whole.update(f"{each.relative_to(path).as_posix()}\0".encode() + hashlib.sha256(each.read_bytes()).digest())
-    return whole.hexdigest()

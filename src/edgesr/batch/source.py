@@ -13,7 +13,8 @@ from typing import BinaryIO, NamedTuple
 from urllib.parse import urlsplit
 
 from edgesr import images
-from edgesr.batch.storage import Folder, info_of
+from edgesr.batch.storage import Folder
+from edgesr.batch.urls import info_of
 from edgesr.errors import EdgesrError, UsageError, one_line
 
 MANIFESTS = (".parquet", ".csv", ".txt")

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgesr import __version__, atomic, images
-from edgesr.batch import ledger
+from edgesr.batch import ledger, weights
 from edgesr.batch.plan import Work
-from edgesr.batch.storage import Folder, fetch
+from edgesr.batch.storage import Folder
+from edgesr.batch.urls import fetch
 from edgesr.errors import EdgesrError, one_line
 from edgesr.upscaling.file import Options, failure, upscaled
 from edgesr.upscaling.upscaler import Upscaler
@@ -33,7 +34,7 @@ class Task:
     dest: str  # path or URL
     upscaler: dict[str, Any]  # arguments of Upscaler
     options: Options
-    weights: str  # SHA-256
+    weights: tuple[str, ...]  # SHA-256 of the files of which a worker loads one
     settings: str  # see `ledger.COLUMNS`
     model: str
 
@@ -49,6 +50,7 @@ class Worker:
         self._task = task
         self._dest = Folder(task.dest)
         self._upscaler = Upscaler(**task.upscaler)
+        self._weights = weights.loaded(task.upscaler, self._upscaler.precision)
 
     def __call__(self, batch: pyarrow.Table) -> pyarrow.Table:
         """Take one unit, a table of one row; return what became of its pictures, a row for each."""
@@ -98,6 +100,7 @@ class Worker:
             **begun(work, self._task),
             "engine": self._upscaler.engine,
             "precision": self._upscaler.precision,
+            "weights": self._weights,
             "host": socket.gethostname(),
         }
 
@@ -153,7 +156,6 @@ def begun(work: Work, task: Task) -> dict[str, Any]:
         "status": "failed",
         "input_bytes": work.bytes,
         "input_stamp": work.stamp,
-        "weights": task.weights,
         "settings": task.settings,
         "version": __version__,
         "run": task.run,
