@@ -17,6 +17,7 @@ ORDER = [
     "pretrained",
     "images",
     "upscaling",
+    "video",
     "data",
     "train",
     "export",

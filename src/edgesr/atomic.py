@@ -108,7 +108,7 @@ def _locked_file(folder: Path) -> Iterator[tuple[Path, BinaryIO]]:
         try:
             with temporary.open("x+b") as stream:
                 with suppress(OSError):  # not every file system has locks; then nobody removes what a killed process left
-                    _lock(stream)
+                    lock(stream)
                 if temporary.exists():  # else `remove_abandoned` of another process was there before the lock
                     yield temporary, stream
                     return
@@ -162,7 +162,7 @@ def remove_abandoned(folder: Path) -> None:
             if fcntl is None and time.time() - path.stat().st_mtime < _NEW_SECONDS:
                 continue
             with path.open("r+b") as stream:  # NFS locks only what is open for writing
-                _lock(stream)
+                lock(stream)
                 if fcntl is not None:
                     path.unlink()
             if fcntl is None:
@@ -175,7 +175,7 @@ def _hide_like(source: Path, temporary: Path) -> None:
         temporary.chmod(temporary.stat().st_mode & (source.stat().st_mode | 0o600))
 
 
-def _lock(stream: BinaryIO) -> None:
+def lock(stream: BinaryIO) -> None:
     """Lock a file for as long as it is open, where the system can; raises OSError if another process has it locked."""
     if fcntl is not None:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from edgesr import __version__
-from edgesr.commands import batch, bench, checkpoint, completion, data, evaluate, export, models, serve, train, upscale
+from edgesr.commands import batch, bench, checkpoint, completion, data, evaluate, export, models, serve, train, upscale, video
 from edgesr.commands.console import complain
 from edgesr.commands.stopping import interrupted_by_signals
 from edgesr.errors import EdgesrError, UsageError
@@ -32,7 +32,7 @@ examples:
 """
 
 
-COMMANDS = (upscale, batch, serve, models, bench, evaluate, export, train, checkpoint, data, completion)
+COMMANDS = (upscale, video, batch, serve, models, bench, evaluate, export, train, checkpoint, data, completion)
 
 
 class _Parser(argparse.ArgumentParser):

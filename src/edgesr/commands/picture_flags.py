@@ -1,4 +1,4 @@
-"""The arguments that `edgesr upscale` and `edgesr batch` share: size, model, files and engine."""
+"""The arguments that `edgesr upscale`, `edgesr batch` and `edgesr video` share: size, model, files and engine."""
 
 from __future__ import annotations
 
@@ -18,6 +18,11 @@ class Groups(NamedTuple):
 
 def add(verb: argparse.ArgumentParser) -> Groups:
     """Define the arguments."""
+    return Groups(add_size(verb), _add_files(verb), add_machine(verb))
+
+
+def add_size(verb: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Define the arguments of size and model."""
     result = verb.add_argument_group("size and model")
     result.add_argument(
         "-s", "--scale", type=float, metavar="S", help="output px per input px, 1 to 8, such as 2 or 2.5 (default: 4)"
@@ -58,7 +63,10 @@ def add(verb: argparse.ArgumentParser) -> Groups:
         metavar="N",
         help="seed of the noise (default: 0); with `tiny` another one changes a pixel by 0.2 of 255 levels on average",
     )
+    return result
 
+
+def _add_files(verb: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     files = verb.add_argument_group("files")
     files.add_argument("--format", metavar="F", help="output format, such as png, jpg, webp or tiff (default: the input's)")
     files.add_argument(
@@ -78,7 +86,11 @@ def add(verb: argparse.ArgumentParser) -> Groups:
         action="store_true",
         help="remove EXIF, XMP and text (location, author, camera) from the results",
     )
+    return files
 
+
+def add_machine(verb: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Define the arguments of the machine."""
     machine = verb.add_argument_group("machine")
     machine.add_argument(
         "--engine", default="auto", help="runtime of the network; the first message names it (default: %(default)s)"
@@ -97,7 +109,7 @@ def add(verb: argparse.ArgumentParser) -> Groups:
         help="memory to take at most, roughly: less makes smaller tiles, more makes larger and faster ones (default: about 500 MB "
         "for photographs, less where less is free)",
     )
-    return Groups(result, files, machine)
+    return machine
 
 
 def check_size(arguments: argparse.Namespace) -> None:

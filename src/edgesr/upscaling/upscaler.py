@@ -17,7 +17,7 @@ from edgesr import images
 from edgesr.errors import EdgesrError, UsageError
 from edgesr.images import Picture
 from edgesr.images.bands import Bands
-from edgesr.presets import LATENT_STRIDE, SCALE, get_preset
+from edgesr.presets import LATENT_STRIDE, SCALE, get_preset, weights_version
 from edgesr.upscaling import checks, network
 from edgesr.upscaling import memory as memory_limits
 from edgesr.upscaling.network import BLENDED_OVERLAP, BLENDED_TILE
@@ -89,6 +89,22 @@ class Upscaler:
             blended=self._blended,
         )
         self.engine = self._engine.description
+        self._weights = weights
+
+    @property
+    def identity(self) -> dict[str, object]:
+        """All that decides the pixels of a result, besides its size, in values for JSON: to tell whether two runs make the same."""
+        own = None if self._weights is None else str(Path(self._weights).resolve())
+        return {
+            "model": self.model,
+            "weights": weights_version(self.model) if own is None else [own, Path(own).stat().st_mtime_ns],
+            "fidelity": self.fidelity,
+            "steps": self.steps,
+            "seed": self._seed,
+            "blended": self._blended,
+            "engine": self.engine.partition(" (")[0],
+            "precision": self.precision,
+        }
 
     @overload
     def __call__(
