@@ -98,7 +98,10 @@ def test_every_bit_comes_back(tmp_path):
 
 
 def test_shards_are_small_and_a_larger_tensor_is_cut(tmp_path):
-    tensors = {f"t{i}": torch.rand(1_000_000) for i in range(5)} | {"large": torch.rand(1000, 1100, 3, 3)}
+    tensors = {f"t{i}": torch.rand(1_000_000) for i in range(5)} | {
+        "large": torch.rand(1000, 1100, 3, 3),
+        "row": torch.rand(1, 10_000),
+    }
     tensors |= {f"small.{i}": torch.rand(3) for i in range(500)}  # headers count as well
     checkpoint.save(tmp_path / "checkpoint", tensors, {})
     sizes = [path.stat().st_size for path in (tmp_path / "checkpoint").iterdir()]
@@ -117,6 +120,15 @@ def test_a_new_checkpoint_replaces_all_of_the_old_one(tmp_path):
     assert state == {"n": 2}
     assert list(tensors) == ["a"]
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"], "left-overs beside it"
+
+
+def test_what_was_replaced_counts_only_until_the_new_one_is_there(tmp_path):
+    """As after a kill between the last rename and the removal of the previous content, and between the two renames."""
+    checkpoint.save(tmp_path / "checkpoint", {"a": torch.ones(2)}, {"n": 2})
+    checkpoint.save(tmp_path / "checkpoint.old", {"a": torch.zeros(2)}, {"n": 1})
+    assert checkpoint.load(tmp_path / "checkpoint")[1] == {"n": 2}
+    (tmp_path / "checkpoint").rename(tmp_path / "elsewhere")
+    assert checkpoint.load(tmp_path / "checkpoint")[1] == {"n": 1}
 
 
 def test_a_writer_killed_at_random_leaves_a_whole_checkpoint_old_or_new(tmp_path, small_shards, server):

@@ -102,3 +102,17 @@ def test_times_of_a_batch_are_each_their_own(draws):
     together = diffusion.diffuse(z_h, n, t)
     for i in range(4):
         torch.testing.assert_close(together[i], diffusion.diffuse(z_h[i : i + 1], n[i : i + 1], t[i].item())[0])
+
+
+def test_everything_stays_on_the_device_of_the_latent():
+    """On torch's device without memory, which no other device's tensors mix with."""
+    n, seen = torch.empty(SHAPE, device="meta", dtype=torch.bfloat16), []
+
+    def denoise(z_t, t):
+        seen.append(t)
+        return z_t
+
+    for z0 in (diffusion.one_step(denoise, n), diffusion.ddim(denoise, n, 2)):
+        assert (z0.device.type, z0.dtype) == ("meta", torch.bfloat16)
+    assert {(t.device.type, t.dtype, t.shape) for t in seen} == {("meta", torch.bfloat16, (4,))}
+    assert {part.device.type for part in diffusion.alpha_sigma(0.5, n)} == {"meta"}

@@ -208,6 +208,18 @@ def test_the_discriminator_is_updated_every_so_many_steps_and_stays_put_between(
     assert penalised == [0, 6]
 
 
+@pytest.mark.parametrize("kind", ["hinge", "r1", "relativistic"])
+def test_the_term_is_the_loss_of_the_logits(kind, sharp, blurred):
+    adversary = Adversary(config(kind=kind), seed=0, device=CPU)
+    real, fake = (adversary.logits(x, shown(x, sharp)) for x in (sharp, blurred))
+    want = {
+        "hinge": -fake.mean(),
+        "r1": F.softplus(-fake).mean(),
+        "relativistic": F.softplus(real.mean() - fake).mean() + F.softplus(real - fake.mean()).mean(),
+    }[kind]
+    assert float(adversary.generator_term(shown(blurred, sharp)).detach()) == pytest.approx(float(want.detach()), rel=1e-5)
+
+
 def test_the_weight_starts_and_rises_as_the_recipe_says():
     ramped = config(weight=0.2, start=0.5, ramp=0.2)
     weights = [ramped.weight_at(progress) for progress in (0, 0.49, 0.5, 0.55, 0.6, 0.7, 1)]

@@ -80,3 +80,14 @@ def test_a_shift_leaves_out_the_first_rows_and_columns_of_picture_and_condition(
     assert torch.equal(shifted_known, known[..., 3:, 2:])
     inner = slice(4, None)  # beyond the border's part in the local mean
     assert torch.allclose(shifted_detail[..., inner, inner], detail[..., 7:, 6:], atol=1e-6)
+
+
+def test_the_unet_answers_a_moved_picture_with_moved_logits():
+    """By its coarsest stride; the inner part, which no border reaches."""
+    torch.manual_seed(0)
+    unet, wide = Discriminator(4).eval(), torch.rand(1, 3, 208, 208)
+    with torch.no_grad():
+        here, there = unet(wide[..., :200, :200]), unet(wide[..., 8:, 8:])
+    inner = slice(80, 112)
+    assert torch.allclose(there[..., inner, inner], here[..., 88:120, 88:120], atol=1e-5)
+    assert here[..., inner, inner].std() > 1e-4

@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 import torch.nn.functional as F
 from photographs import photograph
 
-from edgesr.train.guards import AccuracyWatch, DriftGuard, drift_figures
+from edgesr.train.guards import AccuracyWatch, DriftGuard, drift_figures, grid_lines
 from edgesr.train.recipe import LogConfig
 
 LEVEL = 1 / 255
@@ -41,6 +41,9 @@ def test_a_pattern_of_the_network_s_grids_is_told_in_levels(soft, side, period):
     pattern = 4 * LEVEL * waves[:, None] * waves  # root mean square of 2
     pictures = soft[..., :side, :side]
     assert drift_figures(pictures, pictures)["lattice"] < 0.7
+    assert drift_figures(pictures + pattern, pictures)["lattice"] == 255 * grid_lines(pictures + pattern)
+    for stripes in (waves, waves[:, None]):
+        assert drift_figures(pictures + 4 * LEVEL * stripes, pictures)["lattice"] == pytest.approx(8**0.5, rel=0.1)
     assert drift_figures(pictures + pattern, pictures)["lattice"] == pytest.approx(2, rel=0.1)
     # A period between those of the grids counts for nothing.
     other = 4 * LEVEL * (torch.arange(side) * 2 * math.pi * 10 / 64).cos()

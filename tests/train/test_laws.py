@@ -57,7 +57,9 @@ def test_the_autoencoder_decodes_the_noisy_latent_and_its_mu_predicts_the_clean_
     mu, _, features = nets.edge.encoder(batch.lr)
     out = nets.edge.decoder(z_h + 0.7 * draws().normal(z_h), features, batch.lr)
     close(got.total, 2 * l1(out, batch.hr) + 0.3 * (mu - z_h).square().mean())
+    assert got.scalars.keys() == {"pixel", "std_z_h", "mu_prior"}
     close(got.scalars["std_z_h"], z_h.std())
+    close(got.scalars["mu_prior"], (mu - z_h).square().mean())
 
 
 @torch.no_grad()
@@ -154,6 +156,9 @@ def test_each_term_of_a_picture_counts_with_its_weight(batch):
         more, scalars = total(**{name: 0.7})
         assert scalars[name] > 0
         close(more - base, 0.7 * scalars[name], rel=1e-3)
+    terms = PictureLoss(LossConfig(pixel=0.0), 0, CPU)(out, batch, 1.0, draws())
+    assert float(terms.total) == 0
+    close(terms.scalars["pixel"], base)  # for the log
     more, scalars = total(psnr=0.01)
     mse = (out - batch.hr).square().mean(dim=(1, 2, 3))
     close(scalars["psnr"], (-10 * (mse + 1e-3).log10()).mean())
@@ -176,6 +181,9 @@ def test_the_adversary_acts_from_its_start_with_the_weight_of_that_moment(batch)
         term = with_it.adversary.generator_term(terms.shown)
         assert float(term.detach()) > 0.1
         close(terms.total.detach() - before.total.detach(), weight * term.detach(), rel=1e-3)
+    assert {with_it(out, batch, 1.0, StepRandom(torch.Generator().manual_seed(seed), 4)).shown.shift for seed in range(99)} == {
+        (down, right) for down in range(4) for right in range(4)
+    }
     [gradient] = torch.autograd.grad(terms.total - before.total, out)
     assert gradient.abs().max() > 0
 
@@ -189,6 +197,39 @@ def test_the_stage_trains_its_adversary_on_what_it_showed(nets, batch):
     assert {"d_loss", "d_real", "d_fake", "d_accuracy"} <= figures.keys()
     assert any(not torch.equal(tensor, before[name]) for name, tensor in stage.state_dict().items() if name in before)
     assert stage.after_step(loss._replace(shown=None), 0, draws().processes) == {}
+
+
+@pytest.mark.parametrize("name", ["decoder", "end-to-end"])
+def test_the_stage_hands_on_what_it_shows_and_its_adversary_is_part_of_a_checkpoint(nets, batch, name):
+    adversarial = AdversarialConfig(weight=0.5, start=0.0, width=8)
+    stage, again = (stage_of(name, adversarial=adversarial) for _ in range(2))
+    shown = stage.loss(nets, batch, 0.0, draws()).shown
+    assert shown.shift == (0, 0), "only a discriminator with strides takes shifts"
+    assert torch.equal(shown.lr, batch.lr[: len(shown.out)])
+    stage.pictures.adversary.update(shown, 0)
+    saved = {"net.edge.a": torch.zeros(1), **stage.state_dict()}
+    again.load_state_dict(saved)
+    assert again.state_dict().keys() == stage.state_dict().keys()
+    assert all(torch.equal(tensor, saved[key]) for key, tensor in again.state_dict().items())
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("share", "some"), [(0.25, 1), (1.0, 1)])
+def test_equivariance_compares_a_quarter_of_the_rows_without_their_first_rows_and_columns(nets, batch, share, some):
+    stage = stage_of("end-to-end", equivariance=2.0, terminal_start=share, terminal_end=share)
+    got, again = stage.loss(nets, batch, 0.0, draws()), draws()
+    z_h = nets.hr_encoder(batch.hr)
+    t = again.times(share).t
+    given = nets.edge.condition(batch.lr, again.normal(z_h))
+    v = nets.edge.denoise(diffusion.diffuse(z_h, given.noise, t), t, given)
+    out = nets.edge.decoder(-v[:some], given.features[:some], batch.lr[:some])
+    again.shift(8)  # of the features
+    eps, (down, right) = again.normal(z_h)[:some], again.move(4)
+    moved = batch.lr[:some, :, down : down + 12, right : right + 12]
+    condition = nets.edge.condition(moved, eps[..., :6, :6])
+    other = nets.edge.decoder(nets.edge.one_step(condition), condition.features, moved)
+    inner = out[..., 4 * (down + 3) : 4 * (down + 9), 4 * (right + 3) : 4 * (right + 9)]
+    close(got.scalars["equivariance"], l1(other[..., 12:-12, 12:-12], inner), rel=1e-3)
 
 
 def test_real_pictures_are_the_truth_or_the_teachers_targets(batch):
@@ -265,6 +306,7 @@ def test_shifts_windows_and_moves_stay_in_their_ranges():
     assert {place for _ in range(200) for place in random.shift(4)} == {0, 1, 2, 3}
     assert {random.window(5, 7, 6) for _ in range(200)} == {(down, right) for down in range(3) for right in range(2)}
     assert {random.move(2) for _ in range(200)} == {(0, 1), (1, 0), (1, 1)}
+    assert draws().move(100) == draws().move(100), "its seed decides"
 
 
 def test_noise_is_drawn_for_the_whole_batch_in_the_type_asked_for():

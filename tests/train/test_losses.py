@@ -111,6 +111,16 @@ def test_artifacts_weigh_the_error_where_it_is_uneven():
     assert float(artifacts(hr + 0.05 * checks, hr)) == pytest.approx(want, rel=0.05)
 
 
+def test_artifacts_are_the_error_times_the_variances_of_its_sum_over_the_channels(rough):
+    """Liang et al. 2022, equations 3 and 4, with torch's variance of each window of 7 px."""
+    out = rough.roll(1, dims=0) * 0.9
+    error = (out - rough).abs()
+    residual = error.sum(dim=1, keepdim=True)
+    windows = torch.nn.functional.pad(residual, [3] * 4, mode="reflect").unfold(2, 7, 1).unfold(3, 7, 1)
+    want = (residual.var(dim=(1, 2, 3), keepdim=True) ** 0.2 * windows.var(dim=(4, 5)) * error).mean()
+    assert float(artifacts(out, rough)) == pytest.approx(float(want), rel=1e-4)
+
+
 def test_equal_pictures_have_no_artifacts_and_a_gradient_that_is_a_number(rough):
     out = rough.clone().requires_grad_()
     loss = artifacts(out, rough)
