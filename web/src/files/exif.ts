@@ -20,7 +20,8 @@ export function refreshed(block: Bytes, width: number, height: number): Bytes | 
     const little = ascii(edited, 0, 2) === "II";
     if (!little && ascii(edited, 0, 2) !== "MM") return undefined;
     const first = view.getUint32(4, little);
-    const next = edit(view, first, little, width, height);
+    const { next, inner } = edit(view, first, little, width, height);
+    if (inner) edit(view, inner, little, width, height);
     const thumbnail = view.getUint32(next, little);
     view.setUint32(next, 0, little);
     if (thumbnail) blankThumbnail(view, thumbnail, little);
@@ -31,20 +32,18 @@ export function refreshed(block: Bytes, width: number, height: number): Bytes | 
   }
 }
 
-/** Edit a directory and its EXIF directory; return the position of its pointer to the next one. */
-function edit(view: DataView, directory: number, little: boolean, width: number, height: number): number {
-  const count = view.getUint16(directory, little);
-  for (let at = directory + 2; at < directory + 2 + 12 * count; at += 12) {
+/** Edit one directory; return the position of its pointer to the next one, and its first pointer to an EXIF directory. */
+function edit(view: DataView, directory: number, little: boolean, width: number, height: number): { next: number; inner?: number } {
+  const next = directory + 2 + 12 * view.getUint16(directory, little);
+  let inner: number | undefined;
+  for (let at = directory + 2; at < next; at += 12) {
     const tag = view.getUint16(at, little);
     if (tag === ORIENTATION) patch(view, at, little, 1);
     if (WIDTHS.has(tag)) patch(view, at, little, width);
     if (HEIGHTS.has(tag)) patch(view, at, little, height);
-    if (tag === EXIF_DIRECTORY) {
-      const inner = view.getUint32(at + 8, little);
-      if (inner > directory) edit(view, inner, little, width, height); // forwards only, which prevents loops
-    }
+    if (tag === EXIF_DIRECTORY) inner ??= view.getUint32(at + 8, little);
   }
-  return directory + 2 + 12 * count;
+  return { next, inner };
 }
 
 function patch(view: DataView, at: number, little: boolean, value: number): void {

@@ -1,6 +1,6 @@
 /** Read the metadata of an image file: EXIF, colour profile, XMP, and properties that browsers do not report. */
 
-import { ascii, concat, latin, through, viewOf, type Bytes } from "./bytes";
+import { ascii, concat, latin, viewOf, type Bytes } from "./bytes";
 
 export type Format = "JPEG" | "PNG" | "WEBP" | "GIF" | "BMP" | "AVIF" | "HEIF" | "TIFF";
 
@@ -17,6 +17,7 @@ export interface Description {
 }
 
 const COLOUR_AND_TEXT = new Set(["gAMA", "cHRM", "sRGB", "cICP", "pHYs", "tEXt", "zTXt", "iTXt"]);
+const LARGEST_PROFILE = 2 ** 24; // bytes
 const XMP_PREFIX = "http://ns.adobe.com/xap/1.0/\0";
 
 /** Never throws: of a truncated file it returns what it can read, and the decoder reports the error. */
@@ -95,11 +96,23 @@ async function readPng(file: Bytes, described: Description): Promise<void> {
   }
 }
 
+/** The profile in a PNG; undefined if it is damaged, or larger than any real one when unpacked. */
 async function inflated(bytes: Bytes): Promise<Bytes | undefined> {
+  const parts: Uint8Array[] = [];
+  let length = 0;
+  const reader = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate")).getReader();
   try {
-    return await through(bytes, new DecompressionStream("deflate"));
+    for (let next = await reader.read(); !next.done; next = await reader.read()) {
+      length += next.value.length;
+      if (length > LARGEST_PROFILE) {
+        await reader.cancel();
+        return undefined;
+      }
+      parts.push(next.value);
+    }
+    return concat(...parts);
   } catch {
-    return undefined; // ignore a damaged profile
+    return undefined;
   }
 }
 
