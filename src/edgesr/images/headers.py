@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from fractions import Fraction
 from typing import BinaryIO
 
 from PIL import Image
@@ -77,6 +78,34 @@ def avif_properties(stream: BinaryIO) -> tuple[int, tuple[int, int] | None]:
         elif kind == b"colr" and data[:4] == b"nclx" and len(data) == 8:
             cicp = int.from_bytes(data[4:6], "big"), int.from_bytes(data[6:8], "big")
     return bits, cicp
+
+
+def avif_crop(stream: BinaryIO, width: int, height: int) -> tuple[slice, slice] | None:
+    """Return the rows and columns of an AVIF's clean aperture (clap), which its decoder ignores; None without one.
+
+    It applies to the decoded pixels, before they are turned upright. Raises ValueError if it is not one rectangle of whole pixels
+    inside the picture.
+    """
+    boxes = [box for box in parts.properties(stream) if box.kind == b"clap"]
+    contents = set()
+    for box in boxes:
+        stream.seek(box.start)
+        contents.add(stream.read(32))
+    if not contents:
+        return None
+    if len(contents) > 1 or len(content := contents.pop()) < 32:
+        raise ValueError("its clean aperture (clap) cannot be read")
+    numbers = struct.unpack(">IIIIiIiI", content)
+    if 0 in numbers[1::2]:
+        raise ValueError("its clean aperture (clap) cannot be read")
+    wide, high, right, down = (Fraction(above, below) for above, below in zip(numbers[::2], numbers[1::2], strict=True))
+    left, top = right + (width - wide) / 2, down + (height - high) / 2
+    edges = [top, top + high, left, left + wide]
+    if any(edge.denominator > 1 for edge in edges) or not (
+        0 <= top < top + high <= height and 0 <= left < left + wide <= width
+    ):
+        raise ValueError("its clean aperture (clap) is no rectangle of whole pixels inside the picture: crop the picture first")
+    return slice(int(edges[0]), int(edges[1])), slice(int(edges[2]), int(edges[3]))
 
 
 def _webp_size(header: bytes) -> tuple[int, int] | None:

@@ -68,8 +68,6 @@ def _read(stream: BinaryIO, max_pixels: int, *, strict: bool) -> Picture:
             picture = Picture(tiff.sixteen_bit_pixels(stream, page, notes), "TIFF", notes=notes)
             tiff.metadata(stream, picture)
             return settle(picture, 1)
-    if name == "AVIF" and any(box.kind == b"clap" for box in parts.properties(stream)):
-        raise InputError("has a clean aperture (clap), which is not supported: crop the picture first")
     if name == "JXL" and headers.jxl_is_animated(stream):
         raise InputError("is an animation; only still pictures are supported")
     early = headers.early_size(name, stream)
@@ -104,6 +102,8 @@ def _decoded(name: str, image: Image.Image, stream: BinaryIO, notes: list[str]) 
         if name == "PNG":
             headers.scale_png_key(stream, image)
         array = pil.pixels(image, notes)
+    if name == "AVIF" and (crop := headers.avif_crop(stream, *image.size)):
+        array = array[crop]
     return _described(name, image, array, stream, notes)
 
 
