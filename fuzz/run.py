@@ -1,6 +1,6 @@
 """Fuzz a reader of this package: bytes that its own branches guide are thrown at it until it raises what it does not document.
 
-    pip install atheris                        # Linux, Python 3.11 or newer
+    pip install -e '.[heic,jxl,train,attack]'  # Linux, Python 3.11 to 3.13
     python fuzz/run.py png --seconds 60
     python fuzz/run.py all --seconds 60        # each of them, one after the other
 
@@ -35,7 +35,7 @@ def main() -> None:
     try:
         import atheris
     except ImportError:
-        sys.exit("fuzzing needs the package 'atheris': pip install atheris")
+        sys.exit("fuzzing needs the package 'atheris': pip install 'edgesr[attack]'")
 
     target = TARGETS[arguments.target]
     with atheris.instrument_imports(include=list(target.modules)):

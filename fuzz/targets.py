@@ -7,6 +7,7 @@ import struct
 import tempfile
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,6 +96,8 @@ def read_boxes(data: bytes) -> None:
     stream = io.BytesIO(data)
     parts.check("AVIF", stream)
     headers.avif_properties(stream)
+    with suppress(ValueError):
+        headers.avif_crop(stream, 40, 24)
     headers.early_size("JXL", stream)
     headers.jxl_is_animated(stream)
 
@@ -255,7 +258,7 @@ TARGETS = {
         _boxes,
         ("edgesr.images.parts", "edgesr.images.headers"),
         (ValueError,),
-        (b"ftyp", b"meta", b"iprp", b"ipco", b"colr", b"nclx", b"av1C", b"jxlc", b"jxlp", b"xml ", b"brob"),
+        (b"ftyp", b"meta", b"iprp", b"ipco", b"colr", b"nclx", b"clap", b"av1C", b"jxlc", b"jxlp", b"xml ", b"brob"),
     ),
     "recipe": Target(
         read_recipe,

@@ -1,6 +1,6 @@
 """Mutation testing: changes the code of the model and the training in one place at a time, and counts the changes that no test notices.
 
-    pip install mutmut
+    pip install -e '.[dev,attack]'
     python tools/mutation.py --sample 400
 
 mutmut does the work, as [tool.mutmut] of pyproject.toml says, in the folder mutants/. This script draws the sample, so that a seed names
