@@ -2,7 +2,7 @@
 
 /**
  * Returns the upscaled picture as a Blob. `picture` is a Blob or File; `options` as in the API: scale, width, height, fidelity,
- * format, quality, strip_metadata. Waits while the server's queue is full; throws an Error with the server's reason.
+ * format, quality, strip_metadata, sharpness. Waits while the server's queue is full; throws an Error with the server's reason.
  */
 export async function upscale(picture, options = {}, { server = "http://127.0.0.1:7860", token } = {}) {
   const headers = { "Content-Type": "application/octet-stream", ...(token && { Authorization: `Bearer ${token}` }) };

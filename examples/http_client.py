@@ -14,7 +14,7 @@ from urllib.request import Request, urlopen
 
 
 def upscale(data: bytes, *, server: str = "http://127.0.0.1:7860", token: str | None = None, **options: object) -> bytes:
-    """Return the upscaled file. `options` as in the API: scale, width, height, fidelity, format, quality, strip_metadata.
+    """Return the upscaled file. `options` as in the API: scale, width, height, fidelity, format, quality, strip_metadata, sharpness.
 
     Waits while the server's queue is full. Raises HTTPError, whose body is JSON with reason and detail.
     """

@@ -1,4 +1,4 @@
-"""Values of the Python side that the page's TypeScript has to reproduce: `python tests/web/golden.py` writes web/test/golden.json."""
+"""Values of the Python side that the page's TypeScript has to reproduce: `python tests/serve/golden.py` writes web/test/golden.json."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from edgesr.presets import LATENT_STRIDE, PRESETS, SCALE
 from edgesr.upscaling.memory import WINDOW_PIXELS
 from edgesr.upscaling.noise import noise_field
 from edgesr.upscaling.planes import fill_transparent, hold_within_neighbours, to_grey
+from edgesr.upscaling.sharpen import sharpen
 from edgesr.upscaling.tiling import plan_exact
 from edgesr.upscaling.upscaler import MAX_SCALE, MIN_SCALE, target_size
 
@@ -59,6 +60,10 @@ def golden() -> dict[str, object]:
         ],
         "resizes": [
             _resize(enlarged, *size) for size in ((36, 26), (72, 52), (72, 40), (100, 52), (71, 53), (9, 7), (144, 104))
+        ],
+        "sharpened": [
+            {"channels": channels, "values": _packed(sharpen(Bands.of(enlarged.reshape(-1, 24, channels)), 0.7).whole())}
+            for channels in (1, 2, 3, 4)
         ],
         "planes": {
             "colour": _packed(colour),

@@ -46,9 +46,9 @@ def refusal(answer, status):
 
 
 def test_the_result_is_that_of_the_package(api, small) -> None:
-    answer = api.post("/v1/upscale", params={"scale": 3, "fidelity": 1}, content=as_file(small), headers=KIND)
+    answer = api.post("/v1/upscale", params={"scale": 3, "fidelity": 1, "sharpness": 0.5}, content=as_file(small), headers=KIND)
     assert answer.headers["content-type"] == "image/png"
-    assert np.array_equal(pixels_of(answer.content), Upscaler("tiny", fidelity=1.0)(small, scale=3))
+    assert np.array_equal(pixels_of(answer.content), Upscaler("tiny", fidelity=1.0)(small, scale=3, sharpness=0.5))
 
 
 def test_options_choose_format_size_and_metadata(api, small) -> None:
@@ -79,7 +79,15 @@ def test_what_cannot_be_done_has_a_status_and_a_reason(api, small) -> None:
     assert refusal(post(b""), 422) == "empty"
     assert refusal(post(good[:-100]), 422) == "bad_picture"
     assert refusal(post(good, scale=2, width=100), 422) == "bad_option"
-    for wrong in ({"scale": 9}, {"scale": "nan"}, {"fidelity": -1}, {"format": "exe"}, {"quality": 0}, {"width": 0}):
+    for wrong in (
+        {"scale": 9},
+        {"scale": "nan"},
+        {"fidelity": -1},
+        {"format": "exe"},
+        {"quality": 0},
+        {"width": 0},
+        {"sharpness": 2},
+    ):
         assert refusal(post(good, **wrong), 422) == "bad_option"
     assert refusal(api.get("/v1/upscale"), 405) == "bad_request"
     assert api.post("/v1/upscale", content=good).status_code == 200

@@ -28,16 +28,18 @@ def upscalers():
     return {fidelity: Upscaler("tiny", fidelity=fidelity, threads=2) for fidelity in (0.0, 1.0)}
 
 
-def choose(page, *, scale=4, fidelity=0.0, format="PNG"):
+def choose(page, *, scale=4, fidelity=0.0, sharpness=0.0, format="PNG"):
     page.check(f"input[name=scale][value='{scale}']", force=True)
-    page.evaluate(
-        "value => { fidelity.value = value; fidelity.dispatchEvent(new Event('input', {bubbles: true})) }", str(fidelity)
-    )
+    for name, value in (("fidelity", fidelity), ("sharpness", sharpness)):
+        page.evaluate(
+            "([name, value]) => { window[name].value = value; window[name].dispatchEvent(new Event('input', {bubbles: true})) }",
+            [name, str(value)],
+        )
     page.select_option("#format", format)
 
 
 def test_the_values_that_the_pages_own_tests_compare_with_are_those_of_this_package() -> None:
-    assert json.loads(FILE.read_text()) == json.loads(json.dumps(golden())), "run python tests/web/golden.py"
+    assert json.loads(FILE.read_text()) == json.loads(json.dumps(golden())), "run python tests/serve/golden.py"
 
 
 def test_the_pages_own_tests_pass(built_page) -> None:
@@ -47,7 +49,7 @@ def test_the_pages_own_tests_pass(built_page) -> None:
 
 
 def test_results_are_those_of_the_command_line(open_page, server, upscalers) -> None:
-    """One page, several pictures: colour in two tiles and more, odd sides, grey, transparency; other scales, and the other form."""
+    """One page, several pictures: colour in two tiles and more, odd sides, grey, transparency; other scales, the other form, sharpened."""
     page = open_page(server)
     rng = np.random.default_rng(0)
     shade = np.linspace(0, 255, 40 * 30).reshape(40, 30, 1).astype(np.uint8)
@@ -55,17 +57,19 @@ def test_results_are_those_of_the_command_line(open_page, server, upscalers) -> 
     see_through[:8, :8, :3] = rng.integers(0, 256, (8, 8, 3))
     cases = [
         (photograph(521, 530), {}),
-        (photograph(33, 47), {"scale": 3}),
+        (photograph(33, 47), {"scale": 3, "sharpness": 1}),
         (photograph(33, 47), {"scale": 6, "fidelity": 1.0}),
         (photograph(37, 41)[:, :, 0], {}),
-        (see_through, {"scale": 2}),
+        (see_through, {"scale": 2, "sharpness": 0.5}),
     ]
     for number, (pixels, options) in enumerate(cases):
         choose(page, **options)
         drop(page, (f"{number}.png", "image/png", as_file(pixels)))
     wait_for_states(page, *["done"] * len(cases))
     for number, (pixels, options) in enumerate(cases):
-        wanted = upscalers[options.get("fidelity", 0.0)](pixels, scale=options.get("scale", 4))
+        wanted = upscalers[options.get("fidelity", 0.0)](
+            pixels, scale=options.get("scale", 4), sharpness=options.get("sharpness", 0)
+        )
         name, data = saved(page, number)
         assert name == f"{number}_{options.get('scale', 4)}x.png"
         got = pixels_of(data)

@@ -80,6 +80,7 @@ function settings(): Settings {
     width,
     height,
     fidelity: Number($<HTMLInputElement>("#fidelity").value),
+    sharpness: Number($<HTMLInputElement>("#sharpness").value),
     format: $<HTMLSelectElement>("#format").value as Settings["format"],
     quality: number("#quality"),
     strip: $<HTMLInputElement>("#strip").checked,

@@ -38,13 +38,14 @@ export async function runOnServer(
 }
 
 export function queryOf(settings: Settings): URLSearchParams {
-  const { scale, width, height, fidelity, format, quality, strip } = settings;
+  const { scale, width, height, fidelity, sharpness, format, quality, strip } = settings;
   const query = new URLSearchParams({ fidelity: String(fidelity) });
   if (!width && !height) query.set("scale", String(scale));
   if (width) query.set("width", String(width));
   if (height) query.set("height", String(height));
   if (format !== "SAME") query.set("format", format.toLowerCase());
   if (quality) query.set("quality", String(quality));
+  if (sharpness) query.set("sharpness", String(sharpness));
   if (strip) query.set("strip_metadata", "true");
   return query;
 }

@@ -1,6 +1,7 @@
 /** The Web Worker: all expensive work, one picture at a time, so that the page stays responsive. */
 
 import { RowResampler } from "./core/resample";
+import { RowSharpener } from "./core/sharpen";
 import { MODEL } from "./core/model";
 import { targetSize } from "./core/numbers";
 import { upscale, type Listener } from "./core/upscale";
@@ -71,8 +72,10 @@ async function perform(job: Job): Promise<void> {
   say({ kind: "opened", id, width: picture.width, height: picture.height, outWidth: size.width, outHeight: size.height });
   stopIfCancelled(id);
   const resampler = new RowResampler(full, size, picture.channels);
+  const sharpener = new RowSharpener(size, picture.channels, settings.sharpness);
+  const write = (rows: Uint8Array) => encoder.rows(sharpener.push(resampler.push(rows)));
   if (reduced) {
-    await encoder.rows(resampler.push(picture.data));
+    await write(picture.data);
     say({ kind: "done", id, blob: await encoder.finish(), notes, milliseconds: performance.now() - start });
     return;
   }
@@ -81,7 +84,7 @@ async function perform(job: Job): Promise<void> {
   const network = await engine.network(settings.fidelity);
   const shrink = 2 ** Math.max(0, Math.ceil(Math.log2(Math.max(full.width, full.height) / PREVIEW_SIDE))); // tiles start at multiples of it
   const listener: Listener = {
-    band: async (rows) => encoder.rows(resampler.push(rows)),
+    band: write,
     async step(done, total) {
       say({ kind: "progress", id, done, total });
       await new Promise((resolve) => setTimeout(resolve)); // lets a cancel message arrive

@@ -8,6 +8,7 @@ import { noiseField } from "../src/core/noise";
 import { targetSize } from "../src/core/numbers";
 import { fillTransparent, holdWithinNeighbours, toGrey } from "../src/core/planes";
 import { RowResampler } from "../src/core/resample";
+import { RowSharpener } from "../src/core/sharpen";
 import { planExact } from "../src/core/tiling";
 import { upscale, type Pixels } from "../src/core/upscale";
 import golden from "./golden.json";
@@ -55,6 +56,21 @@ describe("as in Python", () => {
         expect(out).toEqual([...bytes(values)]);
       }
     }
+  });
+
+  it("sharpens the same, however the rows are cut", () => {
+    const source = bytes(golden.planes.enlarged);
+    for (const { channels, values } of golden.sharpened) {
+      const [stride, wanted] = [24 * channels, bytes(values)];
+      for (const step of [1, 3, 200]) {
+        const sharpener = new RowSharpener({ width: 24, height: source.length / stride }, channels, 0.7);
+        const out: number[] = [];
+        for (let at = 0; at < source.length; at += step * stride) out.push(...sharpener.push(source.subarray(at, at + step * stride)));
+        expect(out.length).toBe(wanted.length);
+        expect(Math.max(...out.map((value, i) => Math.abs(value - wanted[i]!)))).toBeLessThanOrEqual(1); // Python's sums are in single precision
+      }
+    }
+    expect(new RowSharpener({ width: 24, height: 1 }, 1, 0).push(source)).toBe(source);
   });
 
   it("treats transparency and grey the same", () => {

@@ -19,7 +19,7 @@ from edgesr.errors import UsageError
 from edgesr.upscaling.checks import BLENDED
 from edgesr.upscaling.file import Options
 
-_PICTURES = ("scale", "width", "height", "quality", "strip_metadata")  # options that decide a result's bytes
+_PICTURES = ("scale", "width", "height", "sharpness", "quality", "strip_metadata")  # options that decide a result's bytes
 _NETWORK = ("model", "fidelity", "precision", "seed", "steps")
 
 

@@ -43,6 +43,17 @@ def int_range(low: int, high: int | None = None) -> Callable[[str], int]:
     return parse
 
 
+def share(text: str) -> float:
+    """Parse a number from 0 to 1; an argparse type."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 1:  # also catches NaN
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number from 0 to 1")
+    return number
+
+
 def size(text: str) -> tuple[int, int]:
     """Parse "128x96" into (width, height), both at least 1; an argparse type."""
     width, _, height = text.lower().partition("x")

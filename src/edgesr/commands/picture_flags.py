@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any, NamedTuple
 
-from edgesr.commands.console import PRECISION_HELP, int_range
+from edgesr.commands.console import PRECISION_HELP, int_range, share
 
 
 class Groups(NamedTuple):
@@ -18,7 +18,15 @@ class Groups(NamedTuple):
 
 def add(verb: argparse.ArgumentParser) -> Groups:
     """Define the arguments."""
-    return Groups(add_size(verb), _add_files(verb), add_machine(verb))
+    sizes = add_size(verb)
+    sizes.add_argument(
+        "--sharpness",
+        type=share,
+        default=0.0,
+        metavar="S",
+        help="sharpen the result: an unsharp mask of 2 px on its luma, 0 (off, the default) to 1",
+    )
+    return Groups(sizes, _add_files(verb), add_machine(verb))
 
 
 def add_size(verb: argparse.ArgumentParser) -> argparse._ArgumentGroup:
@@ -141,5 +149,5 @@ def of_upscaler(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def of_pictures(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the fields of `upscaling.file.Options` that both verbs have."""
-    names = ("scale", "width", "height", "quality", "max_pixels", "accept_damaged", "strip_metadata")
+    names = ("scale", "width", "height", "sharpness", "quality", "max_pixels", "accept_damaged", "strip_metadata")
     return {name: getattr(arguments, name) for name in names}

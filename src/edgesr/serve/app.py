@@ -206,13 +206,14 @@ def _add_api(app: FastAPI, work: Work, limits: Limits, token: str | None, metric
         format: Annotated[Format | None, Query(description="output format (default: the input's)")] = None,
         quality: Annotated[int | None, Query(ge=1, le=100, description="quality of lossy formats")] = None,
         strip_metadata: Annotated[bool, Query(description="remove EXIF, XMP and text")] = False,
+        sharpness: Annotated[float, Query(ge=0, le=1, description="sharpen the result, 0 (off) to 1")] = 0.0,
     ) -> Response:
         if app.state.stopping:
             raise Refusal(503, "stopping", "the server is shutting down")
         work.check_queue()
         data = await uploads.read(request)
         chosen = None if format is None else str(format.value).upper()
-        options = Options(scale, width, height, fidelity, chosen, quality, strip_metadata)
+        options = Options(scale, width, height, fidelity, chosen, quality, strip_metadata, sharpness)
         outcome = await _unless_gone(request, work.run(data, options))
         metrics.pixels += outcome.width * outcome.height
         headers = {

@@ -31,6 +31,7 @@ class Options:
     format: str | None = None  # Pillow's name; None: the input's if it can be written, else PNG
     quality: int | None = None
     strip_metadata: bool = False
+    sharpness: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class Runner:
             upscaler = self._upscaler(options.fidelity)
             size = {"scale": options.scale, "width": options.width, "height": options.height}
             result = images.fit(
-                upscaler.stream_picture(picture, progress=checkpoint, **size),  # type: ignore[arg-type]
+                upscaler.stream_picture(picture, sharpness=options.sharpness, progress=checkpoint, **size),  # type: ignore[arg-type]
                 format,
                 strip_metadata=options.strip_metadata,
             )

@@ -45,6 +45,13 @@ def checked_fidelity(fidelity: float) -> float:
     return float(fidelity)
 
 
+def checked_sharpness(sharpness: float) -> float:
+    """Return a sharpness, 0 to 1, as a float."""
+    if isinstance(sharpness, bool) or not (isinstance(sharpness, Real) and 0 <= sharpness <= 1):  # also catches NaN
+        raise UsageError(f"sharpness '{sharpness}': give a number from 0 (off) to 1")
+    return float(sharpness)
+
+
 def checked_tile(tile: int | str) -> int | None:
     """Return a tile's side in LR px; None for "auto"."""
     if tile == "auto":

@@ -23,6 +23,7 @@ class Options:
     scale: float | None = None  # output px per input px, 1..8; None: by width and height, or 4
     width: int | None = None  # output px
     height: int | None = None  # output px
+    sharpness: float = 0.0  # 0..1, of an unsharp mask on the result
     quality: int | None = None  # 1..100, of lossy formats
     max_pixels: int | None = None  # of an input, decoded; None: the default of `images.read`
     accept_damaged: bool = False
@@ -87,7 +88,12 @@ def computed(
         picture.notes.append("already large enough: copied")
         return Upscaled(picture.with_pixels(Bands.of(picture.pixels)), found.format, picture.format, False)
     flowing = upscaler.stream_picture(
-        picture, scale=options.scale, width=options.width, height=options.height, progress=progress
+        picture,
+        scale=options.scale,
+        width=options.width,
+        height=options.height,
+        sharpness=options.sharpness,
+        progress=progress,
     )
     return Upscaled(flowing, found.format, picture.format, True)
 
@@ -113,6 +119,7 @@ def upscale_file(
     scale: float | None = None,
     width: int | None = None,
     height: int | None = None,
+    sharpness: float = 0.0,
     engine: str = "auto",
     precision: str = "auto",
     threads: int | None = None,
@@ -128,7 +135,7 @@ def upscale_file(
     The extension of `target` decides the format. Profile, EXIF, XMP, text and resolution are kept unless `strip_metadata`; what the
     format cannot hold is logged. `quality` is 1 to 100, of lossy formats. The result is computed and encoded in bands, so that it is
     never in memory as a whole, and appears as a whole. `upscaler` is a loaded one to use in place of `model`, `fidelity`, `engine`,
-    `precision` and `threads`; sizes as in `target_size`.
+    `precision` and `threads`; sizes as in `target_size`; `sharpness` from 0 (off) to 1, as in `Upscaler`.
 
     Raises InputError if `source` cannot be read, exceeds `max_pixels` pixels, or is damaged and `accept_damaged` is not set, or if
     `target` cannot be written; atomic.ExistsError, an EdgesrError, if it exists and `overwrite` is not set; UsageError for a wrong
@@ -145,7 +152,7 @@ def upscale_file(
     picture = images.read(source, max_pixels=max_pixels, accept_damaged=accept_damaged)
     images.check_size(format, *target_size(picture.pixels.shape[1], picture.pixels.shape[0], scale, width, height))
     upscaler = upscaler or loaded(model, fidelity, engine, threads, precision)
-    upscaled = upscaler.stream_picture(picture, scale=scale, width=width, height=height)
+    upscaled = upscaler.stream_picture(picture, scale=scale, width=width, height=height, sharpness=sharpness)
     notes = images.write(target, upscaled, quality=quality, strip_metadata=strip_metadata, overwrite=overwrite, source=source)
     for note in [*upscaled.notes, *notes]:
         log.info("%s: %s", source, note)

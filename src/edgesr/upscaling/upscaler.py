@@ -31,6 +31,7 @@ from edgesr.upscaling.planes import (
     to_grey,
     to_network,
 )
+from edgesr.upscaling.sharpen import sharpen
 from edgesr.upscaling.tiling import Plan, Span, assemble, crop, plan_blended, plan_exact
 
 Progress = Callable[[float], None]
@@ -108,7 +109,13 @@ class Upscaler:
 
     @overload
     def __call__(
-        self, image: Pixels, *, scale: float | None = None, width: int | None = None, height: int | None = None
+        self,
+        image: Pixels,
+        *,
+        scale: float | None = None,
+        width: int | None = None,
+        height: int | None = None,
+        sharpness: float = 0.0,
     ) -> Pixels: ...
     @overload
     def __call__(
@@ -118,17 +125,27 @@ class Upscaler:
         scale: float | None = None,
         width: int | None = None,
         height: int | None = None,
+        sharpness: float = 0.0,
     ) -> Image.Image: ...
-    def __call__(self, image: Any, *, scale: float | None = None, width: int | None = None, height: int | None = None) -> Any:
+    def __call__(
+        self,
+        image: Any,
+        *,
+        scale: float | None = None,
+        width: int | None = None,
+        height: int | None = None,
+        sharpness: float = 0.0,
+    ) -> Any:
         """Upscale `image` and return the same type: a PIL image or an array; for a path or bytes a PIL image.
 
         An array is (H, W) or (H, W, C), C from 1 to 4 (grey, grey + alpha, RGB, RGB + alpha), uint8, uint16 or floating point in
-        [0, 1]. `scale`, `width` and `height` as in `target_size`. Raises UsageError for other types or an invalid size, InputError
-        for a file that cannot be read.
+        [0, 1]. `scale`, `width` and `height` as in `target_size`. `sharpness` from 0 (off) to 1 is that of an unsharp mask on the
+        result's luma, of 2 px. Raises UsageError for other types, an invalid size or sharpness, InputError for a file that cannot be read.
         """
         if isinstance(image, np.ndarray):
             pixels = checks.checked_array(image)
-            out = self._bands(pixels, target_size(pixels.shape[1], pixels.shape[0], scale, width, height)).whole()
+            size = target_size(pixels.shape[1], pixels.shape[0], scale, width, height)
+            out = self._bands(pixels, size, sharpness).whole()
             return out[:, :, 0] if image.ndim == 2 else out
         if isinstance(image, Image.Image):
             picture = images.from_pil(image)
@@ -138,7 +155,7 @@ class Upscaler:
             raise UsageError(
                 f"cannot upscale a {type(image).__name__}: give a PIL image, an array, a path or the bytes of a file"
             )
-        return images.to_pil(self.upscale_picture(picture, scale=scale, width=width, height=height))
+        return images.to_pil(self.upscale_picture(picture, scale=scale, width=width, height=height, sharpness=sharpness))
 
     def upscale_picture(
         self,
@@ -147,10 +164,11 @@ class Upscaler:
         scale: float | None = None,
         width: int | None = None,
         height: int | None = None,
+        sharpness: float = 0.0,
         progress: Progress | None = None,
     ) -> Picture:
         """Return the upscaled picture with its metadata; `progress` gets the fraction done in [0, 1] after each tile."""
-        flowing = self.stream_picture(picture, scale=scale, width=width, height=height, progress=progress)
+        flowing = self.stream_picture(picture, scale=scale, width=width, height=height, sharpness=sharpness, progress=progress)
         return flowing.with_pixels(flowing.pixels.whole())
 
     def stream_picture(
@@ -160,14 +178,20 @@ class Upscaler:
         scale: float | None = None,
         width: int | None = None,
         height: int | None = None,
+        sharpness: float = 0.0,
         progress: Progress | None = None,
     ) -> Picture[Bands]:
         """Like `upscale_picture`, but the pixels are bands that are computed one by one, on demand."""
         old_height, old_width = picture.pixels.shape[:2]
         size = target_size(old_width, old_height, scale, width, height)
-        return picture.with_pixels(self._bands(picture.pixels, size, progress))
+        return picture.with_pixels(self._bands(picture.pixels, size, sharpness, progress))
 
-    def _bands(self, pixels: Pixels, size: tuple[int, int], progress: Progress | None = None) -> Bands:
+    def _bands(self, pixels: Pixels, size: tuple[int, int], sharpness: float, progress: Progress | None = None) -> Bands:
+        """(H, W, C) -> (size[1], size[0], C)."""
+        amount = checks.checked_sharpness(sharpness)
+        return sharpen(self._of_size(pixels, size, progress), amount)
+
+    def _of_size(self, pixels: Pixels, size: tuple[int, int], progress: Progress | None) -> Bands:
         """(H, W, C) -> (size[1], size[0], C): the model on colour and on alpha, then Lanczos if the size is not 4x.
 
         A size below the input's is Lanczos alone.
@@ -237,6 +261,7 @@ def upscale(
     scale: float | None = None,
     width: int | None = None,
     height: int | None = None,
+    sharpness: float = 0.0,
     engine: str = "auto",
     precision: str = "auto",
     threads: int | None = None,
@@ -250,6 +275,7 @@ def upscale(
     scale: float | None = None,
     width: int | None = None,
     height: int | None = None,
+    sharpness: float = 0.0,
     engine: str = "auto",
     precision: str = "auto",
     threads: int | None = None,
@@ -262,12 +288,15 @@ def upscale(
     scale: float | None = None,
     width: int | None = None,
     height: int | None = None,
+    sharpness: float = 0.0,
     engine: str = "auto",
     precision: str = "auto",
     threads: int | None = None,
 ) -> Any:
     """Upscale one image; the model stays loaded for the next call. See `Upscaler` for types and errors."""
-    return loaded(model, fidelity, engine, threads, precision)(image, scale=scale, width=width, height=height)
+    return loaded(model, fidelity, engine, threads, precision)(
+        image, scale=scale, width=width, height=height, sharpness=sharpness
+    )
 
 
 @lru_cache(maxsize=2)

@@ -52,6 +52,7 @@ export const TEXTS = {
   "Format": ["Format", "Format", "Formato", "格式", "形式"],
   "same as input": ["wie die Vorlage", "comme l'original", "como el original", "与原图相同", "元画像と同じ"],
   "More": ["Mehr", "Plus", "Más", "更多", "その他"],
+  "Sharpness": ["Schärfe", "Netteté", "Nitidez", "锐度", "鮮鋭さ"],
   "Quality of JPEG and WebP": ["Qualität von JPEG und WebP", "Qualité JPEG et WebP", "Calidad de JPEG y WebP", "JPEG 和 WebP 质量", "JPEG・WebP の品質"],
   "auto": ["auto", "auto", "auto", "自动", "自動"],
   "Remove EXIF, location and text": [
@@ -81,6 +82,7 @@ export const TEXTS = {
   "Right half": ["Rechte Hälfte", "Moitié droite", "Mitad derecha", "右半部分", "右半分"],
   "faithful": ["treu", "fidèle", "fiel", "忠实", "忠実"],
   "look {value}": ["Wirkung {value}", "rendu {value}", "aspecto {value}", "效果 {value}", "仕上がり {value}"],
+  "sharpness {value}": ["Schärfe {value}", "netteté {value}", "nitidez {value}", "锐度 {value}", "鮮鋭さ {value}"],
   "quality {value}": ["Qualität {value}", "qualité {value}", "calidad {value}", "质量 {value}", "品質 {value}"],
   "no metadata": ["ohne Metadaten", "sans métadonnées", "sin metadatos", "无元数据", "メタデータなし"],
   "server": ["Server", "serveur", "servidor", "服务器", "サーバー"],
