@@ -26,8 +26,11 @@ _GAIN = 0.999  # of the squared error: a smaller improvement ends the search
 _LEVELS = 255
 
 
-def int8_for_cpus(data: bytes, tiles: Sequence[Tile], metadata: dict[str, str] | None = None) -> bytes:
-    """Return an ONNX file of edgesr in 8 bits for CPUs, calibrated on `tiles`, with its metadata and `metadata`."""
+def int8_for_cpus(data: bytes, tiles: Sequence[Tile], metadata: dict[str, str] | None = None, *, narrow: bool = True) -> bytes:
+    """Return an ONNX file of edgesr in 8 bits for CPUs, calibrated on `tiles`, with its metadata and `metadata`.
+
+    Without `narrow` it is made much sooner, as fast to run, and less exact.
+    """
     keep_float = tuple(
         node.name
         for node in onnx.load_model_from_string(data).graph.node
@@ -35,7 +38,8 @@ def int8_for_cpus(data: bytes, tiles: Sequence[Tile], metadata: dict[str, str] |
     )
     proto = onnx.load_model_from_string(quantized(data, list(tiles), keep_float=keep_float, operators=("Conv", "Relu")))
     _keep_stream_float(proto)
-    _narrow(proto, data, tiles[:_SEARCHED])
+    if narrow:
+        _narrow(proto, data, tiles[:_SEARCHED])
     helper.set_model_props(proto, {**read(data), "precision": "int8", **(metadata or {})})
     onnx.checker.check_model(proto)
     result: bytes = proto.SerializeToString()
