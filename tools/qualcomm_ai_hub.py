@@ -1,7 +1,7 @@
 """Compile an export for a phone's NPU and measure it on a real phone, hosted by Qualcomm AI Hub.
 
 `python tools/qualcomm_ai_hub.py EXPORT_DIR [--device "Samsung Galaxy S24"] [--out compiled]`, where `edgesr export tiny
---format onnx -o EXPORT_DIR` made the folder. Needs `pip install 'edgesr[hub]'` and an account: `qai-hub configure --api_token TOKEN`.
+--format onnx -o EXPORT_DIR` made the folder. Needs `pip install 'edgesr[qualcomm]'` and an account: `qai-hub configure --api_token TOKEN`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def main() -> int:
     try:
         import qai_hub
     except ModuleNotFoundError as error:
-        return fail(f"this needs the package '{error.name}': pip install 'edgesr[hub]'")
+        return fail(f"this needs the package '{error.name}': pip install 'edgesr[qualcomm]'")
     try:
         record = json.loads((arguments.export / "export.json").read_text())
         (model,) = arguments.export.glob("*.onnx")

@@ -151,24 +151,24 @@ def get_preset(name: str) -> Preset:
     return PRESETS[name]
 
 
-def weights_path(name: str) -> resources.abc.Traversable:
-    """Return the path of a preset's released ONNX file in the package, whether or not it exists."""
-    return WEIGHTS.joinpath(f"{name}.onnx")
+def weights_path(name: str, folder: resources.abc.Traversable | None = None) -> resources.abc.Traversable:
+    """Return the path of a preset's released ONNX file in a model folder, the package's by default, whether or not it exists."""
+    return (folder or WEIGHTS).joinpath(f"{name}.onnx")
 
 
-def difference_path(name: str) -> resources.abc.Traversable:
+def difference_path(name: str, folder: resources.abc.Traversable | None = None) -> resources.abc.Traversable:
     """Return the path of the file that leads to a preset's fidelity form (`edgesr.upscaling.forms`), whether or not it exists."""
-    return WEIGHTS.joinpath(f"{name}-fidelity.npz")
+    return (folder or WEIGHTS).joinpath(f"{name}-fidelity.npz")
 
 
-def int8_path(name: str, *, fidelity: bool) -> resources.abc.Traversable:
+def int8_path(name: str, folder: resources.abc.Traversable | None = None, *, fidelity: bool) -> resources.abc.Traversable:
     """Return the path of a preset's released file in 8 bits, of the fidelity form or the default one, whether or not it exists."""
-    return WEIGHTS.joinpath(f"{name}-fidelity-int8.onnx" if fidelity else f"{name}-int8.onnx")
+    return (folder or WEIGHTS).joinpath(f"{name}-fidelity-int8.onnx" if fidelity else f"{name}-int8.onnx")
 
 
-def weights_version(name: str) -> str | None:
-    """Return the version of a preset's released weights, such as "tiny-2026.11"; None where there are none."""
-    path = weights_path(name)
+def weights_version(name: str, folder: resources.abc.Traversable | None = None) -> str | None:
+    """Return the version of a preset's weights in a model folder, such as "tiny-2026.11"; None where there are none."""
+    path = weights_path(name, folder)
     try:
         return onnx_metadata.read(path.read_bytes()).get("version") if path.is_file() else None
     except ValueError:  # a damaged file is reported where it is used

@@ -48,7 +48,7 @@ def add_size(verb: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     result.add_argument(
         "--weights",
         metavar="FILE",
-        help="your own weights: an ONNX file of this model, or a checkpoint folder (engine torch)",
+        help="your own weights: an ONNX file of this model, a folder of `edgesr models --download`, or a checkpoint folder (engine torch)",
     )
     result.add_argument(
         "--steps",

@@ -10,11 +10,29 @@ from edgesr.errors import EdgesrError
 LIST = "SHA256SUMS"
 
 
-def check(path: Path) -> None:
-    """Raise EdgesrError if `path` differs from its checksum in the list beside it; an unlisted file passes."""
+def check(path: Path, *, installed: bool = True) -> None:
+    """Raise EdgesrError if `path` differs from its checksum in the list beside it; an unlisted file passes.
+
+    `installed` says whether it came with this package.
+    """
     stated = _read(path.parent).get(path.name)
     if stated is not None and _sum(path) != stated:
-        raise EdgesrError(f"{path}: damaged: its checksum is not that of the released file; reinstall edgesr")
+        remedy = "reinstall edgesr" if installed else "download it again"
+        raise EdgesrError(f"{path}: damaged: its checksum is not that of the released file; {remedy}")
+
+
+def check_all(folder: Path) -> None:
+    """Raise EdgesrError if a file of a folder is not there or differs from its checksum in the folder's list, if it has one."""
+    for name in _read(folder):
+        if not (folder / name).is_file():
+            raise EdgesrError(f"{folder}: {name} is missing, which its {LIST} lists; download it again")
+        check(folder / name, installed=False)
+
+
+def write(folder: Path) -> None:
+    """Write the list of all files in a folder of model files."""
+    files = sorted(path for path in folder.iterdir() if path.suffix in (".onnx", ".npz"))
+    (folder / LIST).write_text("".join(f"{_sum(path)}  {path.name}\n" for path in files), encoding="utf-8")
 
 
 def renew(path: Path) -> None:

@@ -53,15 +53,19 @@ def load(
 ) -> Network:
     """Load the released weights of `model`, or `weights`; `blended` says whether tiles will be blended. Raises as `Upscaler`."""
     preset = get_preset(model)
-    if weights is None:
-        source = _released(model)
-        engine, precision = _select_for_released(model, fidelity, engine, precision)
-        chosen = int8_path(model, fidelity=fidelity == 1) if precision == "int8" else source
+    folder = model_folder(model, weights)
+    if weights is None or folder is not None:
+        source = _released(model, folder)
+        engine, precision = _select_for_released(model, folder, fidelity, engine, precision)
+        chosen = int8_path(model, folder, fidelity=fidelity == 1) if precision == "int8" else source
         with resources.as_file(chosen) as path:
-            checksums.check(path)
-            form = path if precision == "int8" else _form(model, path, fidelity)
+            checksums.check(path, installed=folder is None)
+            form = path if precision == "int8" else _form(model, folder, path, fidelity)
             loaded = load_engine(engine, form, threads, steps, precision)
-        return _fitted(preset, loaded, chosen.name, precision, blended=blended)
+        network = _fitted(preset, loaded, chosen.name, precision, blended=blended)
+        if folder is not None:
+            _try(network, folder, BLENDED_TILE if blended or preset.halo is None else MIN_TILE)
+        return network
     own = _own(weights, fidelity)
     engine, precision = _select_for_own(own, engine, precision)
     loaded = load_engine(engine, own, threads, steps, precision)
@@ -70,19 +74,26 @@ def load(
     return network
 
 
-def _released(model: str) -> resources.abc.Traversable:
-    source = weights_path(model)
+def model_folder(model: str, weights: str | Path | None) -> Path | None:
+    """Return `weights` as a path if it is a folder with the released files of `model`, as the package has them; else None."""
+    if not isinstance(weights, str | os.PathLike) or not (folder := Path(weights)).is_dir():
+        return None
+    return folder if weights_path(model, folder).is_file() else None
+
+
+def _released(model: str, folder: Path | None) -> resources.abc.Traversable:
+    source = weights_path(model, folder)
     if not source.is_file():
         have = ", ".join(name for name in PRESETS if weights_path(name).is_file())
         raise UsageError(f"the model '{model}' has no released weights yet; available: {have}")
     return source
 
 
-def _select_for_released(model: str, fidelity: float, engine: str, precision: str) -> tuple[str, str]:
+def _select_for_released(model: str, folder: Path | None, fidelity: float, engine: str, precision: str) -> tuple[str, str]:
     """Engine and precision for the released weights, which exist in 8 bits for the two forms, not for mixtures."""
     if precision == "int8" and fidelity not in (0, 1):
         raise UsageError(f"fidelity {fidelity:g}: weights in 8 bits cannot be mixed: use 0 or 1, or --precision fp32")
-    path = int8_path(model, fidelity=fidelity == 1)
+    path = int8_path(model, folder, fidelity=fidelity == 1)
     found = select(engine, precision, int8=fidelity in (0, 1) and path.is_file())
     if found[1] != "int8":
         return found
@@ -90,11 +101,11 @@ def _select_for_released(model: str, fidelity: float, engine: str, precision: st
         version = onnx_metadata.read(path.read_bytes()).get("version")
     except ValueError:  # damaged: reported when it is loaded
         return found
-    if version == weights_version(model):
+    if version == weights_version(model, folder):
         return found
     if precision == "int8":
         raise EdgesrError(
-            f"{path.name}: has version {version}, not that of {model}.onnx: reinstall edgesr, or use --precision fp32"
+            f"{path.name}: has version {version}, not that of {model}.onnx: {_remedy(folder)}, or use --precision fp32"
         )
     return select(engine, precision, int8=False)
 
@@ -129,15 +140,19 @@ def _own(weights: str | Path, fidelity: float) -> Path:
     return path
 
 
-def _form(model: str, path: Path, fidelity: float) -> Path | bytes:
+def _remedy(folder: Path | None) -> str:
+    return "reinstall edgesr" if folder is None else "download the folder again"
+
+
+def _form(model: str, folder: Path | None, path: Path, fidelity: float) -> Path | bytes:
     """The ONNX file at `path` as it is, or its bytes with the weights moved towards the fidelity form."""
     if fidelity == 0:
         return path
-    difference = difference_path(model)
+    difference = difference_path(model, folder)
     if not difference.is_file():
         raise UsageError(f"fidelity {fidelity:g}: the model '{model}' has one form only; omit fidelity")
     with resources.as_file(difference) as beside:
-        checksums.check(beside)
+        checksums.check(beside, installed=folder is None)
         return forms.interpolate(path, beside, fidelity)
 
 

@@ -49,8 +49,8 @@ class Upscaler:
     halo, or "auto"; it changes memory and speed, never the result. "blended" selects the paper's plan: tiles of 128 px that overlap by
     32 and are blended, as on a device with a fixed tile size. `memory` limits what the process takes to about so many MB, and lets
     windows be larger than usual where that allows it. `threads` None uses all cores. The same `seed` of the noise gives the
-    same bytes. `weights` replaces the released weights: an ONNX file of this model, or a checkpoint folder for the engine torch, which
-    can also be run in several diffusion `steps` (DDIM).
+    same bytes. `weights` replaces the released weights: an ONNX file of this model, a folder like the package's, or a checkpoint folder
+    for the engine torch, which can also be run in several diffusion `steps` (DDIM).
 
     Raises UsageError for an unknown model, one without weights, weights of another model, an invalid fidelity, tile or seed, an
     unknown or missing engine, a precision that engine, processor or weights do not have, or steps that the weights do not support;
@@ -91,6 +91,38 @@ class Upscaler:
         )
         self.engine = self._engine.description
         self._weights = weights
+
+    @classmethod
+    def from_pretrained(cls, model: str | Path, *, revision: str | None = None, **options: Any) -> Upscaler:
+        """Load a model folder, or a model of the Hugging Face Hub (`pip install 'edgesr[hub]'`) such as "name/edgesr-tiny".
+
+        A folder has the files of the package's own weights: `tiny.onnx` and, if there are, the difference to the fidelity form and the
+        files in 8 bits; they are checked against its SHA256SUMS. `revision` is a branch, tag or commit of the Hub. `options` are
+        those of `Upscaler`, without `model` and `weights`. Raises as `Upscaler`; EdgesrError also if the model is not there, the Hub
+        cannot be reached, or a file is damaged.
+        """
+        from edgesr.upscaling import hub
+
+        folder = hub.folder_of(model, revision=revision)
+        return cls(hub.preset_of(folder), weights=folder, **options)
+
+    def save_pretrained(self, folder: str | Path) -> Path:
+        """Write these weights as a folder for `from_pretrained`, with checksums and a model card; return it.
+
+        Raises UsageError for weights in torch's layout, and InputError if the folder exists and is not empty.
+        """
+        from edgesr.upscaling import hub
+
+        return hub.save(self.model, self._weights, Path(folder))
+
+    def push_to_hub(self, repo_id: str, *, private: bool = False, token: str | None = None) -> str:
+        """Upload what `save_pretrained` writes to the Hugging Face Hub and return the address of the commit.
+
+        `token` None uses the one of `hf auth login`. Raises as `save_pretrained`; EdgesrError if the Hub refuses or cannot be reached.
+        """
+        from edgesr.upscaling import hub
+
+        return hub.push(self.model, self._weights, repo_id, private=private, token=token)
 
     @property
     def identity(self) -> dict[str, object]:
