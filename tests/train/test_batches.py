@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 import torch.nn.functional as F
 from photographs import make_folder
 
-from edgesr.data.bank import ImageBank
+from edgesr.data.bank import CropConfig, ImageBank
 from edgesr.data.mixture import Mixture
 from edgesr.train.batches import Batches
 from edgesr.train.processes import Processes
@@ -66,7 +66,8 @@ def test_another_seed_step_or_block_is_other_data(mixture):
 
 
 def test_every_pair_is_used_as_often_as_the_recipe_says_in_several_turns(mixture):
-    batches = Batches(mixture, CONFIG, seed=3)
+    unscaled = Mixture(mixture.photographs, CropConfig(downscale_probability=0.0))  # a crop may be a whole photograph else
+    batches = Batches(unscaled, CONFIG, seed=3)
     blocks = []
     for block in range(2):
         turned = [hr for step in range(block * 8, block * 8 + 8) for hr in batches(step).hr]
@@ -140,6 +141,23 @@ def test_processes_together_see_the_one_batch(mixture, world):
         weights.append(weight)
         assert weight == pytest.approx(terminal * world / times.terminal)
     assert sum(weights) / world == pytest.approx(1)
+
+
+def test_a_process_makes_the_pairs_of_its_own_rows_alone(mixture):
+    class Counting(Mixture):
+        drawn = 0
+
+        def crops(self, count, size, generator):
+            self.drawn += count
+            return super().crops(count, size, generator)
+
+    config, drawn = dataclasses.replace(CONFIG, batch=6), []
+    for rank, world in ((0, 1), (0, 3), (1, 3), (2, 3)):
+        processes, counting = Processes(), Counting(mixture.photographs, mixture.crop)
+        processes.rank, processes.world = rank, world
+        Batches(counting, config, seed=0, processes=processes)(0)
+        drawn.append(counting.drawn)
+    assert drawn == [12, 4, 4, 4]
 
 
 def test_features_are_looked_at_from_everywhere():

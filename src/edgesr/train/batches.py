@@ -61,7 +61,7 @@ class Batches:
             self._block = block
             for part in self._pairs if self._stream is not None else ():
                 part.record_stream(torch.cuda.current_stream())  # its memory may be reused only after the steps have used it
-        chosen = self.processes.rows(self._order[within * config.batch : (within + 1) * config.batch])
+        chosen = self._order[within]
         turns = torch.randint(8, (config.batch,), generator=step_generator(self.seed, "turns", step))
         turns = self.processes.rows(turns)
         return Batch(*(_turned(part, chosen, turns) for part in self._pairs))
@@ -85,16 +85,38 @@ class Batches:
         return pairs, order
 
     def _drawn(self, block: int) -> tuple[Batch, Tensor]:
-        config = self.config
-        generator = step_generator(self.seed, "block", block)
-        count = -(-config.block * config.batch // config.uses)
-        chunks = self._taught(block, count)
-        for teacher, share in self.teachers:
-            chunks += self._chunks(round(share * count), generator, teacher)
-        chunks += self._chunks(count - sum(len(chunk.hr) for chunk in chunks), generator)
-        # Each pass over the pairs has its own permutation, which spreads the uses of one pair over the block.
-        order = torch.cat([torch.randperm(count, generator=generator) for _ in range(config.uses)])
-        return Batch(*(torch.cat(parts) for parts in zip(*chunks, strict=True))), order
+        """This process's pairs of a block, and the index of the pair in each row of each step, (steps, rows).
+
+        Row i of every batch takes the pairs i, i + batch, i + 2 batch and so on, whose random numbers are the row's own: so a process
+        makes the pairs of its rows alone, and the batch of all processes does not depend on their number.
+        """
+        config, depth = self.config, -(-self.config.block // self.config.uses)
+        count = depth * config.batch
+        kinds = self._kinds(count)
+        chunks, places, columns = [], [], []
+        if taught := self._taught(block, count):
+            before = torch.arange(count)[kinds < 0]
+            places.append(self.processes.rows(before))
+            chunks.append(Batch(*(self.processes.rows(torch.cat(parts)[: len(before)]) for parts in zip(*taught, strict=True))))
+        for row in self.processes.rows(torch.arange(config.batch)).tolist():
+            generator = step_generator(self.seed, f"row {row}", block)
+            own = torch.arange(row, count, config.batch)
+            for number, (teacher, _) in enumerate([*self.teachers, (None, 0.0)]):
+                drawn = own[kinds[own] == number]
+                chunks += self._chunks(len(drawn), generator, teacher)
+                places.append(drawn)
+            # Each pass over the pairs has its own permutation, which spreads the uses of one pair over the block.
+            turns = torch.cat([torch.randperm(depth, generator=generator) for _ in range(config.uses)])[: config.block]
+            columns.append(own[turns])
+        position = torch.empty(count, dtype=torch.int64)
+        position[torch.cat(places)] = torch.arange(sum(map(len, places)))
+        return Batch(*(torch.cat(parts) for parts in zip(*chunks, strict=True))), position[torch.stack(columns, dim=1)]
+
+    def _kinds(self, count: int) -> Tensor:
+        """For each pair of a block -1 if its target was made before training, else the number of its teacher, the last for none."""
+        numbers = [round(share * count) for _, share in self.targets], [round(share * count) for _, share in self.teachers]
+        kinds = [-1] * sum(numbers[0]) + [number for number, each in enumerate(numbers[1]) for _ in range(each)]
+        return torch.tensor((kinds + [len(self.teachers)] * count)[:count])
 
     def _taught(self, block: int, count: int) -> list[Batch]:
         """The block's pairs that have a teacher's target, uint8: whole parts, each used equally often."""
