@@ -29,6 +29,7 @@ from edgesr.train.recipe import OptimizerConfig, Recipe
 from edgesr.train.stages import Loss, Stage
 from edgesr.train.step import Batch, StepRandom
 from edgesr.train.throughput import Throughput, measured_peak, step_flops
+from edgesr.train.writer import Writer
 
 logger = logging.getLogger("edgesr.train")
 
@@ -75,9 +76,20 @@ class Loop:
 
     def run(self, batches: Batches, validation: Batch, out: Path, deadline: float) -> dict[str, float]:
         """Train until the last step or the `deadline` (of time.monotonic), save, and return the final metrics."""
-        log, main = self.recipe.log, self.processes.main
-        folder, journal = out / "checkpoint", Journal(out, self.step) if main else None
-        meter, throughput = Meter(), None
+        journal = Journal(out, self.step) if self.processes.main else None
+        with Writer(out / "checkpoint") as writer:
+            self._train(batches, validation, deadline, journal, writer)
+            self._check_faults()
+            if journal:
+                writer.save(*self.contents())
+                writer.wait()  # whatever the last validation says
+            figures = self.validate(validation, journal) if journal else {}
+            self._judge(figures)
+        return figures
+
+    def _train(self, batches: Batches, validation: Batch, deadline: float, journal: Journal | None, writer: Writer) -> None:
+        """Train until the last step or the `deadline`; only the process with a journal validates and saves."""
+        log, meter, throughput = self.recipe.log, Meter(), None
         while not self._is_over(deadline):
             with meter.waiting():
                 batch = batches(self.step)
@@ -96,14 +108,8 @@ class Loop:
                 with meter.paused(), throughput.paused():
                     if validates:  # before the checkpoint, so that none is written after a drift
                         self._judge(self.validate(validation, journal) if journal else {})
-                    if saves and main:
-                        self.save(folder)
-        self._check_faults()
-        if main:
-            self.save(folder)
-        figures = self.validate(validation, journal) if journal else {}
-        self._judge(figures)
-        return figures
+                    if saves and journal:
+                        writer.save(*self.contents())
 
     def _report(self, journal: Journal, meter: Meter, throughput: Throughput, deadline: float) -> None:
         """Write the metrics of the steps since the last report, and their speed."""
@@ -221,18 +227,18 @@ class Loop:
         journal.grid(self.step, {name: pictures[:GRID_ROWS].clamp(0, 1).cpu() for name, pictures in columns.items()})
         return figures
 
-    def save(self, folder: Path) -> None:
-        """Write everything that a resumed run needs."""
+    def contents(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Everything that a resumed run needs: tensors, not copied, and the rest."""
         average = self.average.state_dict()
         tensors = {f"net.{k}": v for k, v in self.nets.kept().items()} | {f"ema.{k}": average[k] for k in self._moving}
         for index, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items()}
         tensors |= self.stage.state_dict()
         state = {"step": self.step, "seconds": self.seconds, "reached": sorted(self.drift.reached)}
-        checkpoint.save(folder, tensors, {**identity(self.recipe, self.nets), **state})
+        return tensors, {**identity(self.recipe, self.nets), **state}
 
     def restore(self, folder: Path) -> None:
-        """Restore what `save` wrote; raises UsageError if it is from another recipe's run."""
+        """Restore `contents` from a checkpoint; raises UsageError if it is from another recipe's run."""
         tensors, state = checkpoint.load(folder)
         check_resumed(state, self.recipe, self.nets, folder)
         self.nets.load(checkpoint.part(tensors, "net."), folder)
