@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import tarfile
 from collections import Counter
 from pathlib import Path
 
@@ -12,9 +13,11 @@ torch = pytest.importorskip("torch")
 
 import torch.nn.functional as F
 from photographs import make_folder
+from PIL import Image
 
 from edgesr.data.bank import CropConfig, ImageBank
 from edgesr.data.mixture import Mixture
+from edgesr.data.stream import Crops, Stream, find_shards
 from edgesr.train.batches import Batches
 from edgesr.train.processes import Processes
 from edgesr.train.recipe import DataConfig
@@ -158,6 +161,31 @@ def test_a_process_makes_the_pairs_of_its_own_rows_alone(mixture):
         Batches(counting, config, seed=0, processes=processes)(0)
         drawn.append(counting.drawn)
     assert drawn == [12, 4, 4, 4]
+
+
+def test_shards_have_their_share_of_the_pairs_and_go_on_where_a_run_stopped(mixture, tmp_path):
+    for index in range(4):
+        with tarfile.open(tmp_path / f"{index}.tar", "w") as shard:
+            Image.new("RGB", (100, 100), (index,) * 3).save(tmp_path / "plain.png")
+            shard.add(tmp_path / "plain.png", "plain.png")
+    config, shards = dataclasses.replace(CONFIG, batch=6), find_shards(f"{tmp_path}/*.tar")
+
+    def batches(rank: int = 0, world: int = 1) -> Batches:
+        processes = Processes()
+        processes.rank, processes.world = rank, world
+        stream = Stream(shards, Crops(96, CropConfig(), 0), rank=rank, world=world)
+        return Batches(mixture, config, seed=0, processes=processes, streams=[(stream, 0.5)])
+
+    def streamed(made: Batches, block: int) -> list[int]:
+        """The numbers of the shards from which the pictures of a block come."""
+        hr = torch.cat([made(step).hr for step in range(8 * block, 8 * block + 8)])
+        return sorted(round(float(crop[0, 0, 0]) * 255) for crop in hr if crop.std() == 0)
+
+    straight = batches()
+    assert [len(streamed(straight, block)) for block in range(2)] == [24, 24]  # of 48 rows
+    assert equal(batches()(13), straight(13))
+    own = [set(streamed(batches(rank, 2), 0)) for rank in range(2)]
+    assert own == [{0, 2}, {1, 3}]
 
 
 def test_features_are_looked_at_from_everywhere():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -29,7 +30,7 @@ def picture_paths(folder: Path) -> list[Path]:
     return paths
 
 
-def read_rgb(path: Path) -> np.ndarray:
+def read_rgb(path: Path | BinaryIO) -> np.ndarray:
     """The upright picture as (h, w, 3) uint8; grey becomes RGB, alpha is dropped. Raises one of BROKEN."""
     with Image.open(path) as image:
         return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))

@@ -15,9 +15,9 @@ from edgesr.errors import UsageError
 
 @dataclass(frozen=True)
 class FolderConfig:
-    """A folder of pictures in addition to the photographs."""
+    """A folder of pictures in addition to the photographs, or shards that are streamed."""
 
-    path: str = ""
+    path: str = ""  # a folder, or tar files as `edgesr.data.stream` reads them: shards/*.tar, s3://bucket/{0000..0339}.tar
     share: float = bounded(0.1, "more than 0 and at most 1")  # of the crops
     downscale: bool = True  # as in `data.crop`; false for pictures that are sharp at the pixel level: text, line art, screens
 
@@ -40,6 +40,8 @@ class Mixture:
         for folder in folders:
             if not folder.path:
                 raise UsageError("recipe: the field 'data.folders.path' is missing")
+            if folder.path.endswith(".tar"):
+                raise UsageError(f"{folder.path}: shards can be streamed by `edgesr train` alone; name a folder of pictures")
             if not Path(folder.path).is_dir():
                 raise UsageError(
                     f"{folder.path}: no such folder, and 'data.folders' of the recipe names it; make it (tools/paint.py paints text "

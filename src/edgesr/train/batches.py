@@ -4,7 +4,9 @@ On a GPU nothing here synchronises, so that its work queue never runs empty."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -13,6 +15,7 @@ from torch import Tensor
 from edgesr.data.degradation import DegradationConfig, degrade
 from edgesr.data.mixture import Mixture
 from edgesr.data.seeds import step_generator
+from edgesr.data.stream import Stream
 from edgesr.data.targets import PART, Targets, composed, unless_worse
 from edgesr.errors import UsageError
 from edgesr.presets import SCALE
@@ -28,8 +31,9 @@ CHUNK = 16  # crops degraded at once: more take memory and save no time on a CPU
 class Batches:
     """Crops and their degraded LR; a block of steps is made at once, and each pair is used `uses` times.
 
-    They are on the pictures' device. With `ahead` a thread makes the next block while the steps of the current one run; this is for a
-    GPU, where the CPU is idle. The thread uses its own CUDA stream, so that its many small copies do not wait for the steps.
+    They are on the pictures' device. `streams` have shares of the crops. With `ahead` a thread makes the next block while the steps of the
+    current one run; this is for a GPU, where the CPU is idle. The thread uses its own CUDA stream, so that its many small copies do not
+    wait for the steps.
     """
 
     def __init__(
@@ -40,12 +44,14 @@ class Batches:
         *,
         lr_x2: bool = False,
         processes: Processes | None = None,
+        streams: Sequence[tuple[Stream, float]] = (),
         ahead: bool = False,
     ) -> None:
         self.mixture, self.config, self.seed, self.lr_x2 = mixture, config, seed, lr_x2
         self.processes = processes or Processes()
         self.targets = [(_load_targets(t.folder, mixture, config), t.share) for t in config.targets if t.folder]
         self.teachers = [(_load_teacher(t.teacher, mixture.device), t.share) for t in config.targets if t.teacher]
+        self.streams = list(streams)
         self._block, self._pairs, self._order = -1, Batch(*[torch.empty(0)] * len(Batch._fields)), torch.empty(0)
         self._pool = ThreadPoolExecutor(1) if ahead else None
         self._next: tuple[int, Future[tuple[Batch, Tensor]]] | None = None
@@ -98,12 +104,14 @@ class Batches:
             before = torch.arange(count)[kinds < 0]
             places.append(self.processes.rows(before))
             chunks.append(Batch(*(self.processes.rows(torch.cat(parts)[: len(before)]) for parts in zip(*taught, strict=True))))
+        mine = kinds[torch.arange(count) % config.batch % self.processes.world == self.processes.rank]
+        streamed = [self._streamed(number, block, mine) for number in range(len(self.streams))]
         for row in self.processes.rows(torch.arange(config.batch)).tolist():
             generator = step_generator(self.seed, f"row {row}", block)
             own = torch.arange(row, count, config.batch)
-            for number, (teacher, _) in enumerate([*self.teachers, (None, 0.0)]):
+            for number, source in enumerate([*(teacher for teacher, _ in self.teachers), *streamed, None]):
                 drawn = own[kinds[own] == number]
-                chunks += self._chunks(len(drawn), generator, teacher)
+                chunks += self._chunks(len(drawn), generator, source)
                 places.append(drawn)
             # Each pass over the pairs has its own permutation, which spreads the uses of one pair over the block.
             turns = torch.cat([torch.randperm(depth, generator=generator) for _ in range(config.uses)])[: config.block]
@@ -113,10 +121,16 @@ class Batches:
         return Batch(*(torch.cat(parts) for parts in zip(*chunks, strict=True))), position[torch.stack(columns, dim=1)]
 
     def _kinds(self, count: int) -> Tensor:
-        """For each pair of a block -1 if its target was made before training, else the number of its teacher, the last for none."""
-        numbers = [round(share * count) for _, share in self.targets], [round(share * count) for _, share in self.teachers]
-        kinds = [-1] * sum(numbers[0]) + [number for number, each in enumerate(numbers[1]) for _ in range(each)]
-        return torch.tensor((kinds + [len(self.teachers)] * count)[:count])
+        """For each pair of a block -1 if its target was made before training, else the number of its teacher or stream, or the next."""
+        taught = sum(round(share * count) for _, share in self.targets)
+        shares = [share for _, share in (*self.teachers, *self.streams)]
+        kinds = [-1] * taught + [number for number, share in enumerate(shares) for _ in range(round(share * count))]
+        return torch.tensor((kinds + [len(shares)] * count)[:count])
+
+    def _streamed(self, number: int, block: int, mine: Tensor) -> Iterator[Tensor]:
+        """The crops of a stream for this process's pairs of the block, one by one; `mine` are the kinds of these pairs."""
+        stream, count = self.streams[number][0], int((mine == len(self.teachers) + number).sum())
+        return iter(stream.crops(block * count, count) if count else ())
 
     def _taught(self, block: int, count: int) -> list[Batch]:
         """The block's pairs that have a teacher's target, uint8: whole parts, each used equally often."""
@@ -131,14 +145,18 @@ class Batches:
                 wanted, at = wanted - len(lr), at + 1
         return chunks
 
-    def _chunks(self, count: int, generator: torch.Generator, teacher: Teacher | None = None) -> list[Batch]:
-        """New crops and their LR, uint8; the target is the teacher's, or the truth."""
+    def _chunks(self, count: int, generator: torch.Generator, source: Teacher | Iterator[Tensor] | None) -> list[Batch]:
+        """New crops, or those of a stream, and their LR, uint8; the target is the teacher's, or the truth."""
         config, chunks = self.config, []
         for start in range(0, count, CHUNK):
-            hr = self.mixture.crops(min(CHUNK, count - start), config.hr_size, generator)
+            some = min(CHUNK, count - start)
+            if source is None or isinstance(source, Teacher):
+                hr = self.mixture.crops(some, config.hr_size, generator)
+            else:
+                hr = torch.stack(list(islice(source, some)))
             chunk = degraded(hr, generator, config.degradation, lr_x2=self.lr_x2)
-            if teacher is not None:
-                result = taught(teacher, chunk.lr, bfloat16=hr.device.type == "cuda")
+            if isinstance(source, Teacher):
+                result = taught(source, chunk.lr, bfloat16=hr.device.type == "cuda")
                 chunk = chunk._replace(target=unless_worse(composed(result, hr), chunk.lr, hr))
             elif config.targets:
                 chunk = chunk._replace(target=hr)

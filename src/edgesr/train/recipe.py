@@ -47,7 +47,8 @@ class DataConfig:
     """Source and number of the crops."""
 
     folder: str = ""  # photographs; required for training, not for reading a recipe's ranges
-    folders: tuple[FolderConfig, ...] = ()  # folders of other pictures, each with its share of the crops
+    folders: tuple[FolderConfig, ...] = ()  # folders of other pictures, or shards, each with its share of the crops
+    workers: int = bounded(4, "0 or more")  # processes that decode shards, for each of the training's; 0: none of their own
     cache: str = "runs/bank"  # folder for the decoded pictures
     held_out: int = bounded(24, "1 or more")  # photographs excluded from training, for validation
     hr_size: int = bounded(192, "1 or more")  # HR px a side of a training crop

@@ -8,13 +8,15 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from edgesr.data.bank import ImageBank
-from edgesr.data.mixture import Mixture
+from edgesr.data.mixture import FolderConfig, Mixture
 from edgesr.data.seeds import step_generator
+from edgesr.data.stream import Crops, Stream, find_shards, is_shards
 from edgesr.errors import EdgesrError, UsageError, one_line
 from edgesr.model import checkpoint
 from edgesr.presets import SCALE, get_preset
@@ -24,7 +26,7 @@ from edgesr.train.loop import Loop
 from edgesr.train.networks import Networks
 from edgesr.train.precision import choose_precision
 from edgesr.train.processes import Processes, join_processes
-from edgesr.train.recipe import Recipe, load_recipe
+from edgesr.train.recipe import DataConfig, Recipe, load_recipe
 from edgesr.train.stages import Stage, stage_class
 from edgesr.train.step import Batch
 
@@ -77,6 +79,7 @@ def _run(
     """Load the data and the networks, train, and check the result."""
     with processes.main_first():
         training, held_out = _pictures(recipe)
+    streams = _streams(recipe, processes, where)
     loop = _begin(recipe, stage, where, processes, out / "checkpoint" if resume else None)
     end = f"of {recipe.optimizer.steps}" if recipe.optimizer.schedule == "steps" else "by the clock"
     logger.info("%s: %d photographs, step %d %s", _title(loop), len(training.photographs), loop.step, end)
@@ -87,6 +90,7 @@ def _run(
         recipe.seed,
         lr_x2=stage.has_teacher,
         processes=processes,
+        streams=streams,
         ahead=on_gpu,
     )
     figures = loop.run(batches, _validation_batch(held_out, recipe, lr_x2=stage.has_teacher), out, deadline)
@@ -156,7 +160,34 @@ def _pictures(recipe: Recipe) -> tuple[Mixture, ImageBank]:
         photographs, held_out = bank.split(data.held_out)
     except UsageError as error:
         raise UsageError(f"{data.folder}: {error}") from None
-    return Mixture.load(photographs, data.crop, data.folders, cache=cache), held_out
+    plain, streamed = _divided(data)
+    rest = 1 - sum(folder.share for folder in streamed)  # of the crops, which the shares of the others divide
+    folders = [replace(folder, share=min(1.0, folder.share / rest)) for folder in plain] if rest > 1e-9 else []
+    return Mixture.load(photographs, data.crop, folders, cache=cache), held_out
+
+
+def _divided(data: DataConfig) -> tuple[list[FolderConfig], list[FolderConfig]]:
+    """The folders that are decoded before training, and the shards that are streamed."""
+    if sum(folder.share for folder in data.folders) > 1 + 1e-9:
+        raise UsageError("recipe: the shares of 'data.folders' add up to more than 1")
+    return [each for each in data.folders if not is_shards(each.path)], [each for each in data.folders if is_shards(each.path)]
+
+
+def _streams(recipe: Recipe, processes: Processes, where: torch.device) -> list[tuple[Stream, float]]:
+    """The shards of the recipe that this process reads, each with its share of the crops."""
+    data, found = recipe.data, []
+    for folder in _divided(data)[1]:
+        crop = data.crop if folder.downscale else replace(data.crop, downscale_probability=0.0)
+        stream = Stream(
+            find_shards(folder.path),
+            Crops(data.hr_size, crop, recipe.seed),
+            rank=processes.rank,
+            world=processes.world,
+            workers=data.workers,
+            device=where if where.type == "cuda" else "cpu",
+        )
+        found.append((stream, folder.share))
+    return found
 
 
 def _validation_batch(bank: ImageBank, recipe: Recipe, *, lr_x2: bool) -> Batch:
