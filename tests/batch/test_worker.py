@@ -69,10 +69,11 @@ def test_a_unit_that_is_in_the_ledger_is_not_done_again(task, tmp_path):
 
 
 @pytest.mark.parametrize(("precision", "file"), [("fp32", "tiny.onnx"), ("int8", "tiny-int8.onnx")])
-def test_the_ledger_has_the_hash_of_the_file_that_ran_and_a_later_run_accepts_it(tmp_path, precision, file):
+@pytest.mark.parametrize("weights", [None, str(WEIGHTS)])
+def test_the_ledger_has_the_hash_of_the_file_that_ran_and_a_later_run_accepts_it(tmp_path, precision, file, weights):
     photos, large = tmp_path / "photos", Folder(str(tmp_path / "large"))
     make_pictures(photos, 1)
-    task = task_for(large, {**NETWORK, "precision": precision}, Options())
+    task = task_for(large, {**NETWORK, "precision": precision, "weights": weights}, Options())
     choices = {"overwrite": False, "skip_existing": False, "retry_failed": False}
     for expected in ("do", "kept"):
         with Plan() as plan:

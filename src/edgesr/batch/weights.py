@@ -9,6 +9,7 @@ from typing import Any
 
 from edgesr.errors import UsageError
 from edgesr.presets import get_preset, int8_path, weights_path
+from edgesr.upscaling.network import model_folder
 
 
 def possible(upscaler: dict[str, Any]) -> tuple[str, ...]:
@@ -17,8 +18,8 @@ def possible(upscaler: dict[str, Any]) -> tuple[str, ...]:
     Raises UsageError for an unknown model, one without weights, and a file that is missing.
     """
     get_preset(upscaler["model"])
-    names = ("fp32", "int8") if upscaler["weights"] is None and _in_int8(upscaler).is_file() else ("fp32",)
-    return tuple(loaded(upscaler, name) for name in names)
+    in_int8 = _is_released(upscaler) and _in_int8(upscaler).is_file()
+    return tuple(loaded(upscaler, name) for name in (("fp32", "int8") if in_int8 else ("fp32",)))
 
 
 def loaded(upscaler: dict[str, Any], precision: str) -> str:
@@ -26,17 +27,26 @@ def loaded(upscaler: dict[str, Any], precision: str) -> str:
 
     A checkpoint's hash is that of its files' names and contents. Raises UsageError if there is no such file.
     """
-    if upscaler["weights"] is not None:
+    if not _is_released(upscaler):
         return _of_own(Path(upscaler["weights"]))
-    source = _in_int8(upscaler) if precision == "int8" else weights_path(upscaler["model"])
+    source = _in_int8(upscaler) if precision == "int8" else weights_path(upscaler["model"], _folder(upscaler))
     if not source.is_file():
         raise UsageError(f"the model '{upscaler['model']}' has no released weights yet: see `edgesr models`")
     with resources.as_file(source) as path:
         return _of_file(path)
 
 
+def _is_released(upscaler: dict[str, Any]) -> bool:
+    """Whether the weights are the package's, or a folder of the same files."""
+    return upscaler["weights"] is None or _folder(upscaler) is not None
+
+
+def _folder(upscaler: dict[str, Any]) -> Path | None:
+    return model_folder(upscaler["model"], upscaler["weights"])
+
+
 def _in_int8(upscaler: dict[str, Any]) -> Any:
-    return int8_path(upscaler["model"], fidelity=upscaler["fidelity"] == 1)
+    return int8_path(upscaler["model"], _folder(upscaler), fidelity=upscaler["fidelity"] == 1)
 
 
 def _of_own(path: Path) -> str:
