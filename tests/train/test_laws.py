@@ -18,6 +18,7 @@ from edgesr.train import run
 from edgesr.train.adversary import AdversarialConfig, Shown
 from edgesr.train.loop import Loop
 from edgesr.train.losses import LossConfig, PictureLoss, log_s_regulariser, psnr
+from edgesr.train.processes import Processes
 from edgesr.train.recipe import DataConfig, OptimizerConfig, Recipe, load_recipe
 from edgesr.train.stages import latent_like, stage_class
 from edgesr.train.step import Batch, StepRandom
@@ -214,10 +215,12 @@ def test_the_stage_hands_on_what_it_shows_and_its_adversary_is_part_of_a_checkpo
 
 
 @torch.no_grad()
-@pytest.mark.parametrize(("share", "some"), [(0.25, 1), (1.0, 1)])
+@pytest.mark.parametrize(("share", "some"), [(0.25, 1), (1.0, 2)])
 def test_equivariance_compares_a_quarter_of_the_rows_without_their_first_rows_and_columns(nets, batch, share, some):
     stage = stage_of("end-to-end", equivariance=2.0, terminal_start=share, terminal_end=share)
-    got, again = stage.loss(nets, batch, 0.0, draws()), draws()
+    batch = Batch(*(torch.cat([part, part.flip(0)]) for part in batch))
+    again, random = (StepRandom(torch.Generator().manual_seed(1), 8) for _ in range(2))
+    got = stage.loss(nets, batch, 0.0, random)
     z_h = nets.hr_encoder(batch.hr)
     t = again.times(share).t
     given = nets.edge.condition(batch.lr, again.normal(z_h))
@@ -230,6 +233,26 @@ def test_equivariance_compares_a_quarter_of_the_rows_without_their_first_rows_an
     other = nets.edge.decoder(nets.edge.one_step(condition), condition.features, moved)
     inner = out[..., 4 * (down + 3) : 4 * (down + 9), 4 * (right + 3) : 4 * (right + 9)]
     close(got.scalars["equivariance"], l1(other[..., 12:-12, 12:-12], inner), rel=1e-3)
+
+
+def test_the_adversary_averages_over_all_processes(nets, batch):
+    class Counted(Processes):
+        means = gradients = 0
+
+        def mean(self, tensor):
+            self.means += 1
+            return super().mean(tensor)
+
+        def mean_gradients(self, parameters):
+            self.gradients += 1
+
+    adversarial = AdversarialConfig(weight=0.5, start=0.0, width=8, kind="relativistic")
+    stage, counted = stage_of("decoder", adversarial=adversarial), Counted()
+    loss = stage.loss(nets, batch, 0.0, StepRandom(torch.Generator().manual_seed(1), 4, counted))
+    assert counted.means == 2, "of the generator's loss"
+    stage.after_step(loss, 0, counted)
+    assert counted.means > 2
+    assert counted.gradients == 1
 
 
 def test_real_pictures_are_the_truth_or_the_teachers_targets(batch):
