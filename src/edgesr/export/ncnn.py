@@ -16,6 +16,7 @@ from edgesr.export import single
 from edgesr.export.graph import for_runtimes
 from edgesr.export.job import Format, Job
 from edgesr.export.parity import Array
+from edgesr.model.at_mean import AtMean
 
 SNIPPET = """\
 #include "net.h"
@@ -38,7 +39,7 @@ def write(job: Job, folder: Path) -> None:
     """Write NAME.ncnn.param and NAME.ncnn.bin; with one input STEM.param and STEM.bin, as its programs call them."""
     inputs = [job.lr] if job.single else [job.lr, job.eps]
     network = for_runtimes(job.model, whole_norms=True)
-    graph = single.AtMean(network) if job.single else network
+    graph = AtMean(network) if job.single else network
     with tempfile.TemporaryDirectory() as scratch:
         traced = Path(scratch) / "model.pt"
         torch.jit.trace(graph, tuple(map(torch.from_numpy, inputs)), check_trace=False).save(str(traced))

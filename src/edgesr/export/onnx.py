@@ -16,8 +16,8 @@ import torch
 from edgesr.atomic import write_whole
 from edgesr.errors import EdgesrError
 from edgesr.export.graph import for_runtimes
-from edgesr.export.single import AtMean
 from edgesr.model import EdgeSR
+from edgesr.model.at_mean import AtMean
 from edgesr.presets import LATENT_STRIDE
 
 OPSET = 18

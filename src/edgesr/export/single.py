@@ -10,13 +10,13 @@ import onnx
 import onnx.compose
 import onnx.parser
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from edgesr.errors import EdgesrError, UsageError
+from edgesr.errors import EdgesrError
 from edgesr.export.graph import for_runtimes
 from edgesr.export.parity import Array
 from edgesr.model import EdgeSR
-from edgesr.model.conditioning import Bidirectional
+from edgesr.model.at_mean import AtMean
 from edgesr.presets import SCALE
 
 ONNX_NAMES = ("input", "output")
@@ -69,27 +69,6 @@ def single_onnx(data: bytes, model: EdgeSR) -> bytes:
     onnx.checker.check_model(whole, full_check=True)
     result: bytes = whole.SerializeToString()
     return result
-
-
-class AtMean(nn.Module):
-    """A network for model files, with the noise n at its mean, mu: lr (B, 3, h, w) -> hr (B, 3, 4h, 4w).
-
-    Sides are multiples of the preset's. Raises UsageError for a network whose noise does not depend on the picture.
-    """
-
-    def __init__(self, model: EdgeSR) -> None:
-        super().__init__()
-        if not isinstance(model.conditioning, Bidirectional):
-            raise UsageError(
-                "--single-input needs a model with bidirectional conditioning: without noise, this one has no start"
-            )
-        model.conditioning = Bidirectional("zero")
-        self.model = model
-
-    def forward(self, lr: Tensor) -> Tensor:
-        """Map lr to hr, both in [0, 1]."""
-        hr: Tensor = self.model(lr, lr)  # the noise is not used
-        return hr
 
 
 @torch.no_grad()
