@@ -5,13 +5,16 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from cluster_runs import make_pictures
-from command_line import COMMAND, ENVIRONMENT, error_of
+from command_line import COMMAND, ENVIRONMENT
+
+from edgesr import cli
 
 
 @pytest.fixture
@@ -19,6 +22,20 @@ def photos(tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
     make_pictures(tmp_path / "photos", 2)
     return tmp_path / "photos"
+
+
+@pytest.fixture
+def error_of(photos, capfd) -> Callable[..., str]:
+    """Run the command in this process, which loads Ray only once; it must fail with nothing but one line, which is returned."""
+
+    def error_of(*words: str) -> str:
+        assert cli.main([*words]) == 2
+        out, (line,) = (text.splitlines() for text in capfd.readouterr())
+        assert not out
+        assert line.startswith("edgesr: ")
+        return line
+
+    return error_of
 
 
 @pytest.mark.parametrize(
@@ -44,25 +61,25 @@ def photos(tmp_path, monkeypatch) -> Path:
         (("photos", "large", "--column", "url"), "--column is for a manifest"),
     ],
 )
-def test_wrong_arguments(photos, words, said):
+def test_wrong_arguments(error_of, words, said):
     assert said in error_of("batch", *words)
     assert not list(Path("large").rglob("*_4x*"))
 
 
-def test_two_sources_of_one_name(photos):
+def test_two_sources_of_one_name(photos, error_of):
     for name in ("a.png", "a.bmp"):
         shutil.copy(photos / "1" / "picture 1.png", photos / name)
     assert "have the same result, a_4x.png" in error_of("batch", "photos", "large", "--format", "png")
 
 
-def test_a_manifest_whose_results_would_overwrite_its_inputs(photos):
+def test_a_manifest_whose_results_would_overwrite_its_inputs(photos, error_of):
     shutil.copy(photos / "1" / "picture 1.png", photos / "a.png")
     shutil.copy(photos / "a.png", photos / "a_4x.png")
     Path("list.txt").write_text("photos/a.png\nphotos/a_4x.png\n")
     assert "would overwrite the input" in error_of("batch", "list.txt", ".")
 
 
-def test_manifests_that_cannot_be_read(photos):
+def test_manifests_that_cannot_be_read(error_of):
     Path("empty.csv").write_text("")
     assert "its columns are none" in error_of("batch", "empty.csv", "large")
     Path("list.csv").write_text("id,size\n1,2\n")
@@ -74,7 +91,7 @@ def test_manifests_that_cannot_be_read(photos):
     assert "its column 'url' is of int64, not text" in error_of("batch", "list.parquet", "large")
 
 
-def test_a_ledger_of_another_version_or_damaged(photos):
+def test_a_ledger_of_another_version_or_damaged(error_of):
     folder = Path("large/.edgesr/ledger")
     folder.mkdir(parents=True)
     table = pa.table({"output": ["a"]}).replace_schema_metadata({"edgesr.ledger": "7"})
