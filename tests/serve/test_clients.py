@@ -31,6 +31,10 @@ def test_the_python_client(api, tmp_path):
     done = _run(*command, "--scale", "2")
     assert done.returncode == 0, done.stderr
     assert Image.open(large).size == (320, 214)
+    same = tmp_path / "same.png"
+    done = _run(*command[:3], same, *command[4:], "--scale", "2", "--job")
+    assert (done.returncode, same.read_bytes()) == (0, large.read_bytes()), done.stderr
+    assert "100%" in done.stderr
     assert "exists" in _run(*command).stderr
     large.unlink()
     refused = _run(*command, token="wrong")
@@ -48,6 +52,10 @@ def test_the_javascript_client(api, tmp_path):
     done = _run(node, EXAMPLES / "http_client.mjs", EXAMPLES / "cat.jpg", large, api)
     assert done.returncode == 0, done.stderr
     assert (Image.open(large).format, Image.open(large).size) == ("WEBP", (640, 428))
+    same = tmp_path / "same.webp"
+    done = _run(node, EXAMPLES / "http_client.mjs", EXAMPLES / "cat.jpg", same, api, "job")
+    assert (done.returncode, same.read_bytes()) == (0, large.read_bytes()), done.stderr
+    assert "100%" in done.stderr
     refused = _run(node, EXAMPLES / "http_client.mjs", EXAMPLES / "README.md", tmp_path / "none.png", api)
     assert refused.returncode == 1
     assert "README.md: " in refused.stderr

@@ -88,6 +88,23 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
     limits.add_argument(
         "--timeout", type=int_range(1), default=120, metavar="S", help="seconds for one image (default: %(default)s)"
     )
+    limits.add_argument(
+        "--max-jobs",
+        type=int_range(1),
+        default=16,
+        metavar="N",
+        help="jobs that wait, run or keep a result (default: %(default)s)",
+    )
+    limits.add_argument(
+        "--job-timeout", type=int_range(1), default=3600, metavar="S", help="seconds for one job (default: %(default)s)"
+    )
+    limits.add_argument(
+        "--job-expiry",
+        type=int_range(1),
+        default=3600,
+        metavar="S",
+        help="seconds that a job's result is kept (default: %(default)s)",
+    )
     return verb
 
 
@@ -107,6 +124,9 @@ def run(arguments: argparse.Namespace) -> int:
         queue=arguments.queue,
         jobs=arguments.jobs,
         seconds=arguments.timeout,
+        stored_jobs=arguments.max_jobs,
+        job_seconds=arguments.job_timeout,
+        job_keep_seconds=arguments.job_expiry,
     )
     token = _token(arguments)
     listening = _listen(arguments.host, arguments.port)
@@ -130,9 +150,6 @@ def run(arguments: argparse.Namespace) -> int:
     shown = f"[{host}]" if ":" in host else host
     say(f"open http://{shown}:{port} in a browser; API documentation at /docs; Ctrl-C stops")
 
-    def stopping() -> None:
-        app.state.stopping = True
-
     config = uvicorn.Config(
         app,
         http="h11",
@@ -142,7 +159,7 @@ def run(arguments: argparse.Namespace) -> int:
         h11_max_incomplete_event_size=16 * 1024,
         timeout_graceful_shutdown=int(limits.seconds + limits.upload_seconds),
     )
-    Server(config, idle_seconds=limits.idle_seconds, stopping=stopping).run(sockets=[listening])
+    Server(config, idle_seconds=limits.idle_seconds, stopping=app.state.stop).run(sockets=[listening])
     return 0
 
 

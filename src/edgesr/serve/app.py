@@ -1,4 +1,4 @@
-"""The HTTP interface: `POST /v1/upscale`, `/v1/models`, `/health`, the API documentation, and the page.
+"""The HTTP interface: `POST /v1/upscale`, jobs, `/v1/models`, `/health`, the API documentation, and the page.
 
 Errors are JSON, `{"reason", "detail"}`. Clients never provide file paths.
 """
@@ -7,36 +7,48 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import json
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from difflib import get_close_matches
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, Query, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from edgesr import __version__
-from edgesr.images import formats
 from edgesr.presets import list_models
 from edgesr.serve.description import page_of
 from edgesr.serve.exchanges import METRICS_TYPE, Metrics, Observed, write_log
 from edgesr.serve.guard import OwnRequestsOnly
+from edgesr.serve.job_routes import add_jobs
+from edgesr.serve.jobs import Jobs
 from edgesr.serve.limits import Limits, Refusal
-from edgesr.serve.options import check_options
+from edgesr.serve.options import asked, check_options
 from edgesr.serve.pages import SECURITY_HEADERS, Pages
 from edgesr.serve.results import once
 from edgesr.serve.runner import Options
-from edgesr.serve.schema import BODIES, Format, refusals, responses
+from edgesr.serve.schema import BODIES, refusals, responses
 from edgesr.serve.uploads import Uploads
 from edgesr.serve.work import Work
 
-_PATHS = ("/v1/upscale", "/v1/models", "/health", "/metrics", "/docs", "/openapi.json")
+_PATHS = (
+    "/v1/upscale",
+    "/v1/jobs",
+    "/v1/jobs/{id}",
+    "/v1/jobs/{id}/events",
+    "/v1/jobs/{id}/result",
+    "/v1/models",
+    "/health",
+    "/metrics",
+    "/docs",
+    "/openapi.json",
+)
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
 _RETRY_AFTER = "5"  # seconds
 
@@ -76,21 +88,28 @@ def make_app(
         lifespan=lifespan,
     )
     app.state.stopping = False
-    app.state.work = work
+    jobs = Jobs(work, limits)
+
+    def stop() -> None:
+        """Take no more images, and end all jobs; may be called by a signal's handler."""
+        app.state.stopping = True
+        jobs.stop()
+
+    app.state.stop = stop
     _answer_in_json(app)
     if origins:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=list(origins),
-            allow_methods=["GET", "POST"],
+            allow_methods=["GET", "POST", "DELETE"],
             allow_headers=["Authorization", "Content-Type"],
-            expose_headers=["X-Width", "X-Height", "X-Notes", "Server-Timing", "Retry-After"],
+            expose_headers=["X-Width", "X-Height", "X-Notes", "Server-Timing", "Retry-After", "Location"],
         )
     app.add_middleware(OwnRequestsOnly, host=host, names=names, origins=origins)  # runs before the one above
     app.add_middleware(_Secured)
     metrics = Metrics(_PATHS)
     app.add_middleware(Observed, listeners=[metrics.add, write_log] if access_log else [metrics.add])
-    _add_api(app, work, limits, token, metrics)
+    _add_api(app, work, jobs, limits, token=token, metrics=metrics)
     _add_other_paths(app)
     return app
 
@@ -99,10 +118,12 @@ def _add_other_paths(app: FastAPI) -> None:
     """Serve the page at all other paths, except for those of the API, which get an error."""
     files = Pages()
     methods = {path: ", ".join(each).upper() for path, each in app.openapi()["paths"].items()}
+    patterns = {path: compile_path(path)[0] for path in methods}
 
     def check_method(path: str) -> None:
-        if path in methods:
-            raise HTTPException(405, f"method not allowed; use {methods[path]}", {"Allow": methods[path]})
+        known = next((each for each, pattern in patterns.items() if pattern.match(path)), None)
+        if known is not None:
+            raise HTTPException(405, f"method not allowed; use {methods[known]}", {"Allow": methods[known]})
 
     @app.api_route("/v1", methods=_METHODS, include_in_schema=False)
     @app.api_route("/v1/{rest:path}", methods=_METHODS, include_in_schema=False)
@@ -169,61 +190,43 @@ class _Secured:
         await self._app(scope, receive, with_headers)
 
 
-def _add_api(app: FastAPI, work: Work, limits: Limits, token: str | None, metrics: Metrics) -> None:
+def _add_api(app: FastAPI, work: Work, jobs: Jobs, limits: Limits, *, token: str | None, metrics: Metrics) -> None:
     uploads = Uploads(limits)
 
     async def check_token(request: Request) -> None:
         _check_token(request, token)
 
     async def known_options(request: Request) -> None:
-        operation = app.openapi()["paths"][request.url.path][request.method.lower()]
+        operation = app.openapi()["paths"][request.scope["route"].path][request.method.lower()]
         known = [one["name"] for one in operation.get("parameters", ()) if one["in"] == "query"]
         check_options([name for name, _ in request.query_params.multi_items()], known)
 
+    async def check_running() -> None:
+        if app.state.stopping:
+            raise Refusal(503, "stopping", "the server is shutting down")
+
+    guards = [Depends(check_token), Depends(known_options)]  # in this order, before the values of the options
+    secured: dict[str, Any] = {"security": [{"token": []}]} if token else {}
+
     @app.post(
         "/v1/upscale",
-        dependencies=[Depends(check_token), Depends(known_options)],  # in this order, before the values of the options
+        dependencies=[*guards, Depends(check_running)],
         summary="Upscale an image",
         description="The request body is an image file, as it is or as the one file of a form, the response body the result. The content "
         "decides the input's format, not the stated type. The header `X-Notes` is a JSON list of notes on what the output format "
-        "could not store.",
+        "could not store. Example: curl -F file=@small.jpg 'http://127.0.0.1:7860/v1/upscale?scale=2&format=png' -o large.png",
         response_class=Response,
         responses=responses(),
-        openapi_extra={
-            "requestBody": {"required": True, "content": BODIES},
-            **({"security": [{"token": []}]} if token else {}),
-        },
+        openapi_extra={"requestBody": {"required": True, "content": BODIES}, **secured},
     )
-    async def upscale(  # noqa: PLR0917 -- called by name
-        request: Request,
-        scale: Annotated[float | None, Query(ge=1, le=8, description="output px per input px (default 4)")] = None,
-        width: Annotated[int | None, Query(ge=1, le=2**20, description="width of the result in px, instead of scale")] = None,
-        height: Annotated[
-            int | None,
-            Query(ge=1, le=2**20, description="height of the result in px; with width: the largest size within both"),
-        ] = None,
-        fidelity: Annotated[float, Query(ge=0, le=1, description="0 for crisp to 1 for faithful to the input")] = 0.0,
-        format: Annotated[Format | None, Query(description="output format (default: the input's)")] = None,
-        quality: Annotated[int | None, Query(ge=1, le=100, description="quality of lossy formats")] = None,
-        strip_metadata: Annotated[bool, Query(description="remove EXIF, XMP and text")] = False,
-        sharpness: Annotated[float, Query(ge=0, le=1, description="sharpen the result, 0 (off) to 1")] = 0.0,
-    ) -> Response:
-        if app.state.stopping:
-            raise Refusal(503, "stopping", "the server is shutting down")
+    async def upscale(request: Request, options: Annotated[Options, Depends(asked)]) -> Response:
         work.check_queue()
         data = await uploads.read(request)
-        chosen = None if format is None else str(format.value).upper()
-        options = Options(scale, width, height, fidelity, chosen, quality, strip_metadata, sharpness)
         outcome = await _unless_gone(request, work.run(data, options))
         metrics.pixels += outcome.width * outcome.height
-        headers = {
-            "X-Width": str(outcome.width),
-            "X-Height": str(outcome.height),
-            "X-Notes": json.dumps(outcome.notes),
-            "Server-Timing": f"upscale;dur={1000 * outcome.seconds:.0f}",
-            "Cache-Control": "no-store",
-        }
-        return once(outcome.file, formats.FORMATS[outcome.format].mime, headers)
+        return once(outcome)
+
+    add_jobs(app, jobs, uploads, guards=guards, guards_of_new=[*guards, Depends(check_running)], extra=secured)
 
     @app.get(
         "/v1/models",
@@ -252,13 +255,13 @@ def _add_api(app: FastAPI, work: Work, limits: Limits, token: str | None, metric
         response_class=Response,
         responses={
             200: {
-                "description": "requests by path and status, their seconds, pending images, pixels of results, restarts of workers",
+                "description": "requests by path and status, their seconds, pending images, pixels of results, restarts, jobs by state",
                 "content": {"text/plain": {"schema": {"type": "string"}}},
             }
         },
     )
     async def counters() -> Response:
-        return Response(metrics.text(work.pending, work.restarts), media_type=METRICS_TYPE)
+        return Response(metrics.text(work.pending, work.restarts, jobs.states()), media_type=METRICS_TYPE)
 
     @app.get("/docs", include_in_schema=False)
     def docs() -> HTMLResponse:

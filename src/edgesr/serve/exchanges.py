@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+STATES = ("waiting", "running", "done", "failed")  # of jobs
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_JOB = re.compile(r"^/v1/jobs/[^/]+")
 _PATH_CHARACTERS = 200  # of a path in the log
 
 
@@ -21,7 +24,7 @@ class Exchange:
     """A request and its response."""
 
     method: str
-    path: str  # without the query
+    path: str  # without the query, and with {id} for a job's id, since whoever knows it can fetch the result
     status: int = 500  # if no response was sent
     size: int = 0  # bytes of the response's body
     seconds: float = 0.0  # from the headers of the request to the end of the response
@@ -38,7 +41,7 @@ class Observed:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange, start = Exchange(scope["method"], scope["path"]), time.monotonic()
+        exchange, start = Exchange(scope["method"], _JOB.sub("/v1/jobs/{id}", scope["path"])), time.monotonic()
 
         async def measured(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -84,8 +87,8 @@ class Metrics:
         self._requests[path, exchange.status] += 1
         self._seconds[path] += exchange.seconds
 
-    def text(self, pending: int, restarts: int) -> str:
-        """Return all metrics; `pending` images are waiting or running, `restarts` worker processes were replaced."""
+    def text(self, pending: int, restarts: int, jobs: Mapping[str, int]) -> str:
+        """Return all metrics; `pending` images are waiting or running, `restarts` worker processes were replaced; `jobs` by state."""
         counts: Counter[str] = Counter()
         for (path, _), count in self._requests.items():
             counts[path] += count
@@ -101,6 +104,7 @@ class Metrics:
             ("edgesr_images_pending", "gauge", "Images waiting or running.", [f" {pending}"]),
             ("edgesr_pixels_total", "counter", "Pixels of results.", [f" {self.pixels}"]),
             ("edgesr_worker_restarts_total", "counter", "Worker processes that ended and were replaced.", [f" {restarts}"]),
+            ("edgesr_jobs", "gauge", "Jobs by state.", [f'{{state="{state}"}} {jobs.get(state, 0)}' for state in STATES]),
         )
         lines = []
         for name, kind, help_, samples in families:

@@ -18,6 +18,10 @@ class Limits:
     upload_seconds: float = 30.0  # from the first byte of the request to the last
     upload_grace: float = 3.0  # seconds before `upload_rate` applies
     upload_rate: int = 8 * 2**10  # minimum bytes per second of an upload
+    stored_jobs: int = 16  # waiting, running, or with a result that nobody has deleted
+    job_bytes: int = 4 * 2**30  # of the results of jobs together; beyond it no further jobs are taken
+    job_seconds: float = 3600.0  # from the start of a job to its result
+    job_keep_seconds: float = 3600.0  # from the end of a job until it is removed
     idle_seconds: float = 10.0  # of an idle connection, and for the headers of a request
 
     @property

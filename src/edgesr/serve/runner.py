@@ -6,7 +6,8 @@ import io
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,8 +64,8 @@ class Runner:
         """
         start = time.monotonic()
         checkpoint(0.0)
-        try:
-            check_size(data, options, self._limits)
+        with _refusals():
+            _check_size(data, options, self._limits)
             picture = images.read(data, max_pixels=self._limits.pixels)
             format = options.format or (picture.format if picture.format in formats.WRITTEN else "PNG")
             old_height, old_width = picture.pixels.shape[:2]
@@ -78,14 +79,6 @@ class Runner:
             )
             with target.open("x+b") as stream:
                 images.encode_into(stream, result, format, quality=options.quality)
-        except EdgesrError as error:
-            raise Refusal(
-                422, "bad_option" if isinstance(error, UsageError) else "bad_picture", _without_name(error)
-            ) from error
-        except MemoryError as error:
-            raise Refusal(503, "memory", "not enough memory for this image: send a smaller one, or try again later") from error
-        except OSError as error:  # a full disk
-            raise Refusal(503, "disk", f"the result cannot be stored on the server: {one_line(error)}") from error
         height, width = result.pixels.shape[:2]
         return Outcome(target, format, width, height, (*picture.notes, *result.notes), time.monotonic() - start)
 
@@ -104,8 +97,27 @@ class Runner:
             return self._forms[fidelity]
 
 
-def check_size(data: bytes, options: Options, limits: Limits) -> None:
-    """Refuse, by its header, a file that is no image, or whose input or result is too large."""
+def check(data: bytes, options: Options, limits: Limits) -> None:
+    """Raise Refusal for what the header of the file shows: no image, too large, an invalid size of the result."""
+    with _refusals():
+        _check_size(data, options, limits)
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Turn errors into refusals."""
+    try:
+        yield
+    except EdgesrError as error:
+        reason = "bad_option" if isinstance(error, UsageError) else "bad_picture"
+        raise Refusal(422, reason, _without_name(error)) from error
+    except MemoryError as error:
+        raise Refusal(503, "memory", "not enough memory for this image: send a smaller one, or try again later") from error
+    except OSError as error:  # a full disk
+        raise Refusal(503, "disk", f"the result cannot be stored on the server: {one_line(error)}") from error
+
+
+def _check_size(data: bytes, options: Options, limits: Limits) -> None:
     name = formats.detect(data[:64])
     if name is None:
         raise Refusal(415, "not_a_picture", f"unsupported image format; supported: {formats.readable_formats()}")

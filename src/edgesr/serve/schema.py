@@ -12,14 +12,17 @@ Format = Enum("Format", {name: name.lower() for name in _WRITABLE}, type=str)  #
 _REFUSALS = {
     401: "the token is missing or wrong",
     403: "the request is for another host, or comes from a page of another site",
+    404: "there is no such job",
     408: "the upload timed out",
+    409: "the job has not ended",
     413: "the file, the image or its result is too large",
     415: "unsupported image format",
     422: "invalid option, damaged image, or a form without exactly one file",
-    429: "the queue is full; retry after `Retry-After` seconds",
+    429: "the queue is full, or there are too many jobs; retry after `Retry-After` seconds",
     500: "a defect, or the process that upscales died with this image",
     503: "timeout, out of memory or disk space, too many requests, or shutting down",
 }
+UPSCALING = (401, 403, 408, 413, 415, 422, 429, 500, 503)
 _FILE = {"type": "string", "format": "binary"}
 BODIES = {
     "application/octet-stream": {"schema": {**_FILE, "description": "the file itself; also as image/*, such as image/jpeg"}},
@@ -39,9 +42,9 @@ BODIES = {
 
 
 def responses() -> dict[int | str, dict[str, Any]]:
-    """Return the responses of `POST /v1/upscale`, as OpenAPI describes them."""
+    """Return the responses whose body is a result, as OpenAPI describes them."""
     pictures = {formats.FORMATS[name].mime: {"schema": _FILE} for name in _WRITABLE}
-    return {200: {"description": "the result", "content": pictures}, **refusals(*_REFUSALS)}
+    return {200: {"description": "the result", "content": pictures}, **refusals(*UPSCALING)}
 
 
 def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
