@@ -24,6 +24,8 @@ def operations():
 CASES = [
     ("/v1/upscale", MODES.POSITIVE),
     ("/v1/upscale", MODES.NEGATIVE),
+    ("/v1/jobs", MODES.POSITIVE),
+    ("/v1/jobs/{id}/result", MODES.POSITIVE),
     ("/v1/models", MODES.POSITIVE),
     ("/health", MODES.POSITIVE),
 ]
