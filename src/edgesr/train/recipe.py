@@ -134,7 +134,7 @@ def load_recipe(path: Path, overrides: list[str] | None = None) -> Recipe:
 
 def from_table(kind: type[Config], table: dict[str, Any], where: str = "") -> Config:
     """Build the dataclass `kind` from nested tables; raises UsageError naming the field."""
-    hints = _hints(kind)
+    hints = _hints(kind)  # type: ignore[arg-type]  # mypy takes a class for not hashable
     names = [f.name for f in dataclasses.fields(kind)]  # type: ignore[arg-type]
     table = {RENAMED.get(f"{where}{key}", key): value for key, value in table.items()}
     for key in table:
