@@ -72,7 +72,7 @@ def main() -> None:
     heads = ["system", "engine", "precision", "median, ms", "peak RSS, MB", *(f"{name} takes" for name in peers)]
     print(f"| {' | '.join(heads)} |", "|---" * len(heads) + "|", sep="\n")
     for each in systems:
-        ratios = [f"{_median(peer) / _median(each):.1f} times" for peer in peers.values()]
+        ratios = [f"{_median(peer) / _median(each):.3g} times" for peer in peers.values()]
         figures = [f"{_median(each):.0f}", f"{each['peak_rss_mb']:.0f}"]
         print(f"| {' | '.join([*ours.get(each['system'], described(each['system'])), *figures, *ratios])} |")
 
