@@ -65,7 +65,7 @@ learning_rate = 1e-3
 """
 
 
-@pytest.mark.parametrize(("stage", "more"), [("autoencoder", ""), ("end-to-end", ""), ("autoencoder", ADVERSARY)])
+@pytest.mark.parametrize(("stage", "more"), [("end-to-end", ""), ("autoencoder", ADVERSARY)])
 def test_two_processes_are_one_with_the_same_global_batch(folder, tmp_path, stage, more):
     recipe = write_recipe(folder, stage, more=more)
     finished = launch(recipe, tmp_path / "two", "--set", "data.batch=4")
