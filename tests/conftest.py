@@ -20,8 +20,11 @@ _exact = {"engine": "onnxruntime", "version": f"onnxruntime {metadata.version('o
 (_cache / "edgesr" / "engine.json").write_text(json.dumps(_exact))
 os.environ["XDG_CACHE_HOME"] = str(_cache)
 
-if "PYTEST_XDIST_WORKER" in os.environ:
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: every core has a process of tests already
+if worker := os.environ.get("PYTEST_XDIST_WORKER"):  # every core has a process of tests: threads of one would only wait for the others'
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
+    if hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})
 
 import pytest
 from building import PAGE, build_page
