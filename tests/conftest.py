@@ -20,7 +20,9 @@ _exact = {"engine": "onnxruntime", "version": f"onnxruntime {metadata.version('o
 (_cache / "edgesr" / "engine.json").write_text(json.dumps(_exact))
 os.environ["XDG_CACHE_HOME"] = str(_cache)
 
-if worker := os.environ.get("PYTEST_XDIST_WORKER"):  # every core has a process of tests: threads of one would only wait for the others'
+if worker := os.environ.get(
+    "PYTEST_XDIST_WORKER"
+):  # every core has a process of tests: threads of one would only wait for the others'
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
     if hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))
