@@ -11,6 +11,8 @@ torch = pytest.importorskip("torch")
 import torch.nn.functional as F
 
 from edgesr.model.blocks import GroupNormResBlock, ResBlock, TimeEmbedding, replicated
+from edgesr.model.unet import StableDiffusionUNet, UNet
+from edgesr.presets import StableDiffusionUNetConfig, UNetConfig
 
 
 def opened(block):
@@ -74,3 +76,24 @@ def test_a_new_block_is_the_identity():
 def test_borders_are_repeated():
     x = torch.arange(12.0).reshape(1, 1, 3, 4)
     assert torch.equal(replicated(x, 2), F.pad(x, [2] * 4, mode="replicate"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "config"),
+    [
+        (UNet, UNetConfig(widths=(6, 8, 10), blocks=2, middle_blocks=2, time_width=12)),
+        (StableDiffusionUNet, StableDiffusionUNetConfig(widths=(4, 8, 12), blocks=2, groups=2, time_width=20)),
+    ],
+)
+def test_the_time_reaches_every_block_of_a_unet(kind, config):
+    unet = opened(kind(config, 3, 5))
+    unet(torch.randn(1, 3, 8, 8), torch.tensor([0.4])).square().sum().backward()
+    blocks = [module for module in unet.modules() if isinstance(module, (ResBlock, GroupNormResBlock))]
+    levels = len(config.widths)
+    assert len(blocks) == (2 * 2 * (levels - 1) + 2 if kind is UNet else 2 * levels + 2 + 3 * levels)
+    assert all(block.time.weight.grad.abs().max() > 0 for block in blocks)
+
+
+def test_the_time_of_stable_diffusions_unet_begins_with_as_many_sinusoids_as_its_first_level_has_channels():
+    unet = StableDiffusionUNet(StableDiffusionUNetConfig(widths=(4, 8, 12), blocks=1, groups=2, time_width=20), 3, 5)
+    assert [tuple(layer.weight.shape) for layer in (unet.time.linear1, unet.time.linear2)] == [(20, 4), (20, 20)]

@@ -141,6 +141,15 @@ def test_gradient_penalty_comes_every_so_many_steps(sharp, blurred):
     ]
 
 
+def test_its_first_step_is_as_long_as_its_learning_rate(sharp, blurred):
+    """Adam divides the gradient by its size."""
+    adversary = Adversary(config(network="highpass-patch", learning_rate=3e-4), seed=0, device=CPU)
+    before = [parameter.detach().clone() for parameter in adversary.net.parameters()]
+    adversary.update(shown(blurred, sharp), 0)
+    steps = [float((a - b).abs().max()) for a, b in zip(adversary.net.parameters(), before, strict=True)]
+    assert max(steps) == pytest.approx(3e-4, rel=0.02)
+
+
 @pytest.mark.parametrize(  # bfloat16 takes a processor without it long: one loss is enough for the U-Net
     ("kind", "network", "autocast"),
     [(kind, network, False) for kind in ("hinge", "r1", "relativistic") for network in DISCRIMINATORS]

@@ -17,7 +17,7 @@ from edgesr.model import diffusion
 from edgesr.train import run
 from edgesr.train.adversary import AdversarialConfig, Shown
 from edgesr.train.loop import Loop
-from edgesr.train.losses import LossConfig, PictureLoss, log_s_regulariser, psnr
+from edgesr.train.losses import LEVEL, LossConfig, PictureLoss, log_s_regulariser, psnr
 from edgesr.train.processes import Processes
 from edgesr.train.recipe import DataConfig, OptimizerConfig, Recipe, load_recipe
 from edgesr.train.stages import latent_like, stage_class
@@ -48,6 +48,22 @@ def close(got, want, rel=1e-4):
 
 def l1(out, wanted):
     return (out - wanted).abs().mean()
+
+
+@torch.no_grad()
+def test_a_step_moves_the_latents_statistics_by_a_fiftieth(nets, batch):
+    nets = copy.deepcopy(nets)
+    encoder, before = nets.hr_encoder, nets.hr_encoder.mean.clone()
+    raw = encoder(batch.hr) * encoder.std[:, None, None] + before[:, None, None]
+    stage_of("autoencoder").loss(nets, batch, 0.0, draws())
+    assert torch.allclose(encoder.mean, 0.98 * before + 0.02 * raw.mean(dim=(0, 2, 3)), atol=1e-6)
+    assert not torch.equal(encoder.mean, before)
+
+
+def test_the_psnr_is_averaged_over_crops_and_not_their_errors():
+    hr = torch.full((2, 3, 4, 4), 0.5)
+    out = hr + torch.tensor([0.01, 0.2])[:, None, None, None]
+    close(psnr(out, hr), (-10 * math.log10(1e-4 + LEVEL) - 10 * math.log10(0.04 + LEVEL)) / 2)
 
 
 @torch.no_grad()
