@@ -171,7 +171,7 @@ def test_what_a_killed_run_left_is_removed_by_the_next(upscaler: Upscaler) -> No
 def test_a_new_file_that_another_run_removes_before_its_lock_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
     from edgesr import atomic
 
-    lock, removed = atomic._lock, []
+    lock, removed = atomic.lock, []
 
     def late(stream: BinaryIO) -> None:
         if not removed:
@@ -179,7 +179,7 @@ def test_a_new_file_that_another_run_removes_before_its_lock_is_made_again(monke
             atomic.remove_abandoned(Path())
         lock(stream)
 
-    monkeypatch.setattr(atomic, "_lock", late)
+    monkeypatch.setattr(atomic, "lock", late)
     with atomic.atomic_write(Path("mine.png"), overwrite=False) as stream:
         atomic.remove_abandoned(Path())
         stream.write(b"kept")

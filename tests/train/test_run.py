@@ -340,7 +340,7 @@ def test_a_run_that_drifts_stops_and_keeps_the_checkpoint_before(folder, tmp_pat
     assert checkpoint.load(tmp_path / "checkpoint")[1]["step"] == 6
 
 
-@pytest.mark.parametrize(("weight", "message"), [(0.0, "latent path carries"), (float("nan"), "off by nan levels")])
+@pytest.mark.parametrize(("weight", "message"), [(0.0, "latent path carries"), (float("nan"), "by nan levels")])
 def test_a_finished_stage_with_a_dead_latent_path_fails(finished, tmp_path, weight, message):
     """The decoder's weights for the latent are zero, or the average is not a number: a run that ends so must not look like success."""
     recipe, out = finished["end-to-end"]
