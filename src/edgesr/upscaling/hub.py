@@ -27,7 +27,7 @@ tags: [super-resolution, image-upscaling, onnx]
 ---
 # Edge-SD-SR `{name}`
 
-Weights of the model `{name}` of [edgesr](https://pypi.org/project/edgesr/), for 4x super-resolution.
+Weights of the model `{name}` of edgesr, for 4x super-resolution.
 """
 
 
