@@ -9,6 +9,7 @@ from typing import Any
 
 from edgesr.errors import UsageError
 from edgesr.presets import get_preset, int8_path, weights_path
+from edgesr.upscaling.checksums import digest
 from edgesr.upscaling.network import model_folder
 
 
@@ -33,7 +34,7 @@ def loaded(upscaler: dict[str, Any], precision: str) -> str:
     if not source.is_file():
         raise UsageError(f"the model '{upscaler['model']}' has no released weights yet: see `edgesr models`")
     with resources.as_file(source) as path:
-        return _of_file(path)
+        return digest(path)
 
 
 def _is_released(upscaler: dict[str, Any]) -> bool:
@@ -51,14 +52,10 @@ def _in_int8(upscaler: dict[str, Any]) -> Any:
 
 def _of_own(path: Path) -> str:
     if path.is_file():
-        return _of_file(path)
+        return digest(path)
     if not path.is_dir():
         raise UsageError(f"--weights {path}: no such file or folder")
     whole = hashlib.sha256()
     for each in sorted(each for each in path.rglob("*") if each.is_file()):
         whole.update(f"{each.relative_to(path).as_posix()}\0".encode() + hashlib.sha256(each.read_bytes()).digest())
     return whole.hexdigest()
-
-
-def _of_file(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -120,6 +120,13 @@ def add_machine(verb: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     return machine
 
 
+def add_messages(verb: argparse.ArgumentParser) -> None:
+    """Define the arguments of what is printed."""
+    messages = verb.add_argument_group("messages")
+    messages.add_argument("--json", action="store_true", help="print a JSON report to standard output at the end")
+    messages.add_argument("--quiet", action="store_true", help="print errors only")
+
+
 def check_size(arguments: argparse.Namespace) -> None:
     """Raise UsageError for a scale that no picture could have; unlike a width, it does not depend on the picture."""
     from edgesr.upscaling.upscaler import target_size

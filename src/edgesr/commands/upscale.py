@@ -66,10 +66,7 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
     present.add_argument("--skip-existing", action="store_true", help="skip images whose result exists")
     present.add_argument("--overwrite", action="store_true", help="replace existing results")
     flags.machine.add_argument("--threads", type=int_range(1), metavar="N", help="CPU threads (default: all cores)")
-
-    messages = verb.add_argument_group("messages")
-    messages.add_argument("--json", action="store_true", help="print a JSON report to standard output at the end")
-    messages.add_argument("--quiet", action="store_true", help="print errors only")
+    picture_flags.add_messages(verb)
     return verb
 
 

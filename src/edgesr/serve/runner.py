@@ -82,9 +82,6 @@ class Runner:
         height, width = result.pixels.shape[:2]
         return Outcome(target, format, width, height, (*picture.notes, *result.notes), time.monotonic() - start)
 
-    def close(self) -> None:
-        """Nothing is held that needs an end."""
-
     def _upscaler(self, fidelity: float) -> Upscaler:
         with self._forms_lock:
             if fidelity not in self._forms:

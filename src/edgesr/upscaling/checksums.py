@@ -16,7 +16,7 @@ def check(path: Path, *, installed: bool = True) -> None:
     `installed` says whether it came with this package.
     """
     stated = _read(path.parent).get(path.name)
-    if stated is not None and _sum(path) != stated:
+    if stated is not None and digest(path) != stated:
         remedy = "reinstall edgesr" if installed else "download it again"
         raise EdgesrError(f"{path}: damaged: its checksum is not that of the released file; {remedy}")
 
@@ -31,15 +31,18 @@ def check_all(folder: Path) -> None:
 
 def write(folder: Path) -> None:
     """Write the list of all files in a folder of model files."""
-    files = sorted(path for path in folder.iterdir() if path.suffix in (".onnx", ".npz"))
-    (folder / LIST).write_text("".join(f"{_sum(path)}  {path.name}\n" for path in files), encoding="utf-8")
+    _write(folder, {path.name: digest(path) for path in folder.iterdir() if path.suffix in (".onnx", ".npz")})
 
 
 def renew(path: Path) -> None:
     """Update the checksum of a file in the list beside it, if there is one."""
     if (path.parent / LIST).is_file():
-        sums = {**_read(path.parent), path.name: _sum(path)}
-        (path.parent / LIST).write_text("".join(f"{value}  {name}\n" for name, value in sorted(sums.items())), encoding="utf-8")
+        _write(path.parent, {**_read(path.parent), path.name: digest(path)})
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _read(folder: Path) -> dict[str, str]:
@@ -50,5 +53,5 @@ def _read(folder: Path) -> dict[str, str]:
     return {name: value for value, _, name in (line.partition("  ") for line in lines)}
 
 
-def _sum(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _write(folder: Path, sums: dict[str, str]) -> None:
+    (folder / LIST).write_text("".join(f"{value}  {name}\n" for name, value in sorted(sums.items())), encoding="utf-8")
