@@ -13,6 +13,7 @@ from command_line import ENVIRONMENT
 PROGRAM = """
 import sys
 from pathlib import Path
+from dataclasses import replace
 import numpy as np
 from edgesr import images
 from edgesr.evaluate.memory import peak_rss_mb
@@ -21,7 +22,8 @@ from edgesr.upscaling.upscaler import Upscaler
 height, width, channels, dtype, scale, target = sys.argv[1:]
 shape = int(height), int(width), int(channels)
 upscaler = Upscaler(threads=1, tile=128)
-upscaler._engine = lambda lr, eps: lr.repeat(4, axis=2).repeat(4, axis=3)
+network = upscaler._windows.network._replace(engine=lambda lr, eps: lr.repeat(4, axis=2).repeat(4, axis=3))
+upscaler._windows = replace(upscaler._windows, network=network)
 pixels = np.zeros(shape, dtype)
 pixels[::7] = 200
 pixels[..., -1] += np.arange(shape[1], dtype=dtype)

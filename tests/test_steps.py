@@ -60,8 +60,8 @@ def test_steps_change_the_picture_and_one_does_not(trained):
 def test_the_tile_size_changes_no_byte_in_several_steps(trained, steps, tile):
     picture = photograph(320, 320)[100:140]  # wider than the halo of so many steps
     whole, tiled = (Upscaler(weights=trained, steps=steps, threads=1, tile=side) for side in ("auto", tile))
-    assert len(whole._plan(40, 320)) == 1
-    assert len(tiled._plan(40, 320)) > 1
+    assert len(whole._windows.plan(40, 320)) == 1
+    assert len(tiled._windows.plan(40, 320)) > 1
     assert np.array_equal(tiled(picture), whole(picture))
 
 

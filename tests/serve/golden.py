@@ -15,8 +15,8 @@ from edgesr.upscaling.memory import WINDOW_PIXELS
 from edgesr.upscaling.noise import noise_field
 from edgesr.upscaling.planes import fill_transparent, hold_within_neighbours, to_grey
 from edgesr.upscaling.sharpen import sharpen
+from edgesr.upscaling.size import MAX_SCALE, MIN_SCALE, target_size
 from edgesr.upscaling.tiling import plan_exact
-from edgesr.upscaling.upscaler import MAX_SCALE, MIN_SCALE, target_size
 
 FILE = Path(__file__).parents[2] / "web/test/golden.json"
 SIZES = [(4, 4), (128, 128), (512, 512), (516, 512), (1000, 752), (3000, 4000), (8, 20000), (60, 6004)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,8 @@ from edgesr import Upscaler, images, presets, upscale
 from edgesr.errors import EdgesrError, InputError, UsageError
 from edgesr.presets import PRESETS, weights_path
 from edgesr.upscaling import checksums
-from edgesr.upscaling.upscaler import loaded, target_size
+from edgesr.upscaling.size import target_size
+from edgesr.upscaling.upscaler import loaded
 
 
 @pytest.fixture(scope="module")
@@ -280,15 +282,15 @@ def test_an_array_with_a_value_that_is_no_number_is_refused(upscaler, value):
 
 def test_a_network_that_gives_no_numbers_is_an_error(monkeypatch):
     upscaler = Upscaler(threads=1)
-    network = upscaler._engine
+    network = upscaler._windows.network
 
     def broken(lr, eps):
-        hr = network(lr, eps).copy()
+        hr = network.engine(lr, eps).copy()
         hr[0, 1, 2, 3] = np.nan
         return hr
 
     broken.description = "broken"
-    monkeypatch.setattr(upscaler, "_engine", broken)
+    monkeypatch.setattr(upscaler, "_windows", replace(upscaler._windows, network=network._replace(engine=broken)))
     with pytest.raises(EdgesrError, match="not finite"):
         upscaler(photograph(8, 8))
 

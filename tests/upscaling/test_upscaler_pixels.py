@@ -16,8 +16,8 @@ from PIL import Image
 import edgesr
 from edgesr import Upscaler, upscale
 from edgesr.images import from_pil
+from edgesr.upscaling.network import BLENDED_OVERLAP, BLENDED_TILE
 from edgesr.upscaling.planes import to_grey
-from edgesr.upscaling.upscaler import BLENDED_OVERLAP, BLENDED_TILE
 
 
 @pytest.fixture(scope="module")
@@ -60,14 +60,14 @@ def tiled(upscaler):
         "gradient before rounding": gradient(height, width, np.float32),
         "photograph before rounding": photograph(height, width).astype(np.float32) / 255,
     }
-    assert len(upscaler._plan(120, 136)) == 1
+    assert len(upscaler._windows.plan(120, 136)) == 1
     return {name: (picture, upscaler(picture)) for name, picture in pictures.items()}
 
 
 @pytest.mark.parametrize("tile", [100, 64, 37])
 def test_the_tile_size_changes_no_bit(tiled, tile):
     other = Upscaler(threads=1, tile=tile)
-    assert len(other._plan(120, 136)) > 1
+    assert len(other._windows.plan(120, 136)) > 1
     for name, (picture, want) in tiled.items():
         assert difference(other(picture), want) == 0, name
 
@@ -82,7 +82,7 @@ def test_the_automatic_tiles_of_a_large_picture_change_no_bit(upscaler, monkeypa
     picture = photograph(300, 300)[100:200]
     want = upscaler(picture)
     monkeypatch.setattr("edgesr.upscaling.memory.WINDOW_PIXELS", 144 * 144)
-    assert len(upscaler._plan(100, 300)) > 1
+    assert len(upscaler._windows.plan(100, 300)) > 1
     assert difference(upscaler(picture), want) == 0
 
 
@@ -188,8 +188,10 @@ def test_blended_tiles_show_no_seam(picture):
     """A model without a bounded receptive field is tiled as in the paper; forced upon this one, it must hardly show."""
     exact = Upscaler(threads=1)
     blended = Upscaler(threads=1)
-    blended.preset = replace(blended.preset, halo=None)
-    plan = blended._plan(*picture.shape[:2])
+    network = blended._windows.network
+    unbounded = network._replace(preset=replace(network.preset, halo=None))
+    blended._windows = replace(blended._windows, network=unbounded)
+    plan = blended._windows.plan(*picture.shape[:2])
     assert [(span.start, span.stop) for span in plan.columns] == [(0, BLENDED_TILE), (BLENDED_TILE - BLENDED_OVERLAP, 224)]
     apart = blended(picture).astype(float) - exact(picture)
     # A seam is a line: no row and no column may differ as one. Levels of 255.

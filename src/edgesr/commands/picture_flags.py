@@ -129,7 +129,7 @@ def add_messages(verb: argparse.ArgumentParser) -> None:
 
 def check_size(arguments: argparse.Namespace) -> None:
     """Raise UsageError for a scale that no picture could have; unlike a width, it does not depend on the picture."""
-    from edgesr.upscaling.upscaler import target_size
+    from edgesr.upscaling.size import target_size
 
     if arguments.scale is not None:
         target_size(1, 1, arguments.scale, arguments.width, arguments.height)

@@ -16,7 +16,8 @@ from edgesr.errors import EdgesrError, UsageError, one_line
 from edgesr.images import formats, headers
 from edgesr.images.read import size_of
 from edgesr.serve.limits import Limits, Refusal
-from edgesr.upscaling.upscaler import Upscaler, target_size
+from edgesr.upscaling.size import target_size
+from edgesr.upscaling.upscaler import Upscaler
 
 _FORMS_KEPT = 3  # networks of different fidelity that stay loaded, at least 20 MB each
 

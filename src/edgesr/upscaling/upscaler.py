@@ -2,42 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import lru_cache
-from itertools import count
-from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from edgesr import images
-from edgesr.errors import EdgesrError, UsageError
+from edgesr.errors import UsageError
 from edgesr.images import Picture
 from edgesr.images.bands import Bands
-from edgesr.presets import LATENT_STRIDE, SCALE, get_preset, weights_version
+from edgesr.presets import get_preset, weights_version
 from edgesr.upscaling import checks, network
 from edgesr.upscaling import memory as memory_limits
-from edgesr.upscaling.network import BLENDED_OVERLAP, BLENDED_TILE
-from edgesr.upscaling.noise import noise_field
-from edgesr.upscaling.planes import (
-    append_alpha,
-    fill_transparent,
-    from_network,
-    hold_within_neighbours,
-    resize,
-    to_grey,
-    to_network,
-)
 from edgesr.upscaling.sharpen import sharpen
-from edgesr.upscaling.tiling import Plan, Span, assemble, crop, plan_blended, plan_exact
-
-Progress = Callable[[float], None]
-Pixels = NDArray[Any]  # (H, W, C) uint8, uint16, or floating point in [0, 1]
-
-MIN_SCALE, MAX_SCALE = 1.0, 8.0
+from edgesr.upscaling.size import target_size
+from edgesr.upscaling.windows import Pixels, Progress, WindowedNetwork
 
 
 class Upscaler:
@@ -75,21 +56,26 @@ class Upscaler:
         checks.check_name(engine=engine, precision=precision)
         self.model, self.steps = model, steps
         self.fidelity = checks.checked_fidelity(fidelity)
-        self._blended = tile in checks.BLENDED
-        self._tile = None if self._blended else checks.checked_tile(tile)
-        self._memory = memory_limits.checked(memory)
-        self._seed = checks.checked_seed(seed)
-        self.preset, self._engine, self._least_side, self.precision = network.load(
-            model,
-            self.fidelity,
-            engine=engine,
-            precision=precision,
-            threads=threads,
-            weights=weights,
+        blended = tile in checks.BLENDED
+        self._windows = WindowedNetwork(
+            network.load(
+                model,
+                self.fidelity,
+                engine=engine,
+                precision=precision,
+                threads=threads,
+                weights=weights,
+                steps=steps,
+                blended=blended,
+            ),
+            tile=None if blended else checks.checked_tile(tile),
+            blended=blended,
+            memory=memory_limits.checked(memory),
+            seed=checks.checked_seed(seed),
             steps=steps,
-            blended=self._blended,
         )
-        self.engine = self._engine.description
+        self.preset, self.precision = self._windows.network.preset, self._windows.network.precision
+        self.engine = self._windows.network.engine.description
         self._weights = weights
 
     @classmethod
@@ -133,8 +119,8 @@ class Upscaler:
             "weights": weights_version(self.model) if own is None else [own, Path(own).stat().st_mtime_ns],
             "fidelity": self.fidelity,
             "steps": self.steps,
-            "seed": self._seed,
-            "blended": self._blended,
+            "seed": self._windows.seed,
+            "blended": self._windows.blended,
             "engine": self.engine.partition(" (")[0],
             "precision": self.precision,
         }
@@ -221,67 +207,7 @@ class Upscaler:
     def _bands(self, pixels: Pixels, size: tuple[int, int], sharpness: float, progress: Progress | None = None) -> Bands:
         """(H, W, C) -> (size[1], size[0], C)."""
         amount = checks.checked_sharpness(sharpness)
-        return sharpen(self._of_size(pixels, size, progress), amount)
-
-    def _of_size(self, pixels: Pixels, size: tuple[int, int], progress: Progress | None) -> Bands:
-        """(H, W, C) -> (size[1], size[0], C): the model on colour and on alpha, then Lanczos if the size is not 4x.
-
-        A size below the input's is Lanczos alone.
-        """
-        channels = pixels.shape[2]
-        colour, alpha = (pixels[:, :, :-1], pixels[:, :, -1:]) if channels in (2, 4) else (pixels, None)
-        if size[0] < pixels.shape[1] and size[1] < pixels.shape[0]:  # there is nothing to add
-            whole = pixels if alpha is None else np.concatenate([fill_transparent(colour, alpha), alpha], axis=2)
-            return resize(Bands.of(whole), size)
-        passes = 1 if alpha is None or _constant(alpha) else 2
-        plan = self._plan(*self._padded(pixels), pixels.nbytes)
-        tick = _counted(progress, passes * len(plan))
-        if alpha is None:
-            return resize(self._network(colour, plan, tick), size)
-        bands = self._network(fill_transparent(colour, alpha), plan, tick)
-        if passes == 1:
-            opacity = alpha[0, 0, 0]
-            return resize(bands, size).map(lambda rows: np.insert(rows, channels - 1, opacity, axis=2), channels=channels)
-        opaque = hold_within_neighbours(self._network(alpha, plan, tick), alpha)
-        return resize(append_alpha(bands, opaque), size)
-
-    def _network(self, pixels: Pixels, plan: Plan, tick: Callable[[], None]) -> Bands:
-        """(H, W, 1 or 3) -> (4H, 4W, 1 or 3) of the same type, tile by tile; calls `tick` after each tile."""
-        height, width, channels = pixels.shape
-        shape, dtype = (SCALE * height, SCALE * width, channels), pixels.dtype
-
-        def kept(row: Span, column: Span) -> NDArray[Any]:
-            rows = np.clip(
-                np.arange(row.start, row.stop), 0, height - 1
-            )  # the last row and column are repeated up to the multiple
-            columns = np.clip(np.arange(column.start, column.stop), 0, width - 1)
-            lr = to_network(pixels[rows[:, None], columns])
-            eps = noise_field(self._seed, self.preset.latent_channels, _latent(row), _latent(column))
-            hr = crop(self._engine(lr, eps[None])[0], row, column, SCALE)  # (3, h, w)
-            if not np.isfinite(hr.sum()):
-                raise EdgesrError(f"the output of the network is not finite (engine {self.engine}): try another --engine")
-            tick()
-            hr = to_grey(hr) if channels == 1 else hr
-            return hr if plan.blended else from_network(hr, dtype)
-
-        if not plan.blended:
-            return Bands(shape, dtype, assemble(plan, kept, SCALE, shape, dtype))
-        sums = Bands(shape, np.float32, assemble(plan, kept, SCALE, shape, np.float32))
-        return sums.map(lambda rows: from_network(rows, dtype), dtype=dtype)
-
-    def _padded(self, pixels: Pixels) -> tuple[int, int]:
-        """Height and width padded for the network: multiples of the model's, and at least the fixed tile size of some weights."""
-        height, width = (
-            max(-(-side // self.preset.multiple) * self.preset.multiple, self._least_side) for side in pixels.shape[:2]
-        )
-        return height, width
-
-    def _plan(self, height: int, width: int, input_bytes: int = 0) -> Plan:
-        halo, multiple = self.preset.halo_of(self.steps), self.preset.multiple
-        if self._blended or halo is None:
-            return plan_blended(height, width, tile=BLENDED_TILE, overlap=BLENDED_OVERLAP, multiple=multiple)
-        limits = memory_limits.limits(self.preset, input_bytes, self._memory)
-        return plan_exact(height, width, tile=self._tile, halo=halo, multiple=multiple, **limits._asdict())
+        return sharpen(self._windows(pixels, size, progress), amount)
 
 
 @overload
@@ -335,41 +261,3 @@ def upscale(
 def loaded(model: str, fidelity: float, engine: str, threads: int | None, precision: str = "auto") -> Upscaler:
     """The upscaler of the last calls with these arguments, or a new one."""
     return Upscaler(model, fidelity=fidelity, engine=engine, threads=threads, precision=precision)
-
-
-def target_size(
-    width: int, height: int, scale: float | None = None, target_width: int | None = None, target_height: int | None = None
-) -> tuple[int, int]:
-    """Return the output's (width, height) in px for an input of `width` x `height` px.
-
-    Give `scale` from 1 to 8 (default 4), or a target width, height or both: the largest size within them that keeps the aspect
-    ratio, which may be smaller than the input. Raises UsageError if both ways are used, or if the scale is out of range.
-    """
-    checks.check_numbers(Real, scale=scale)
-    checks.check_numbers(Integral, width=target_width, height=target_height)
-    least = MIN_SCALE
-    if target_width is None and target_height is None:
-        factor = float(SCALE) if scale is None else scale
-    elif scale is not None:
-        raise UsageError("give either a scale or a target width or height, not both")
-    else:
-        least, sides = 0.0, ((target_width, width), (target_height, height))
-        factor = min(target / side for target, side in sides if target is not None)
-    if not (least <= factor <= MAX_SCALE and factor > 0):  # also catches NaN
-        raise UsageError(f"scale {factor:g} is out of range: give {MIN_SCALE:g} to {MAX_SCALE:g}")
-    return max(1, round(width * factor)), max(1, round(height * factor))
-
-
-def _latent(span: Span) -> range:
-    """The latent positions of a window, of one axis."""
-    return range(span.start // LATENT_STRIDE, span.stop // LATENT_STRIDE)
-
-
-def _constant(plane: Pixels) -> bool:
-    return bool((plane == plane[0, 0, 0]).all())
-
-
-def _counted(progress: Progress | None, total: int) -> Callable[[], None]:
-    """Return a function to call after each of `total` tiles, which reports the fraction done to `progress`."""
-    numbers = count(1)
-    return (lambda: progress(next(numbers) / total)) if progress else (lambda: None)

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from edgesr import __version__, atomic
 from edgesr.errors import InputError, UsageError
-from edgesr.upscaling.upscaler import Upscaler, target_size
+from edgesr.upscaling.size import target_size
+from edgesr.upscaling.upscaler import Upscaler
 from edgesr.video import joining, segments
 from edgesr.video.codecs import Codec, codec_for, container_for
 from edgesr.video.segments import Segments
