@@ -72,7 +72,9 @@ def timed(*words: str | Path, cores: int | None = None) -> float:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
 
     start = time.monotonic()
-    subprocess.run([*EDGESR, *map(str, words), "--quiet"], preexec_fn=pin if cores else None, check=False)
+    done = subprocess.run([*EDGESR, *map(str, words), "--quiet"], preexec_fn=pin if cores else None, check=False)
+    if done.returncode not in {0, 1}:  # 1: some pictures failed, as they should where some are broken
+        raise SystemExit(f"edgesr {words[0]} ended with exit code {done.returncode}")
     return time.monotonic() - start
 
 

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,6 +16,8 @@ from cluster_runs import make_pictures
 from command_line import COMMAND, ENVIRONMENT
 
 from edgesr import cli
+from edgesr.batch import cluster
+from edgesr.errors import UsageError
 
 
 @pytest.fixture
@@ -127,3 +130,19 @@ def test_a_missing_extra_is_named(photos, package, source, extra):
     (line,) = done.stderr.decode().splitlines()
     assert f"'{package}'" in line
     assert extra in line
+
+
+@pytest.mark.parametrize("failures", [2, 9])
+def test_ray_is_started_again_where_its_processes_were_too_slow(failures, monkeypatch):
+    ray, calls = pytest.importorskip("ray"), []
+
+    def init(**_options):
+        calls.append(1)
+        if len(calls) <= failures:
+            raise RuntimeError("The current node timed out during startup.")
+
+    monkeypatch.setattr(ray, "init", init)
+    outcome = pytest.raises(UsageError, match="Ray does not start on this machine") if failures > 2 else nullcontext()
+    with outcome, cluster.connected(None, cluster.Resources(cpus=1, gpus=0)):
+        pass
+    assert len(calls) == 3

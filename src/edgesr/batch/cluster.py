@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 OBJECT_STORE_BYTES = 2**28  # of a cluster on this machine: only names and reports pass through it
 CALLS = 2  # of a worker at the same time: one reads or writes a file while the network works for the other
 _PATIENCE_SECONDS = 10.0
+_STARTS = 3  # attempts
 _WAVE, _WAVE_A_WORKER = 2048, 128  # units
 _QUEUED = 2  # units that wait at each worker, for each call
 
@@ -79,17 +80,30 @@ def connected(address: str | None, resources: Resources) -> Iterator[None]:
     on_sigterm = signal.getsignal(signal.SIGTERM)  # which Ray replaces
     try:
         with _without_native_log():
-            ray.init(**common)
+            _patiently(lambda: ray.init(**common), attempts=1 if address else _STARTS)
         signal.signal(signal.SIGTERM, on_sigterm)
     except Exception as error:  # ConnectionError, ValueError, RuntimeError...
-        place = f"--address {address}" if address else "this machine"
-        raise UsageError(f"{place}: cannot connect to a cluster there: {one_line(error)}") from error
+        failed = f"--address {address}: cannot connect to a cluster there" if address else "Ray does not start on this machine"
+        raise UsageError(f"{failed}: {one_line(error)}") from error
     try:
         if resources.gpus and not ray.cluster_resources().get("GPU"):
             raise UsageError(f"--gpus-per-worker {resources.gpus:g}: there is no GPU in this cluster")
         yield
     finally:
         ray.shutdown()
+
+
+def _patiently(start: Callable[[], object], attempts: int) -> None:
+    """Call `start` until it succeeds or has failed so often: Ray gives its processes 30 s, too few on a busy machine that loads them for the first time."""
+    import ray
+
+    try:
+        start()
+    except Exception:
+        ray.shutdown()  # ends the processes of this attempt
+        if attempts == 1:
+            raise
+        _patiently(start, attempts - 1)
 
 
 @contextmanager
