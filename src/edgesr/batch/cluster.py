@@ -94,7 +94,7 @@ def connected(address: str | None, resources: Resources) -> Iterator[None]:
 
 
 def _patiently(start: Callable[[], object], attempts: int) -> None:
-    """Call `start` until it succeeds or has failed so often: Ray gives its processes 30 s, too few on a busy machine that loads them for the first time."""
+    """Call `start` until it succeeds, at most so often: Ray gives its processes 30 s, too few on a busy machine."""
     import ray
 
     try:
