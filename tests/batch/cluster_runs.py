@@ -39,6 +39,7 @@ class TwoNodes:
         return subprocess.Popen(
             [*COMMAND, "batch", *words, "--address", self.address],
             env={**self.environment, "PYTHONFAULTHANDLER": "1"},
+            stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
 
@@ -46,11 +47,12 @@ class TwoNodes:
         """Run a command; return what it wrote to standard error."""
         process = self.start(*words)
         try:
-            written = process.communicate(timeout=400)[1].decode()
+            out, written = (stream.decode() for stream in process.communicate(timeout=400))
         except subprocess.TimeoutExpired:  # show where it hangs
             process.send_signal(signal.SIGABRT)
             pytest.fail(process.communicate()[1].decode())
         assert process.returncode == code, written
+        assert not out
         assert "Traceback" not in written
         return written
 

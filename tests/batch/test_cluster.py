@@ -94,8 +94,9 @@ def interrupted(two_nodes, tmp_path_factory) -> Interrupted:
     running = two_nodes.start(str(photos), str(large))
     wait_for(lambda: len(results(large)) > len(before))
     kill_a_worker()
-    said = running.communicate(timeout=400)[1].decode()
+    out, said = (stream.decode() for stream in running.communicate(timeout=400))
     assert running.returncode == 1, said
+    assert not out, "Ray has told of the worker that ended"
     return Interrupted(photos, large, before, known, said)
 
 

@@ -9,9 +9,10 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgesr.batch.plan import Work
@@ -88,7 +89,8 @@ def connected(address: str | None, resources: Resources) -> Iterator[None]:
     try:
         if resources.gpus and not ray.cluster_resources().get("GPU"):
             raise UsageError(f"--gpus-per-worker {resources.gpus:g}: there is no GPU in this cluster")
-        yield
+        with _own_output():
+            yield
     finally:
         ray.shutdown()
 
@@ -104,6 +106,13 @@ def _patiently(start: Callable[[], object], attempts: int) -> None:
         if attempts == 1:
             raise
         _patiently(start, attempts - 1)
+
+
+@contextmanager
+def _own_output() -> Iterator[None]:
+    """Keep from standard output what Ray prints there of each worker that ends, whatever its log is set to."""
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):
+        yield
 
 
 @contextmanager
