@@ -288,9 +288,10 @@ def test_a_share_of_the_truth_is_mixed_into_the_targets(batch):
     assert torch.allclose(mixed, 0.75 * taught.target + 0.25 * taught.hr)
 
 
-def loop_of(nets, **optimizer):
-    recipe = Recipe(stage="decoder", data=DataConfig(batch=4), optimizer=OptimizerConfig(warmup=1, steps=100, **optimizer))
-    return Loop(recipe, stage_class("decoder")(recipe, CPU), nets)
+def loop_of(nets, stage="decoder", loss=None, **optimizer):
+    optimizer = OptimizerConfig(warmup=1, steps=100, **optimizer)
+    recipe = Recipe(stage=stage, data=DataConfig(batch=4), optimizer=optimizer, loss=loss or LossConfig())
+    return Loop(recipe, stage_class(stage)(recipe, CPU), nets)
 
 
 def test_the_average_after_some_steps_is_the_sum_of_the_decayed_weights(batch):
@@ -317,6 +318,21 @@ def test_no_gradient_is_longer_than_the_recipe_allows(batch):
         assert figures["gradient"] > 1e-2, "the log tells the norm before"
     assert norms[1e-3] == pytest.approx(1e-3, rel=1e-2)
     assert norms[1e3] == pytest.approx(figures["gradient"], rel=1e-4)
+
+
+@pytest.mark.parametrize(("stage", "parts"), [("decoder", 4), ("end-to-end", 2)])
+def test_a_step_in_parts_is_the_step_of_the_whole_batch(batch, stage, parts):
+    """Gradient, log and what the discriminator learns: each row counts once, with its own noise and time."""
+    half_at_the_end = {"terminal_start": 0.5} if stage == "end-to-end" else {}
+    loss = LossConfig(adversarial=AdversarialConfig(weight=0.1, start=0.0, ramp=0.0, width=8), **half_at_the_end)
+    whole, divided = (loop_of(networks(with_teacher=False), stage, loss, accumulate=count) for count in (1, parts))
+    figures = [loop.update(batch) for loop in (whole, divided)]
+    assert "d_loss" in figures[0]
+    assert figures[1] == pytest.approx(figures[0], rel=1e-3)
+    for ours, theirs in zip(divided.parameters, whole.parameters, strict=True):
+        assert torch.allclose(ours.grad, theirs.grad, atol=1e-6 + 1e-3 * float(theirs.grad.abs().max()))
+    ours, theirs = (loop.stage.pictures.adversary.state_dict() for loop in (divided, whole))
+    assert all(torch.allclose(ours[name], theirs[name], atol=1e-5) for name in ours)
 
 
 def test_no_photograph_that_is_held_out_is_trained_on(tmp_path):

@@ -369,3 +369,10 @@ def test_each_run_has_a_log_of_its_own(finished):
         text = (out / "log.txt").read_text()
         assert f"tiny {stage}" in text
         assert not any(f"tiny {other}" in text for other in finished if other != stage)
+
+
+def test_parts_that_do_not_divide_a_batch_are_refused(folder, tmp_path):
+    with pytest.raises(
+        UsageError, match=r"'optimizer\.accumulate' must divide a process's rows of a batch, 4 with 1 processes"
+    ):
+        run.train(write_recipe(folder, "decoder"), tmp_path, overrides=["data.batch=4", "optimizer.accumulate=3"])

@@ -4,7 +4,7 @@ work shows that the adversarial term should come last and have a small weight)."
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -56,6 +56,14 @@ class Shown(NamedTuple):
     real: Tensor  # (B, 3, H, W), the real pictures
     lr: Tensor  # (B, 3, H/4, W/4), the LR of both
     shift: tuple[int, int] = (0, 0)  # rows and columns to crop, for a discriminator that uses shifts
+
+
+def joined(parts: Sequence[Shown]) -> Shown:
+    """What was shown for the parts of a batch, as for the whole; the pictures are detached."""
+    out, real, lr = (
+        torch.cat([field.detach() for field in fields]) for fields in zip(*(part[:3] for part in parts), strict=True)
+    )
+    return Shown(out, real, lr, parts[0].shift)
 
 
 class AdversarialLosses(NamedTuple):

@@ -26,8 +26,8 @@ from edgesr.train.networks import Networks
 from edgesr.train.precision import choose_precision
 from edgesr.train.processes import Processes
 from edgesr.train.recipe import OptimizerConfig, Recipe
-from edgesr.train.stages import Loss, Stage
-from edgesr.train.step import Batch, StepRandom
+from edgesr.train.stages import Loss, Stage, mean_of
+from edgesr.train.step import Batch, Part, StepRandom
 from edgesr.train.throughput import Throughput, measured_peak, step_flops
 from edgesr.train.writer import Writer
 
@@ -141,11 +141,15 @@ class Loop:
         """
         config = self.recipe.optimizer
         self.optimizer.zero_grad(set_to_none=True)
-        loss = self._loss(batch, self.nets)
-        loss.total.backward()
+        losses = []
+        for index in range(config.accumulate):
+            part = self._loss(batch, self.nets, Part(index, config.accumulate))
+            (part.total / config.accumulate).backward()
+            losses.append(part._replace(total=part.total.detach()))
+        loss = mean_of(losses)
         self.processes.mean_gradients(self.parameters)
         norm = nn.utils.clip_grad_norm_(self.parameters, config.clip)
-        total = self.processes.sum(loss.total.detach()) / self.processes.world
+        total = self.processes.sum(loss.total) / self.processes.world
         measured = torch.stack([total.float(), norm.float(), *(v.float() for v in loss.scalars.values())])
         if self._faults is None:
             terms = measured.tolist()  # a single synchronisation
@@ -170,7 +174,10 @@ class Loop:
 
     def _throughput(self, batch: Batch) -> Throughput:
         """The throughput meter: the peak, and a step's FLOPs, counted on a copy because counting may change the last bits."""
-        flops = step_flops(lambda: self._loss(batch, copy.deepcopy(self.nets)).total.backward())  # noqa: PLW0108 -- the forward counts too
+        part = Part(0, self.recipe.optimizer.accumulate)
+        # The lambda is no detour: the forward counts too.
+        flops = step_flops(lambda: self._loss(batch, copy.deepcopy(self.nets), part).total.backward())  # noqa: PLW0108
+        flops *= part.count
         peak = measured_peak(self.device, self.precision.dtype)
         if self.processes.main:
             logger.info("a step takes %.3g GFLOPs; matrix products run at %.3g GFLOP/s", flops / 1e9, peak / 1e9)
@@ -186,11 +193,11 @@ class Loop:
         """Whether the run is complete."""
         return self.progress >= 1
 
-    def _loss(self, batch: Batch, nets: Networks) -> Loss:
-        batch = Batch(*(x.to(self.device, memory_format=torch.channels_last) for x in batch))
-        random = StepRandom(
-            step_generator(self.recipe.seed, "loss", self.step), self.recipe.data.batch, self.processes, self.device
-        )
+    def _loss(self, batch: Batch, nets: Networks, part: Part) -> Loss:
+        """The loss of a part of this process's rows."""
+        batch = Batch(*(part.rows(x).to(self.device, memory_format=torch.channels_last) for x in batch))
+        generator = step_generator(self.recipe.seed, "loss", self.step)
+        random = StepRandom(generator, self.recipe.data.batch, self.processes, self.device, part)
         with self.precision.autocast(self.device):
             return self.stage.loss(nets, batch, self.progress, random)
 

@@ -74,6 +74,8 @@ class OptimizerConfig:
     weight_decay: float = bounded(0.0, "0 or more")
     clip: float = bounded(1.0, "more than 0")  # maximum norm of the gradient
     ema: float = bounded(0.999, "0 to less than 1")  # decay per step of the averaged weights
+    # Take each process's rows of a batch in so many parts, one after the other: less memory for the same step.
+    accumulate: int = bounded(1, "1 or more")
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@ the loss in one method."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from edgesr.model import checkpoint, diffusion
 from edgesr.model.edge import Condition, EdgeSR, LatentDiffusion
 from edgesr.model.encoder import HREncoder
 from edgesr.presets import SCALE
-from edgesr.train.adversary import Shown
+from edgesr.train.adversary import Shown, joined
 from edgesr.train.losses import LATENT_FIELDS, LossConfig, PictureLoss, log_s_regulariser, v_error
 from edgesr.train.networks import Networks
 from edgesr.train.processes import Processes
@@ -32,6 +33,15 @@ class Loss(NamedTuple):
     total: Tensor  # scalar, to be minimised
     scalars: Scalars  # its terms, for the log
     shown: Shown | None = None  # input of the adversary, if active: pictures made from the first B' of the batch
+
+
+def mean_of(parts: Sequence[Loss]) -> Loss:
+    """The loss of a batch from those of its parts, which have equally many rows: means, and all that the adversary is shown."""
+    if len(parts) == 1:
+        return parts[0]
+    total, shown = torch.stack([part.total for part in parts]).mean(), [part.shown for part in parts if part.shown is not None]
+    scalars = {name: torch.stack([part.scalars[name].float() for part in parts]).mean() for name in parts[0].scalars}
+    return Loss(total, scalars, joined(shown) if shown else None)
 
 
 class Stage:
@@ -150,7 +160,7 @@ class Autoencoder(PictureStage):
         """Pixel terms of D(z_h + noise, lr), and the squared error of mu as a prediction of z_h."""
         z_h = nets.hr_encoder(batch.hr)
         if nets.owns_hr_encoder and isinstance(nets.hr_encoder, HREncoder):
-            nets.hr_encoder.track_statistics(random.gather(z_h.detach().float()), momentum=0.02)
+            nets.hr_encoder.track_statistics(random.gather(z_h.detach().float()), momentum=0.02 / random.part.count)
         z = z_h + self.config.latent_noise * random.normal(z_h)
         mu, _, features = nets.edge.encoder(batch.lr)
         out = nets.edge.decoder(z, features, batch.lr).float()

@@ -3,6 +3,7 @@ batch: a run can be resumed bit for bit, and several processes together see the 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -31,19 +32,41 @@ class Times(NamedTuple):
     """The times of a batch."""
 
     t: Tensor  # (B,) in [0, T]; the first `terminal` are T
-    terminal: int  # number of rows at T in this process
-    weight: float  # for a mean over those rows, so that the average over processes is the global batch's mean
+    terminal: int  # number of rows at T in this process and part
+    weight: float  # for a mean over those rows, so that the average over processes and parts is the global batch's mean
+
+
+@dataclass(frozen=True)
+class Part:
+    """One of the `count` parts into which a process divides its rows (`optimizer.accumulate`): every `count`-th row from `index` on."""
+
+    index: int = 0
+    count: int = 1
+
+    def rows(self, tensor: Tensor) -> Tensor:
+        """The part's rows of a process's tensor."""
+        return tensor[self.index :: self.count]
 
 
 class StepRandom:
-    """The random numbers of a step other than the data, drawn for the global batch; each process takes its rows."""
+    """The random numbers of a step other than the data, drawn for the global batch; each process takes its rows, or a part of them."""
 
     def __init__(
-        self, generator: torch.Generator, total: int, processes: Processes | None = None, device: torch.device | None = None
+        self,
+        generator: torch.Generator,
+        total: int,
+        processes: Processes | None = None,
+        device: torch.device | None = None,
+        part: Part | None = None,
     ) -> None:
         self.generator, self.total = generator, total  # a CPU generator
         self.processes = processes or Processes()
         self.device = device or torch.device("cpu")  # for `times`
+        self.part = part or Part()
+
+    def rows(self, tensor: Tensor) -> Tensor:
+        """The rows of a global batch that are this process's and of this part."""
+        return self.part.rows(self.processes.rows(tensor))
 
     def normal(self, like: Tensor) -> Tensor:
         """N(0, I) of `like`'s shape, drawn on `like`'s device: drawing a million numbers per step on the CPU would stall a GPU.
@@ -52,15 +75,16 @@ class StepRandom:
         """
         generator = self.generator if like.device.type == "cpu" else device_generator(like.device, self.generator)
         drawn = torch.randn((self.total, *like.shape[1:]), generator=generator, device=like.device)
-        return self.processes.rows(drawn).to(like.dtype)
+        return self.rows(drawn).to(like.dtype)
 
     def times(self, terminal_share: float) -> Times:
         """Uniform t in [0, T], except for a share of the batch, at least one crop, which is at T."""
         t = torch.rand(self.total, generator=self.generator)
         count = max(1, round(terminal_share * self.total))
         t[:count] = T
-        terminal = int(self.processes.rows(torch.arange(self.total) < count).sum())
-        return Times(sent(self.processes.rows(t), self.device), terminal, terminal * self.processes.world / count)
+        terminal = int(self.rows(torch.arange(self.total) < count).sum())
+        parts = self.processes.world * self.part.count
+        return Times(sent(self.rows(t), self.device), terminal, terminal * parts / count)
 
     def shift(self, below: int) -> tuple[int, int]:
         """Rows and columns, each less than `below`, by which a step's pictures are shifted."""
