@@ -372,7 +372,5 @@ def test_each_run_has_a_log_of_its_own(finished):
 
 
 def test_parts_that_do_not_divide_a_batch_are_refused(folder, tmp_path):
-    with pytest.raises(
-        UsageError, match=r"'optimizer\.accumulate' must divide a process's rows of a batch, 4 with 1 processes"
-    ):
+    with pytest.raises(UsageError, match=r"'optimizer\.accumulate' must divide the 4 rows of a batch"):
         run.train(write_recipe(folder, "decoder"), tmp_path, overrides=["data.batch=4", "optimizer.accumulate=3"])

@@ -150,7 +150,9 @@ def _check_sizes(recipe: Recipe, processes: Processes) -> None:
         raise UsageError(f"recipe: the field 'data.batch' must be a multiple of the {processes.world} processes")
     rows = recipe.data.batch // processes.world
     if rows % recipe.optimizer.accumulate:
-        raise UsageError(f"recipe: the field 'optimizer.accumulate' must divide the {rows} rows of a batch that a process takes")
+        raise UsageError(
+            f"recipe: the field 'optimizer.accumulate' must divide the {rows} rows of a batch that a process takes"
+        )
 
 
 def _pictures(recipe: Recipe) -> tuple[Mixture, ImageBank]:
