@@ -185,7 +185,7 @@ def _filled(what: str, argument: str, page: Page) -> str:
         name, before, after = argument.split()
         return _comparison(name, before, after, page)
     if what == "file":
-        language = "js" if argument.endswith(".mjs") else "python"
+        language = "ts" if argument.endswith(".ts") else "python"
         return f"```{language}\n{(ROOT / argument).read_text(encoding='utf-8')}```"
     path, _, heading = argument.partition(" ")
     return _with_links(_section(path, heading), path, page.file.src_uri)
