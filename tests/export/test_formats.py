@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib.util
 import json
 import logging
+import math
 import re
 import subprocess
 import sys
+from itertools import pairwise
 
 import numpy as np
 import onnxruntime
@@ -221,6 +223,20 @@ def test_with_one_input_other_programs_take_the_file_as_it_is(format, ends, tmp_
         got = session.run(None, {only.name: picture})[0][0].transpose(1, 2, 0)
     assert got.shape == wanted.shape == (188, 244, 3)
     assert parity.compare(got, wanted).psnr > 50, "the mean of the noise gives nearly the picture of any draw"
+
+
+def test_chainner_reads_scale_and_channels_of_the_ncnn_file(tmp_path):
+    """By its rules (0.25): factors of PixelShuffle by strides; outputs of the last convolution by the factors' squares."""
+    needs("ncnn")
+    package.export("tiny", "ncnn", tmp_path / "models", single=True)
+    lines = (tmp_path / "models/edgesr-tiny-4x.param").read_text().splitlines()[2:]
+    layers = [(line.split()[0], dict(word.split("=") for word in line.split() if "=" in word)) for line in lines]
+    shuffled = math.prod(int(words["0"]) for kind, words in layers if kind == "PixelShuffle")
+    convolutions = [words for kind, words in layers if kind == "Convolution"]
+    assert shuffled / math.prod(int(words.get("3", 1)) for words in convolutions) == 4
+    assert int(convolutions[-1]["0"]) // shuffled**2 == 3
+    counted = [after for (kind, _), after in pairwise(layers) if kind == "Interp"]
+    assert all(kind == "BinaryOp" or float(words["0"]) == 0 for kind, words in counted), "no Interp counts"
 
 
 def test_realesrgan_ncnn_vulkan_runs_the_ncnn_file(tmp_path):

@@ -54,7 +54,9 @@ def write(job: Job, folder: Path) -> None:
             reason = " ".join((done.stderr or done.stdout).decode(errors="replace").split())[-200:]
             raise EdgesrError(f"ncnn: pnnx failed ({reason})")
         if job.single:
-            made[0].write_text(single.single_ncnn(made[0].read_text(), job.model.preset.multiple))
+            param, weights = single.single_ncnn(made[0].read_text(), made[1].read_bytes(), job.model.preset.multiple)
+            made[0].write_text(param)
+            made[1].write_bytes(weights)
         for path in made:
             (folder / f"{_stem(job)}{path.suffix}").write_bytes(path.read_bytes())
 
