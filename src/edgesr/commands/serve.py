@@ -8,6 +8,7 @@ import re
 import socket
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 from edgesr.commands.console import PRECISION_HELP, int_range, say
 from edgesr.errors import EdgesrError, UsageError, needs_extra, one_line
@@ -81,9 +82,21 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.
     limits.add_argument(
         "--queue", type=int_range(1), default=16, metavar="N", help="images waiting or running (default: %(default)s)"
     )
-    limits.add_argument("--max-megabytes", type=int_range(1), default=32, metavar="N", help="file size (default: %(default)s)")
     limits.add_argument(
-        "--max-pixels", type=int_range(1), default=2**24, metavar="N", help="pixels of the input (default: %(default)s)"
+        "--max-memory",
+        type=int_range(1),
+        metavar="MB",
+        help="memory (RSS) of all processes together; images are processed in --workers (default 1), and the two limits below follow "
+        "unless given (default: no limit)",
+    )
+    limits.add_argument(
+        "--max-megabytes", type=int_range(1), metavar="N", help="file size (default: 32, or less with --max-memory)"
+    )
+    limits.add_argument(
+        "--max-pixels",
+        type=int_range(1),
+        metavar="N",
+        help="pixels of the input (default: 16777216, or less with --max-memory)",
     )
     limits.add_argument(
         "--timeout", type=int_range(1), default=120, metavar="S", help="seconds for one image (default: %(default)s)"
@@ -118,9 +131,9 @@ def run(arguments: argparse.Namespace) -> int:
     from edgesr.serve import pages
     from edgesr.serve.limits import Limits
 
+    workers, sizes = _sizes(arguments)
     limits = Limits(
-        body_bytes=arguments.max_megabytes * 2**20,
-        pixels=arguments.max_pixels,
+        **sizes,
         queue=arguments.queue,
         jobs=arguments.jobs,
         seconds=arguments.timeout,
@@ -140,8 +153,10 @@ def run(arguments: argparse.Namespace) -> int:
         names=arguments.allow_host,
         origins=arguments.cors,
         access_log=arguments.access_log,
-        workers=arguments.workers,
+        workers=workers,
     )
+    if arguments.max_memory is not None:
+        say(f"edgesr: --max-memory: files of up to {limits.body_bytes >> 20} MB, images of up to {limits.pixels:,} pixels")
     if token is None and not _is_loopback(listening.getsockname()[0]):
         say("edgesr: the API is open to other machines without a token: set EDGESR_TOKEN or --token-file")
     if not pages.is_built():
@@ -161,6 +176,21 @@ def run(arguments: argparse.Namespace) -> int:
     )
     Server(config, idle_seconds=limits.idle_seconds, stopping=app.state.stop).run(sockets=[listening])
     return 0
+
+
+def _sizes(arguments: argparse.Namespace) -> tuple[int, dict[str, Any]]:
+    """Return the number of workers, and the limits that depend on memory. Raises UsageError if it does not suffice."""
+    from edgesr.serve import memory
+
+    megabytes, pixels, limit = arguments.max_megabytes, arguments.max_pixels, arguments.max_memory
+    if limit is None:
+        sizes = {"body_bytes": (megabytes or memory.LARGEST_FILE) * 2**20, "pixels": pixels or memory.MOST_PIXELS}
+        return arguments.workers, sizes
+    if arguments.jobs > 1:
+        raise UsageError("--max-memory limits processes: give --workers instead of --jobs")
+    workers = arguments.workers or 1
+    shares = memory.shares(limit, workers, arguments.queue, megabytes, pixels)
+    return workers, {"body_bytes": shares.megabytes * 2**20, "pixels": shares.pixels, "process_memory": shares.process}
 
 
 def _origin(text: str) -> str:

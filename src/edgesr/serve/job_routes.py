@@ -43,7 +43,8 @@ def add_jobs(
     )
     async def new_job(request: Request, response: Response, options: Annotated[Options, Depends(asked)]) -> Status:
         jobs.check_room()
-        job = await jobs.create(await uploads.read(request), options)
+        async with uploads.reading(request) as data:
+            job = await jobs.create(data, options)
         response.headers["Location"] = f"/v1/jobs/{job.id}"
         return jobs.status(job)
 

@@ -86,13 +86,18 @@ class Jobs:
             raise Refusal(429, "jobs_full", "there are too many jobs: delete those whose result you have, or try again later")
 
     async def create(self, data: bytes, options: Options) -> Job:
-        """Take a job. Raises Refusal: too many, no image, too large, an invalid size of the result."""
+        """Take a job. Raises Refusal: too many, no image, too large, an invalid size of the result, no disk space."""
         await asyncio.to_thread(check, data, options, self._limits)
         self.check_room()
         self._loop = asyncio.get_running_loop()
         job = Job(secrets.token_urlsafe(24))
         self._jobs[job.id] = job
-        job.task = asyncio.create_task(self._perform(job, data, options))
+        try:
+            source = await asyncio.to_thread(self._stored, data)
+        except Refusal:
+            del self._jobs[job.id]
+            raise
+        job.task = asyncio.create_task(self._perform(job, source, options))
         return job
 
     def get(self, id: str) -> Job:
@@ -170,12 +175,20 @@ class Jobs:
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(job.ended.wait(), _INTERVAL)
 
-    async def _perform(self, job: Job, data: bytes, options: Options) -> None:
-        source: Path | None = None
+    def _stored(self, data: bytes) -> Path:
         try:
             source = self._work.new_file()
-            await asyncio.to_thread(source.write_bytes, data)
-            del data
+            try:
+                source.write_bytes(data)
+            except OSError:
+                source.unlink(missing_ok=True)
+                raise
+        except OSError as error:
+            raise Refusal(503, "disk", f"the image cannot be stored on the server: {error.strerror}") from error
+        return source
+
+    async def _perform(self, job: Job, source: Path, options: Options) -> None:
+        try:
             job.outcome = await self._work.run_job(source, options, job.note)
             job.size, job.progress, job.state = job.outcome.file.stat().st_size, 1.0, "done"
         except Refusal as refusal:
@@ -188,8 +201,7 @@ class Jobs:
             log.exception("a job failed")
             self._fail(job, Refusal(500, "internal", "internal error of the server; its log has the details"))
         finally:
-            if source is not None:
-                source.unlink(missing_ok=True)
+            source.unlink(missing_ok=True)
             job.end = time.monotonic()
             job.ended.set()
             asyncio.get_running_loop().call_later(self._limits.job_keep_seconds, self._expire, job)

@@ -22,6 +22,7 @@ class Limits:
     job_bytes: int = 4 * 2**30  # of the results of jobs together; beyond it no further jobs are taken
     job_seconds: float = 3600.0  # from the start of a job to its result
     job_keep_seconds: float = 3600.0  # from the end of a job until it is removed
+    process_memory: float | None = None  # MB of each process that upscales; see memory.py
     idle_seconds: float = 10.0  # of an idle connection, and for the headers of a request
 
     @property

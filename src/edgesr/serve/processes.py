@@ -16,6 +16,7 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from edgesr.serve import memory
 from edgesr.serve.limits import Limits, Refusal
 from edgesr.serve.runner import Options, Outcome, Runner
 
@@ -31,7 +32,8 @@ class WorkerProcess:
 
     def __init__(self, limits: Limits, model: str, threads: int | None, precision: str = "auto") -> None:
         self._settings = limits, model, threads, precision
-        self._loaded: tuple[str, str] | None = None  # engine and precision, once the process is ready
+        self._loaded: tuple[str, str] | None  # engine and precision, once the process is ready
+        self._used: bool  # whether the process has had an image
         self.restarts = 0
         self._start()
         atexit.register(self._end)  # before multiprocessing waits for the process, should the server never have started
@@ -49,8 +51,16 @@ class WorkerProcess:
         """See Runner.run; the image is tried again if the process dies meanwhile. Raises Refusal also if it dies each time."""
         for _ in range(_TRIES):
             self._make_ready()
+            used, self._used = self._used, True
             try:
                 return self._attempt(data, options, target, checkpoint)
+            except Refusal as refusal:
+                if refusal.reason != "memory":
+                    raise
+                self._restart("ran out of its memory")  # some that was freed may be in pieces
+                target.unlink(missing_ok=True)
+                if not used:
+                    raise
             except (EOFError, OSError):
                 self._end()
                 target.unlink(missing_ok=True)
@@ -69,7 +79,7 @@ class WorkerProcess:
         self._process = context.Process(target=_serve, args=(far, *self._settings), name="edgesr-worker", daemon=True)
         self._process.start()
         far.close()
-        self._loaded = None
+        self._loaded, self._used = None, False
 
     def _make_ready(self) -> None:
         """Replace the process if it is dead, also if it dies while it loads the network."""
@@ -82,9 +92,9 @@ class WorkerProcess:
             self._end()
         raise Refusal(503, "restarting", "the process that upscales cannot be started: try again later")
 
-    def _restart(self) -> None:
+    def _restart(self, reason: str = "") -> None:
         self._end()
-        log.warning("a worker process ended (exit code %s) and is started anew", self._process.exitcode)
+        log.warning("a worker process %s and is started anew", reason or f"ended (exit code {self._process.exitcode})")
         self.restarts += 1
         self._connection.close()
         self._start()
@@ -131,6 +141,8 @@ def _serve(connection: Connection, limits: Limits, model: str, threads: int | No
         signal.signal(one, signal.SIG_IGN)
     try:
         runner = Runner(limits, model, threads, precision)
+        if limits.process_memory is not None:
+            memory.hold(limits.process_memory)
     except Exception as error:
         connection.send(error)
         return

@@ -15,11 +15,12 @@ from edgesr import images
 from edgesr.errors import EdgesrError, UsageError, one_line
 from edgesr.images import formats, headers
 from edgesr.images.read import size_of
+from edgesr.serve import memory
 from edgesr.serve.limits import Limits, Refusal
 from edgesr.upscaling.size import target_size
 from edgesr.upscaling.upscaler import Upscaler
 
-_FORMS_KEPT = 3  # networks of different fidelity that stay loaded, at least 20 MB each
+_FORMS_KEPT = 3  # networks of different fidelity that stay loaded, at least 20 MB each, and the windows that each keeps
 
 
 @dataclass(frozen=True)
@@ -86,11 +87,13 @@ class Runner:
     def _upscaler(self, fidelity: float) -> Upscaler:
         with self._forms_lock:
             if fidelity not in self._forms:
-                self._forms[fidelity] = Upscaler(
-                    self._model, fidelity=fidelity, threads=self._threads, precision=self._precision
-                )
-                while len(self._forms) > _FORMS_KEPT:
+                process = self._limits.process_memory
+                kept = _FORMS_KEPT if process is None else 1
+                while len(self._forms) >= kept:
                     self._forms.popitem(last=False)
+                limit = None if process is None else int(memory.PROGRAM + memory.window_share(process))
+                options = {"threads": self._threads, "precision": self._precision, "memory": limit}
+                self._forms[fidelity] = Upscaler(self._model, fidelity=fidelity, **options)  # type: ignore[arg-type]
             self._forms.move_to_end(fidelity)
             return self._forms[fidelity]
 
@@ -107,12 +110,18 @@ def _refusals() -> Iterator[None]:
     try:
         yield
     except EdgesrError as error:
+        if isinstance(error.__cause__, MemoryError):
+            raise _no_memory() from error
         reason = "bad_option" if isinstance(error, UsageError) else "bad_picture"
         raise Refusal(422, reason, _without_name(error)) from error
     except MemoryError as error:
-        raise Refusal(503, "memory", "not enough memory for this image: send a smaller one, or try again later") from error
+        raise _no_memory() from error
     except OSError as error:  # a full disk
         raise Refusal(503, "disk", f"the result cannot be stored on the server: {one_line(error)}") from error
+
+
+def _no_memory() -> Refusal:
+    return Refusal(503, "memory", "not enough memory for this image: send a smaller one, or try again later")
 
 
 def _check_size(data: bytes, options: Options, limits: Limits) -> None:
@@ -127,6 +136,16 @@ def _check_size(data: bytes, options: Options, limits: Limits) -> None:
     out_width, out_height = target_size(width, height, options.scale, options.width, options.height)
     if out_width * out_height > 16 * limits.pixels:
         raise Refusal(413, "result_too_large", f"a result of {out_width}x{out_height} pixels is too large: use a lower scale")
+    if limits.process_memory is not None:
+        out_name = options.format or (name if name in formats.WRITTEN else "PNG")
+        needed = memory.needed(data, name, (width, height), out_name, (out_width, out_height))
+        if needed > (share := memory.image_share(limits.process_memory)):
+            raise Refusal(
+                413,
+                "too_much_memory",
+                f"this image needs about {needed:.0f} MB, of {share:.0f} on this server: send a smaller one, use a lower scale, "
+                f"or format {' or '.join(memory.STREAMED).lower()}",
+            )
 
 
 def _without_name(error: Exception) -> str:

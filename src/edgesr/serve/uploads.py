@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from starlette.requests import ClientDisconnect, Request
@@ -22,6 +23,7 @@ class _Upload:
 
     start: float = field(default_factory=time.monotonic)
     received: int = 0  # bytes
+    complete: bool = False  # no longer to be cancelled
     step: asyncio.Task[bytes | None] | None = None  # waits for the next bytes
 
     def speed(self) -> float:
@@ -38,6 +40,12 @@ class Uploads:
 
     async def read(self, request: Request) -> bytes:
         """Return the file in the body of a request. Raises Refusal: no image, empty, too large, too slow, or disconnected."""
+        async with self.reading(request) as data:
+            return data
+
+    @asynccontextmanager
+    async def reading(self, request: Request) -> AsyncIterator[bytes]:
+        """Yield what `read` returns; until the block ends it counts as an upload in progress."""
         form = _check_head(request, self._limits)
         while len(self._open) >= self._limits.uploads:
             self._cancel_slowest()
@@ -45,11 +53,12 @@ class Uploads:
         self._open.add(upload)
         try:
             data = await self._received(request, upload, form)
+            if not data:
+                raise Refusal(422, "empty", f"the {'file' if form else 'request body'} is empty: send an image file")
+            upload.complete = True
+            yield data
         finally:
             self._open.discard(upload)
-        if not data:
-            raise Refusal(422, "empty", f"the {'file' if form else 'request body'} is empty: send an image file")
-        return data
 
     async def _received(self, request: Request, upload: _Upload, form: multipart.FormFile | None) -> bytes:
         limits, data = self._limits, form.data if form else bytearray()
@@ -91,7 +100,7 @@ class Uploads:
 
     def _cancel_slowest(self) -> None:
         """Cancel the slowest upload; raises Refusal if all have only just started."""
-        settled = [upload for upload in self._open if upload.start < time.monotonic() - _SAFE_SECONDS]
+        settled = [one for one in self._open if one.start < time.monotonic() - _SAFE_SECONDS and not one.complete]
         if not settled:
             raise Refusal(503, "busy", "too many requests: try again later")
         slowest = min(settled, key=_Upload.speed)
