@@ -6,12 +6,16 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from edgesr.presets import list_models
     from edgesr.upscaling.file import upscale_file
     from edgesr.upscaling.upscaler import Upscaler, upscale
+
+# onnxruntime's own packages send usage events to its maker unless this is set before it is imported; a user's own value counts.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __version__ = "0.1.0"
 __all__ = ["Upscaler", "__version__", "list_models", "upscale", "upscale_file"]

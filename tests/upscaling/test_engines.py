@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from command_line import ENVIRONMENT
 
 from edgesr.errors import EdgesrError, UsageError, install_command
 from edgesr.presets import get_preset, weights_path
@@ -152,3 +153,12 @@ except MemoryError as error:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "1024x1024" in done.stdout
     assert done.stderr == ""
+
+
+def test_onnxruntime_keeps_no_record_of_its_user(tmp_path):
+    """With telemetry it makes an identifier of the device and a database of events in the user's cache."""
+    home = {name: str(tmp_path) for name in ("HOME", "USERPROFILE", "LOCALAPPDATA", "XDG_CACHE_HOME")}
+    environment = {name: value for name, value in ENVIRONMENT.items() if name != "ORT_DISABLE_TELEMETRY"} | home
+    program = "import edgesr; edgesr.Upscaler(engine='onnxruntime')"
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True)
+    assert not list(tmp_path.rglob("*"))
