@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import struct
 import subprocess
 import time
 from fractions import Fraction
@@ -127,6 +128,42 @@ def test_colours_and_their_tags_are_kept(tags: tuple[int, ...], format: str, cod
     with av.open("clip.mkv") as file:
         expected = upscaler(colour.pixels(next(file.decode(video=0))))[8:-8, 8:-8] / 257
     assert np.abs(shown.mean((0, 1)) - expected.mean((0, 1))).max() < 1.5
+
+
+@pytest.fixture
+def hdr10() -> str:
+    """A clip as HDR10 cameras and stores have it."""
+    params = (
+        "log-level=none:master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1):max-cll=1000,400"
+    )
+    with av.open("hdr.mkv", "w") as out:
+        stream = out.add_stream("libx265", rate=25, options={"x265-params": params})
+        stream.width, stream.height, stream.pix_fmt = 32, 24, "yuv420p10le"
+        colour = Colour(9, 1, 9, 16)
+        colour.tag(stream.codec_context)
+        frame = colour.frame(np.full((24, 32, 3), 30000, np.uint16), "yuv420p10le")
+        frame.pts = 0
+        out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    return "hdr.mkv"
+
+
+@pytest.mark.parametrize("target", ["big.mp4", "big.mkv"])
+@pytest.mark.parametrize("codec", ["av1", "hevc"])
+def test_hdr10_metadata_are_kept(codec: str, target: str, hdr10: str, upscaler: Upscaler) -> None:
+    result = upscale_video(hdr10, target, upscaler, scale=2, codec=codec)
+    assert not any("HDR10" in note for note in result.notes)
+    with av.open(target) as file:
+        found = {each.type.name: bytes(each) for each in next(file.decode(video=0)).side_data}
+    numbers = struct.unpack("22i", found["MASTERING_DISPLAY_METADATA"])
+    display = [top / bottom for top, bottom in zip(numbers[:20:2], numbers[1:20:2], strict=True)]
+    assert display == pytest.approx([0.68, 0.32, 0.265, 0.69, 0.15, 0.06, 0.3127, 0.329, 0.0001, 1000], abs=5e-5)
+    assert struct.unpack("2I", found["CONTENT_LIGHT_LEVEL"]) == (1000, 400)
+
+
+def test_hdr10_metadata_that_a_codec_cannot_hold_are_noted(hdr10: str, upscaler: Upscaler) -> None:
+    notes = upscale_video(hdr10, "big.mkv", upscaler, scale=2, codec="vp9").notes
+    assert [note for note in notes if "HDR10" in note and "av1 and hevc" in note]
 
 
 @pytest.mark.parametrize(

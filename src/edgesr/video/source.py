@@ -16,6 +16,7 @@ from av.sidedata.sidedata import Type as SideData
 from edgesr.errors import InputError, one_line
 from edgesr.images.formats import FORMATS, detect
 from edgesr.video.colour import Colour
+from edgesr.video.hdr import dynamic
 
 _DEFAULT_RATE = Fraction(25)
 
@@ -113,6 +114,8 @@ def opened(path: Path, *, accept_damaged: bool = False) -> Iterator[Source]:
             source.notes.append("interlaced: fields are upscaled as they are woven; deinterlace it first for a better result")
         if first.format.name.startswith(("yuva", "gbrap", "rgba", "bgra", "argb", "abgr", "ya")):
             source.notes.append("its transparency is not kept")
+        if name := dynamic(first):
+            source.notes.append(f"its {name} metadata, which differ from scene to scene, are not kept")
         yield source
 
 

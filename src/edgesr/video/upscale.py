@@ -20,6 +20,7 @@ from edgesr.upscaling.size import target_size
 from edgesr.upscaling.upscaler import Upscaler
 from edgesr.video import joining, segments
 from edgesr.video.codecs import Codec, codec_for, container_for
+from edgesr.video.hdr import ENCODERS, Hdr10
 from edgesr.video.segments import Segments
 from edgesr.video.source import Source, opened, reason
 
@@ -109,13 +110,20 @@ class _Encoder:
     crf: int | None
     size: Result
     format: str = ""
+    options: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.format = self.codec.pixel_format(self.source.first.format.name)
+        self.options = self.codec.encoder_options(self.crf)
+        if hdr := Hdr10.of(self.source.first):
+            if self.codec.encoder in ENCODERS:
+                self.options = hdr.added_to(self.options, self.codec.encoder)
+            else:
+                self.source.notes.append("its HDR10 metadata is not kept: only the codecs av1 and hevc keep it")
 
     def add(self, container: av.container.OutputContainer) -> av.VideoStream:
         """Add the video stream to a container."""
-        stream = container.add_stream(self.codec.encoder, rate=self.source.rate, options=self.codec.encoder_options(self.crf))
+        stream = container.add_stream(self.codec.encoder, rate=self.source.rate, options=self.options)
         stream.width, stream.height, stream.pix_fmt = self.size.width, self.size.height, self.format
         stream.codec_context.time_base = self.source.time_base
         if self.source.stream.sample_aspect_ratio:
@@ -190,6 +198,6 @@ def _job(source: Path, upscaler: Upscaler, encoder: _Encoder) -> dict[str, Any]:
         "source": [source.name, stat.st_size, stat.st_mtime_ns],
         "network": upscaler.identity,
         "size": [encoder.size.width, encoder.size.height],
-        "encoder": [encoder.codec.encoder, encoder.format, encoder.codec.encoder_options(encoder.crf)],
+        "encoder": [encoder.codec.encoder, encoder.format, encoder.options],
         "frames": segments.FRAMES,
     }
