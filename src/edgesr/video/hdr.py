@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import av
 from av.sidedata.sidedata import Type as SideData
 
-_CHROMATICITY, _LUMINANCE = 50000, 10000  # units of HEVC's message: 0.00002, and 0.0001 cd/m²
 _DYNAMIC = {
     SideData.DYNAMIC_HDR_PLUS: "HDR10+",
     SideData.DOVI_METADATA: "Dolby Vision",
@@ -41,24 +41,37 @@ class Hdr10:
 
     def added_to(self, options: dict[str, str], encoder: str) -> dict[str, str]:
         """Return `options` of an encoder of `ENCODERS` that make it write this."""
-        option, display_name, light_name, chromaticity, luminance, kind = ENCODERS[encoder]
-        parameters = [options[option]] if option in options else []
+        names = ENCODERS[encoder]
+        parameters = [options[names.option]] if names.option in options else []
         if self.display:
             *points, least, most = self.display
-            red, green, blue, white = (
-                ",".join(str(kind(value * chromaticity)) for value in points[i : i + 2]) for i in range(0, 8, 2)
-            )
-            bounds = f"{kind(most * luminance)},{kind(least * luminance)}"
-            parameters.append(f"{display_name}=G({green})B({blue})R({red})WP({white})L({bounds})")
+            values = [_scaled(value, names.chromaticity) for value in points]
+            red, green, blue, white = (",".join(values[i : i + 2]) for i in range(0, 8, 2))
+            bounds = f"{_scaled(most, names.luminance)},{_scaled(least, names.luminance)}"
+            parameters.append(f"{names.display}=G({green})B({blue})R({red})WP({white})L({bounds})")
         if self.light:
-            parameters.append(f"{light_name}={self.light[0]},{self.light[1]}")
-        return options | {option: ":".join(parameters)}
+            parameters.append(f"{names.light}={self.light[0]},{self.light[1]}")
+        return options | {names.option: ":".join(parameters)}
 
 
-ENCODERS = {  # those that write it: the option with their parameters, the parameters' names, units per 1, and the type of numbers
-    "libsvtav1": ("svtav1-params", "mastering-display", "content-light", 1, 1, float),
-    "libx265": ("x265-params", "master-display", "max-cll", _CHROMATICITY, _LUMINANCE, round),
+class _Names(NamedTuple):
+    """How an encoder is told: its option, the parameters in it, and their units per 1; None: fractions are written."""
+
+    option: str
+    display: str
+    light: str
+    chromaticity: int | None = None
+    luminance: int | None = None
+
+
+ENCODERS = {  # those that write it; the units of x265 are those of HEVC's message
+    "libsvtav1": _Names("svtav1-params", "mastering-display", "content-light"),
+    "libx265": _Names("x265-params", "master-display", "max-cll", 50000, 10000),
 }
+
+
+def _scaled(value: float, units: int | None) -> str:
+    return str(value if units is None else round(value * units))
 
 
 def dynamic(frame: av.VideoFrame) -> str | None:
