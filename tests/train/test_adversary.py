@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,7 @@ from skimage import data
 from torch import nn
 
 from edgesr.errors import DivergedError, UsageError
-from edgesr.train.adversary import AdversarialConfig, Adversary, Shown, adversarial_losses, r1_penalty
+from edgesr.train.adversary import AdversarialConfig, Adversary, Shown, adversarial_losses, joined, r1_penalty
 from edgesr.train.processes import Processes
 
 CPU = torch.device("cpu")
@@ -148,6 +149,79 @@ def test_its_first_step_is_as_long_as_its_learning_rate(sharp, blurred):
     adversary.update(shown(blurred, sharp), 0)
     steps = [float((a - b).abs().max()) for a, b in zip(adversary.net.parameters(), before, strict=True)]
     assert max(steps) == pytest.approx(3e-4, rel=0.02)
+
+
+def gradient_of(adversary: Adversary, compute) -> list[torch.Tensor]:
+    """The gradient of a scalar in the discriminator of a copy, which is in the state of training."""
+    twin = copy.deepcopy(adversary)
+    twin.net.train().requires_grad_(True)
+    compute(twin).backward()
+    return [parameter.grad for parameter in twin.net.parameters()]
+
+
+@pytest.mark.parametrize(("gamma", "every"), [(0.6, 1), (0.6, 5), (3.0, 1)])
+def test_the_penalty_counts_half_of_gamma_times_the_steps_that_it_stands_for(gamma, every, sharp, blurred):
+    seen = shown(blurred[:2], sharp[:2])
+    adversary = Adversary(config(kind="r1", r1_gamma=gamma, r1_every=every, network="highpass-patch"), seed=0, device=CPU)
+
+    def loss(twin):
+        real, fake = twin.logits(torch.cat([seen.real, seen.out]), seen).chunk(2)
+        signs = torch.Generator().manual_seed(0)
+        penalty = r1_penalty(lambda pictures: twin.logits(pictures, seen), seen.real, signs)
+        return F.softplus(-real).mean() + F.softplus(fake).mean() + every * gamma / 2 * penalty
+
+    want = gradient_of(adversary, loss)
+    adversary.update(seen, 0)
+    for parameter, gradient in zip(adversary.net.parameters(), want, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient, rtol=1e-4, atol=1e-6)
+
+
+def test_its_figures_are_the_means_of_what_it_was_shown(sharp, blurred):
+    seen = shown(blurred[:3], sharp[:3])
+    adversary = Adversary(config(), seed=0, device=CPU)
+    twin = copy.deepcopy(adversary)
+    twin.net.train()
+    real, fake = twin.logits(torch.cat([seen.real, seen.out]), seen).detach().chunk(2)
+    figures = adversary.update(seen, 0)
+    right = ((real > 0).float().mean() + (fake < 0).float().mean()) / 2
+    loss = F.relu(1 - real).mean() + F.relu(1 + fake).mean()
+    want = {"d_loss": loss, "d_real": real.mean(), "d_fake": fake.mean(), "d_accuracy": right}
+    assert figures == pytest.approx({name: float(value) for name, value in want.items()}, abs=1e-5)
+
+
+def test_its_moments_decay_as_real_esrgans(sharp, blurred):
+    """After one step Adam holds a tenth of the gradient and a hundredth of its square."""
+    adversary = Adversary(config(network="highpass-patch"), seed=0, device=CPU)
+    adversary.update(shown(blurred, sharp), 0)
+    for parameter in adversary.net.parameters():
+        state = adversary.optimizer.state[parameter]
+        torch.testing.assert_close(state["exp_avg"], 0.1 * parameter.grad)
+        torch.testing.assert_close(state["exp_avg_sq"], 0.01 * parameter.grad.square())
+
+
+@BOTH
+def test_it_only_trains_while_it_is_updated_and_draws_nothing_from_the_global_generator(network, sharp, blurred):
+    before = torch.get_rng_state()
+    adversary = Adversary(config(network=network), seed=0, device=CPU)
+
+    def rests():
+        return not adversary.net.training and not any(parameter.requires_grad for parameter in adversary.net.parameters())
+
+    assert rests()
+    adversary.update(shown(blurred[:1], sharp[:1]), 0)
+    assert rests()
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_parts_of_a_batch_join_in_their_order_without_gradients(sharp, blurred):
+    out = blurred.clone().requires_grad_()
+    parts = [shown(out[:3], sharp[:3], (1, 2)), shown(out[3:], sharp[3:], (1, 2))]
+    whole = joined(parts)
+    assert torch.equal(whole.out, blurred)
+    assert torch.equal(whole.real, sharp)
+    assert torch.equal(whole.lr, F.avg_pool2d(sharp, 4))
+    assert whole.shift == (1, 2)
+    assert not whole.out.requires_grad
 
 
 @pytest.mark.parametrize(  # bfloat16 takes a processor without it long: one loss is enough for the U-Net
