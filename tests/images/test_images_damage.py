@@ -92,3 +92,11 @@ def test_files_that_were_accepted_once_are_refused(name: str) -> None:
 def test_streams_are_checked_too() -> None:
     with pytest.raises(DamagedError):
         images.read(io.BytesIO(damaged_files()["JPEG with wrong codes"]))
+
+
+def test_the_name_of_a_damaged_chunk_stays_on_the_line_and_commands_no_terminal() -> None:
+    data = saved(Image.fromarray(gradient()), "PNG")
+    for name in (b"\r\nND", b"I\x1b[m"):
+        with pytest.raises(DamagedError) as error:
+            images.read(data[:-8] + name + data[-4:])
+        assert str(error.value).isprintable()

@@ -90,7 +90,8 @@ def _of_png(stream: BinaryIO) -> str | None:
             checksum, left = zlib.crc32(piece, checksum), left - len(piece)
         stated = stream.read(4)
         if len(stated) == 4 and int.from_bytes(stated, "big") != checksum:
-            return f"the checksum of a chunk is wrong ({chunk.kind.decode('latin-1')})"
+            name = chunk.kind.decode("latin-1").encode("unicode_escape").decode()  # in a damaged file it is any bytes
+            return f"the checksum of a chunk is wrong ({name})"
     return None
 
 
