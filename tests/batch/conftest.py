@@ -11,6 +11,7 @@ from command_line import ENVIRONMENT
 pytest.importorskip("ray", reason="the extra ray is not installed")
 import servers
 from cluster_runs import KEYS, NODE, SETTINGS, TwoNodes
+from ray.cluster_utils import Cluster
 
 
 @pytest.fixture(scope="session")
@@ -24,18 +25,29 @@ def object_store() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def two_nodes(object_store: str) -> Iterator[TwoNodes]:
-    from ray.cluster_utils import Cluster
-
     environment = {**ENVIRONMENT, **{name: os.environ[name] for name in (*KEYS, *SETTINGS, "AWS_ENDPOINT_URL")}}
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("PYTHONPATH", environment["PYTHONPATH"])  # for the workers
-        cluster = Cluster(initialize_head=True, head_node_args=NODE)
+        cluster = _started(3)
         try:
-            cluster.add_node(**NODE)
-            cluster.wait_for_nodes()
             yield TwoNodes(cluster.address, environment)
         finally:
             cluster.shutdown()
+
+
+def _started(attempts: int) -> Cluster:
+    """A cluster whose nodes have registered, for which Ray gives them 30 s: too few on a machine that is busy otherwise."""
+    cluster = Cluster()
+    try:
+        for _ in range(2):
+            cluster.add_node(**NODE)
+        cluster.wait_for_nodes()
+    except Exception:
+        cluster.shutdown()
+        if attempts == 1:
+            raise
+        return _started(attempts - 1)
+    return cluster
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
