@@ -86,13 +86,13 @@ def connected(address: str | None, resources: Resources) -> Iterator[None]:
     except Exception as error:  # ConnectionError, ValueError, RuntimeError...
         failed = f"--address {address}: cannot connect to a cluster there" if address else "Ray does not start on this machine"
         raise UsageError(f"{failed}: {one_line(error)}") from error
-    try:
-        if resources.gpus and not ray.cluster_resources().get("GPU"):
-            raise UsageError(f"--gpus-per-worker {resources.gpus:g}: there is no GPU in this cluster")
-        with _own_output():
+    with _own_output():
+        try:
+            if resources.gpus and not ray.cluster_resources().get("GPU"):
+                raise UsageError(f"--gpus-per-worker {resources.gpus:g}: there is no GPU in this cluster")
             yield
-    finally:
-        ray.shutdown()
+        finally:
+            ray.shutdown()  # which prints what was held back
 
 
 def _patiently(start: Callable[[], object], attempts: int) -> None:
