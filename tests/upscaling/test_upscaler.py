@@ -16,7 +16,7 @@ import edgesr
 from edgesr import Upscaler, images, presets, upscale
 from edgesr.errors import EdgesrError, InputError, UsageError
 from edgesr.presets import PRESETS, weights_path
-from edgesr.upscaling import checksums
+from edgesr.upscaling import checksums, network
 from edgesr.upscaling.size import target_size
 from edgesr.upscaling.upscaler import loaded
 
@@ -387,3 +387,10 @@ def test_the_papers_plan_is_25_tiles_for_512_px_and_nearly_the_exact_picture():
 def test_paper_is_another_name_of_the_blended_plan():
     small = np.random.default_rng(0).integers(0, 256, (20, 136, 3), np.uint8)
     assert np.array_equal(Upscaler(tile="paper")(small), Upscaler(tile="blended")(small))
+
+
+@pytest.mark.parametrize("wrong", [{"tile": 3}, {"memory": 1}, {"seed": "a"}])
+def test_a_wrong_argument_is_told_before_a_network_is_loaded(monkeypatch, wrong):
+    monkeypatch.setattr(network, "load", lambda *_, **__: pytest.fail("it was loaded"))
+    with pytest.raises(UsageError):
+        Upscaler(**wrong)

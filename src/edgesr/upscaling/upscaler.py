@@ -57,25 +57,20 @@ class Upscaler:
         self.model, self.steps = model, steps
         self.fidelity = checks.checked_fidelity(fidelity)
         blended = tile in checks.BLENDED
-        self._windows = WindowedNetwork(
-            network.load(
-                model,
-                self.fidelity,
-                engine=engine,
-                precision=precision,
-                threads=threads,
-                weights=weights,
-                steps=steps,
-                blended=blended,
-            ),
-            tile=None if blended else checks.checked_tile(tile),
-            blended=blended,
-            memory=memory_limits.checked(memory),
-            seed=checks.checked_seed(seed),
+        tile_side = None if blended else checks.checked_tile(tile)
+        memory, seed = memory_limits.checked(memory), checks.checked_seed(seed)
+        loaded = network.load(
+            model,
+            self.fidelity,
+            engine=engine,
+            precision=precision,
+            threads=threads,
+            weights=weights,
             steps=steps,
+            blended=blended,
         )
-        self.preset, self.precision = self._windows.network.preset, self._windows.network.precision
-        self.engine = self._windows.network.engine.description
+        self._windows = WindowedNetwork(loaded, tile_side, blended, memory, seed, steps)
+        self.preset, self.precision, self.engine = loaded.preset, loaded.precision, loaded.engine.description
         self._weights = weights
 
     @classmethod
