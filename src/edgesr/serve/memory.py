@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgesr.errors import EdgesrError, UsageError
+from edgesr.serve.limits import Limits
 
 SERVER = 150  # interpreter, libraries, and 1,000 connections
 PROGRAM = 150  # interpreter, libraries and network of a process that upscales
@@ -29,7 +30,7 @@ WRITING = 45  # bytes per pixel of a result that is encoded as a whole; others a
 HELD = 8  # bytes per pixel of the decoded image while its result is written
 STREAMED = ("JPEG", "PNG", "TIFF")
 
-LARGEST_FILE, MOST_PIXELS = 32, 2**24  # the limits without --max-memory
+LARGEST_FILE, MOST_PIXELS = Limits.body_bytes >> 20, Limits.pixels  # the limits without --max-memory
 _SHARE_OF_FILES = 0.25
 
 

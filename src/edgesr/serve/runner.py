@@ -92,8 +92,9 @@ class Runner:
                 while len(self._forms) >= kept:
                     self._forms.popitem(last=False)
                 limit = None if process is None else int(memory.PROGRAM + memory.window_share(process))
-                options = {"threads": self._threads, "precision": self._precision, "memory": limit}
-                self._forms[fidelity] = Upscaler(self._model, fidelity=fidelity, **options)  # type: ignore[arg-type]
+                self._forms[fidelity] = Upscaler(
+                    self._model, fidelity=fidelity, threads=self._threads, precision=self._precision, memory=limit
+                )
             self._forms.move_to_end(fidelity)
             return self._forms[fidelity]
 
