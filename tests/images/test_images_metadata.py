@@ -244,7 +244,8 @@ def test_text_of_a_png_is_kept_in_a_png(dtype: type) -> None:
 
 @pytest.mark.parametrize("comment", [b"summer", "été".encode("latin-1"), b"x" * 65533])
 def test_comment_of_a_jpeg_is_kept_in_a_jpeg(comment: bytes) -> None:
-    picture = images.read(saved(Image.fromarray(gradient()), "JPEG", comment=comment))
+    segment = b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment
+    picture = images.read(saved(Image.fromarray(gradient()), "JPEG", extra=segment))
     assert reopened(images.encode(picture, "JPEG")).info["comment"] == comment
     assert "comment" not in reopened(images.encode(picture, "JPEG", strip_metadata=True)).info
     assert not images.fit(picture, "PNG").text

@@ -8,7 +8,7 @@ from typing import BinaryIO
 from edgesr.images import parts
 
 _PHOTOSHOP, _EXTENDED_XMP = b"Photoshop 3.0\0", b"http://ns.adobe.com/xmp/extension/\0"
-_APP1, _APP13 = b"\xe1", b"\xed"
+_APP1, _APP13, COMMENT = b"\xe1", b"\xed", b"\xfe"
 _LONGEST = 65533  # bytes in a segment
 _THUMBNAILS = {0x0409, 0x040C}  # Photoshop's thumbnail resources
 NAMES = {_APP1: "extended XMP", _APP13: "IPTC and Photoshop data"}

@@ -200,10 +200,11 @@ def _saved(picture: Picture[np.ndarray], name: str, quality: int | None) -> byte
         return stream.getvalue()
     if name == "JXL":
         import_module("pillow_jxl")  # registers the format with Pillow
-    if name == "JPEG" and picture.text:
-        kept["comment"] = picture.text["Comment"].encode(errors="surrogateescape")
-    if picture.segments:
-        kept["extra"] = segments.packed(picture.segments)
+    extra = list(picture.segments)
+    if name == "JPEG" and picture.text:  # as a segment, since Pillow before 13 has too small a buffer for a long `comment`
+        extra.insert(0, (segments.COMMENT, picture.text["Comment"].encode(errors="surrogateescape")))
+    if extra:
+        kept["extra"] = segments.packed(extra)
     if name == "AVIF" and picture.exif is not None:
         kept["exif"] = exif_block.without_orientation(picture.exif)  # and without the prefix, which Pillow would write
     image.save(stream, name, **kept, **options)
