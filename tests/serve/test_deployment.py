@@ -16,6 +16,9 @@ import pytest
 from command_line import edgesr_
 from visits import serving
 
+from edgesr.serve import memory
+from edgesr.serve.limits import Limits
+
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 NAME = "pictures.example"
@@ -112,6 +115,29 @@ def test_commands_use_flags_that_the_server_has():
     used = set(re.findall(r"--[a-z-]+", " ".join(started)))
     assert {"--access-log", "--host", "--token-file"} <= used
     assert [flag for flag in used if flag not in known] == []
+
+
+def _promise(command):
+    """MB that a command of the server promises to stay below, and the pixels of the largest picture that it then takes."""
+    limit = int(re.search(r"--max-memory\W+(\d+)", command).group(1))
+    return limit, memory.shares(limit, 1, Limits.queue, None, None).pixels
+
+
+def test_the_server_stays_below_the_memory_that_its_service_may_have():
+    units = {"k": 2**10, "m": 2**20, "g": 2**30}
+
+    def megabytes(size):
+        return int(size[:-1]) * units[size[-1].lower()] / 1e6
+
+    unit, compose = ((DEPLOY / name).read_text(encoding="utf-8") for name in ("edgesr.service", "compose.yaml"))
+    for command in re.findall(r"^#?ExecStart=.*", unit, re.MULTILINE):
+        limit, pixels = _promise(command)
+        assert limit < megabytes(re.search(r"^MemoryMax=(\w+)", unit, re.MULTILINE).group(1))
+        assert pixels == Limits.pixels
+    limit, pixels = _promise(re.search(r"^    command: .*", compose, re.MULTILINE).group())
+    results = megabytes(re.search(r"/tmp:size=(\w+)", compose).group(1))  # in memory, of which the server counts none
+    assert limit + results < megabytes(re.search(r"^    mem_limit: (\w+)", compose, re.MULTILINE).group(1))
+    assert pixels == Limits.pixels
 
 
 def test_compose_opens_the_port_to_this_machine_alone():
