@@ -71,10 +71,23 @@ def built_page(tmp_path_factory):
     return PAGE
 
 
+# In the order in which they are handed out to processes, before all others: the last file should be a short one, since all other
+# processes wait for its end.
+LONGEST = (
+    *("test_released_weights.py", "test_cluster.py", "test_video.py", "test_evaluate.py", "test_launch.py", "test_formats.py"),
+    *("test_other_verbs.py", "test_onnx.py", "test_processes.py", "test_slice.py"),
+)
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """Hand out files in their order: those of the most tests first, as xdist would, leaves the few and slow ones to a single process."""
+    """Hand out files in the order of their collection, where xdist would begin with those of the most tests, be they the fastest."""
     if hasattr(config.option, "loadscopereorder"):
         config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
 SKIPS = Path(__file__).with_name("skips.txt")

@@ -1,4 +1,4 @@
-"""A real Ray cluster of two nodes on this machine, and a real object store, shared by the tests of this folder."""
+"""A real Ray cluster of two nodes on this machine, and a real object store, shared by tests of this folder."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def object_store() -> Iterator[str]:
         yield endpoint
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # not of the session: its idle processes would take time from all later tests
 def two_nodes(object_store: str) -> Iterator[TwoNodes]:
     environment = {**ENVIRONMENT, **{name: os.environ[name] for name in (*KEYS, *SETTINGS, "AWS_ENDPOINT_URL")}}
     with pytest.MonkeyPatch.context() as patched:
