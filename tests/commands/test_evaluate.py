@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import COMMAND, ENVIRONMENT, edgesr_, error_of
+from command_line import COMMAND, ENVIRONMENT, edgesr_, edgesr_here, error_of
 from pictures import photograph
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
@@ -35,6 +35,7 @@ image.resize((int(sys.argv[4]) * image.width, 4 * image.height)).save(sys.argv[2
 def _in_tmp_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(ENVIRONMENT, "XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
 @pytest.fixture
@@ -57,15 +58,15 @@ def logging(width_factor: int = 4) -> str:
     return f"tool=command:{shlex.quote(sys.executable)} tool.py {{input}} {{output}} {shlex.quote(str(log))} {width_factor}"
 
 
-def evaluated(*words: str, code: int = 0) -> tuple[dict, str, str]:
+def evaluated(*words: str, code: int = 0, run=edgesr_here) -> tuple[dict, str, str]:
     """Run the verb; returns the JSON document, what it printed, and what it said."""
-    done = edgesr_("evaluate", *words, "--threads", "1", "--json", "result.json")
+    done = run("evaluate", *words, "--threads", "1", "--json", "result.json")
     assert done.returncode == code, done.stderr.decode()
     return json.loads(Path("result.json").read_text()), done.stdout.decode(), done.stderr.decode()
 
 
 def test_one_command_gives_quality_and_cost_of_all_systems(suite):
-    result, printed, said = evaluated("suite", "--system", "bicubic", "edgesr:tiny", *OFFLINE)
+    result, printed, said = evaluated("suite", "--system", "bicubic", "edgesr:tiny", *OFFLINE, run=edgesr_)
     assert said == ""
     assert set(result["suites"]["suite"]) == set(result["systems"]) == {"bicubic", "edgesr:tiny"}
     scores = []
@@ -176,7 +177,7 @@ def test_a_system_that_cannot_run_is_skipped_with_its_reason(suite):
     assert list(result["suites"]["suite"]) == ["bicubic"]
     assert "skipped: gone: nowhere: no such folder" in printed
     assert "gone is skipped" in said
-    done = edgesr_("evaluate", "suite", "--system", "gone=folder:nowhere")
+    done = edgesr_here("evaluate", "suite", "--system", "gone=folder:nowhere")
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == b"edgesr: no system can run on this machine"
 
@@ -257,11 +258,11 @@ def test_results_made_elsewhere_are_scored_and_have_no_cost(suite):
 
 
 def test_a_blind_suite_is_made_and_scored(suite):
-    done = edgesr_("data", "degrade", "suite/HR", "blind", "--seed", "3")
+    done = edgesr_here("data", "degrade", "suite/HR", "blind", "--seed", "3")
     assert (done.returncode, done.stdout, done.stderr) == (0, b"blind: 3 of 3 pictures\n", b"")
     result, _, _ = evaluated("suite", "blind", "--system", "bicubic", *OFFLINE)
     assert result["suites"]["blind"]["bicubic"]["psnr"] < result["suites"]["suite"]["bicubic"]["psnr"]
-    assert "is not an empty folder" in error_of("data", "degrade", "suite/HR", "blind")
+    assert "is not an empty folder" in error_of("data", "degrade", "suite/HR", "blind", here=True)
 
 
 @pytest.mark.parametrize(
@@ -282,5 +283,5 @@ def test_a_blind_suite_is_made_and_scored(suite):
 )
 def test_a_wrong_command_line_is_told_in_one_line(suite, words, message):
     Path("precious.json").write_text('{"mine": 1}')
-    assert message in error_of("evaluate", *words)
+    assert message in error_of("evaluate", *words, here=True)
     assert Path("precious.json").read_text() == '{"mine": 1}'
