@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,9 @@ def test_an_extra_comes_from_where_the_program_came(monkeypatch, tmp_path, recor
     assert install_command("heic") == command
     monkeypatch.chdir(CLONE)
     assert install_command("heic") == command.replace(f"'{CLONE}[", "'.[")
+    (tmp_path / "pipx_metadata.json").touch()
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    assert install_command("heic") == command.replace("pip install", "pipx runpip edgesr install")
 
 
 def test_without_a_record_of_the_installation_it_comes_from_the_index(monkeypatch):

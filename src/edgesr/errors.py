@@ -38,11 +38,13 @@ def missing_package(what: str, package: str, extra: str) -> str:
 
 
 def install_command(extra: str) -> str:
-    """Return the pip command that adds an extra to this installation, from where it was installed: a clone, a URL or an index.
+    """Return the command that adds an extra to this installation, from where it was installed: a clone, a URL or an index.
 
-    pip records the source of anything but an index in direct_url.json (PEP 610).
+    pip records the source of anything but an index in direct_url.json (PEP 610); pipx leaves a file in its environments, whose pip
+    `pipx runpip` runs, in a folder of its own.
     """
     import json  # here, so that `edgesr --help` need not wait for these
+    import sys
     from importlib.metadata import PackageNotFoundError, distribution
     from pathlib import Path
     from urllib.parse import urlsplit
@@ -53,13 +55,15 @@ def install_command(extra: str) -> str:
         url, folder = str(record.get("url", "")), record.get("dir_info")
     except (PackageNotFoundError, ValueError, AttributeError):
         url, folder = "", None
+    by_pipx = Path(sys.prefix, "pipx_metadata.json").is_file()
+    install = "pipx runpip edgesr install" if by_pipx else "pip install"
     if not url:
-        return f"pip install 'edgesr[{extra}]'"
+        return f"{install} 'edgesr[{extra}]'"
     if folder is None:
-        return f"pip install 'edgesr[{extra}] @ {_with_revision(url, record.get('vcs_info'))}'"
+        return f"{install} 'edgesr[{extra}] @ {_with_revision(url, record.get('vcs_info'))}'"
     clone = Path(url2pathname(urlsplit(url).path))
-    place = "." if clone == Path.cwd() else str(clone)
-    return f"pip install {'-e ' if folder.get('editable') else ''}'{place}[{extra}]'"
+    place = "." if clone == Path.cwd() and not by_pipx else str(clone)
+    return f"{install} {'-e ' if folder.get('editable') else ''}'{place}[{extra}]'"
 
 
 def _with_revision(url: str, vcs: dict[str, str] | None) -> str:
