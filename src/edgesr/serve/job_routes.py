@@ -96,6 +96,7 @@ def add_jobs(
     @app.delete(
         "/v1/jobs/{id}",
         status_code=204,
+        response_model=None,  # older releases of fastapi take the annotation None for a body
         dependencies=guards,
         summary="Stop a job, or remove its result",
         description=f"Example: curl -X DELETE {_EXAMPLE}/ID",
