@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from edgesr.cli import _parsed
+from edgesr.errors import UsageError
 from edgesr.presets import PRESETS
 
 ROOT = Path(__file__).parents[2]
@@ -19,6 +22,44 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("example
 def test_every_relative_link_leads_to_a_file(page):
     for target in re.findall(r"\]\((?!https?://|#|mailto:)([^)#\s]+)", page.read_text(encoding="utf-8")):
         assert (page.parent / target).exists(), target
+
+
+def _commands(page):
+    """Yield each command of a page, without comments and pipes, and whether it is in a block, complete, not just named in the text."""
+    fenced = False
+    for line in page.read_text(encoding="utf-8").replace("\\\n", " ").splitlines():
+        if line.lstrip().startswith("```"):
+            fenced = not fenced
+        elif fenced or line.startswith("    "):
+            yield from ((part.strip(), True) for part in re.split(r"&&|\||;", re.sub(r"(^|\s)#.*", "", line)))
+        else:
+            yield from ((part, False) for part in re.findall(r"`([^`]+)`", line))
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=lambda page: page.name)
+def test_the_command_takes_every_line_of_the_pages(page, capsys):
+    for text, complete in _commands(page):
+        found = re.search(r"(?:^|[\s/])edgesr (?=[a-z/*\[-])(?!import )(.*?)(?:\s\d?[<>]|$)", text)
+        if not found or "$" in found[1]:  # a variable of a script
+            continue
+        try:
+            _parsed(shlex.split(found[1]))
+        except SystemExit:  # --help, --version
+            pass
+        except UsageError as error:
+            # what is named in the text may lack arguments, or have N for a number
+            assert not complete and re.search("required|expected|'[A-Z]+' is no", str(error)), f"{text}: {error}"
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=lambda page: page.name)
+def test_scripts_that_the_pages_name_are_there_and_have_their_flags(page):
+    for text, complete in _commands(page):
+        found = re.search(r"(?:^|\s)(?:python |bash |sudo )?((?:tools|benchmarks|fuzz|deploy|examples)/[\w./-]+\.(?:py|sh))(.*)", text)
+        if found:
+            script = ROOT / found[1]
+            assert script.is_file(), text
+            missing = [flag for flag in re.findall(r"(?<!\S)--[a-z][a-z-]+", found[2]) if flag not in script.read_text(encoding="utf-8")]
+            assert not missing, f"{text}: {missing}"
 
 
 def test_the_readmes_results_are_those_of_the_judge():
