@@ -53,12 +53,18 @@ def test_the_command_takes_every_line_of_the_pages(page, capsys):
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=lambda page: page.name)
 def test_scripts_that_the_pages_name_are_there_and_have_their_flags(page):
-    for text, complete in _commands(page):
-        found = re.search(r"(?:^|\s)(?:python |bash |sudo )?((?:tools|benchmarks|fuzz|deploy|examples)/[\w./-]+\.(?:py|sh))(.*)", text)
+    for text, _ in _commands(page):
+        found = re.search(
+            r"(?:^|\s)(?:python |bash |sudo )?((?:tools|benchmarks|fuzz|deploy|examples)/[\w./-]+\.(?:py|sh))(.*)", text
+        )
         if found:
             script = ROOT / found[1]
             assert script.is_file(), text
-            missing = [flag for flag in re.findall(r"(?<!\S)--[a-z][a-z-]+", found[2]) if flag not in script.read_text(encoding="utf-8")]
+            missing = [
+                flag
+                for flag in re.findall(r"(?<!\S)--[a-z][a-z-]+", found[2])
+                if flag not in script.read_text(encoding="utf-8")
+            ]
             assert not missing, f"{text}: {missing}"
 
 
