@@ -27,11 +27,35 @@ def make_wheel(tree, out, **environment):
     return done, {name.removeprefix(PAGE) for name in names if name.startswith(PAGE)}
 
 
-def test_a_wheel_holds_the_whole_page(built_page, tmp_path) -> None:
-    done, names = make_wheel(ROOT, tmp_path, EDGESR_PAGE="require")
+@pytest.fixture(scope="module")
+def wheel(built_page, tmp_path_factory):
+    """A wheel with the page, and the names of the page's files in it."""
+    out = tmp_path_factory.mktemp("wheel")
+    done, names = make_wheel(ROOT, out, EDGESR_PAGE="require")
     assert done.returncode == 0, done.stdout + done.stderr
+    return next(out.glob("*.whl")), names
+
+
+def test_a_wheel_holds_the_whole_page(built_page, wheel) -> None:
+    _, names = wheel
     built = {path.relative_to(built_page).as_posix() for path in built_page.rglob("*") if path.is_file()}
     assert names == {name for name in built if not name.endswith(".gz") and not name.startswith("model/")}
+
+
+def test_a_wheel_upscales_where_no_clone_is(wheel, tmp_path) -> None:
+    path, _ = wheel
+    assert f"pipx install dist/{path.name} " in (ROOT / "docs/deployment.md").read_text(encoding="utf-8")
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", tmp_path / "installed", path]
+    subprocess.run(pip, check=True)
+    env = os.environ | {"PYTHONPATH": str(tmp_path / "installed")}
+    code = "import edgesr, sys; print(edgesr.__file__); from edgesr.cli import main; sys.exit(main())"
+    words = ["upscale", ROOT / "examples/cat.jpg", "-o", "large.png"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], env=env, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert Path(done.stdout.strip()).is_relative_to(tmp_path / "installed")
+    assert (tmp_path / "large.png").is_file()
 
 
 def test_without_npm_the_package_is_made_without_the_page_unless_that_is_required(tmp_path) -> None:
