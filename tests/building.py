@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import runpy
 import subprocess
+from importlib.util import find_spec
 from pathlib import Path
 
 from command_line import SOURCE
@@ -10,6 +12,11 @@ from command_line import SOURCE
 ROOT = Path(__file__).parents[1]
 PAGE = SOURCE / "edgesr/serve/page"
 BUILD_SECONDS = 280
+
+
+def page_is_fresh() -> bool:
+    """Whether the page was built after the last change of its sources, as by the installation of the package."""
+    return find_spec("hatchling") is not None and runpy.run_path(str(ROOT / "hatch_build.py"))["is_fresh"](ROOT)
 
 
 def build_page():

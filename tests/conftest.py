@@ -29,7 +29,7 @@ if worker := os.environ.get(
         os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})
 
 import pytest
-from building import PAGE, build_page
+from building import PAGE, build_page, page_is_fresh
 from chromium import CHROMIUM, QUIET
 
 # Started in the background of a script (CI, nohup), Python inherits an ignored SIGINT, and so would every program that a test
@@ -55,7 +55,7 @@ def browser():
 
 @pytest.fixture(scope="session")
 def built_page(tmp_path_factory):
-    """The folder of the built page, by the command that the README gives: built once, whatever the number of test processes."""
+    """The folder of the built page: built at most once, whatever the number of test processes."""
     if shutil.which("node") is None or shutil.which("npm") is None:
         pytest.skip("the page is built with Node and npm, which are not here")
     from filelock import FileLock
@@ -66,7 +66,8 @@ def built_page(tmp_path_factory):
     done = run / "page-is-built"
     with FileLock(run / "page.lock"):
         if not done.exists():
-            build_page()
+            if not page_is_fresh():
+                build_page()
             done.touch()
     return PAGE
 
