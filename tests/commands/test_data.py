@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import ENVIRONMENT, edgesr_, error_of
+from command_line import ENVIRONMENT, edgesr_here, error_of
 from PIL import Image
 
 from edgesr.data.sheet import GAP, TITLE
@@ -52,16 +52,16 @@ def test_pictures_travel_in_shards_that_need_neither_torch_nor_tifffile(photos):
     unpacked = without(packages, "data", "unpack", "shards/photos-2-of-2.tar", "back")
     assert (unpacked.returncode, unpacked.stderr) == (0, "")
     assert unpacked.stdout.splitlines() == ["back: 1 of 2 pictures", "missing shards: 1 of 2"]
-    both = edgesr_("data", "unpack", "shards/photos-2-of-2.tar", "shards/photos-1-of-2.tar", "back")
+    both = edgesr_here("data", "unpack", "shards/photos-2-of-2.tar", "shards/photos-1-of-2.tar", "back")
     assert both.stdout.decode().splitlines() == ["back: 2 of 2 pictures"]
     for index in range(2):
         assert Path(f"back/{index}.png").read_bytes() == Path(f"photos/{index}.png").read_bytes()
 
 
 def test_a_bad_shard_is_named_and_the_others_are_unpacked(photos):
-    edgesr_("data", "pack", "photos", "shards", "--shard-mb", "1")
+    edgesr_here("data", "pack", "photos", "shards", "--shard-mb", "1")
     Path("shards/photos-1-of-2.tar").write_bytes(b"<html>404</html>")
-    done = edgesr_("data", "unpack", "shards/photos-1-of-2.tar", "shards/photos-2-of-2.tar", "back")
+    done = edgesr_here("data", "unpack", "shards/photos-1-of-2.tar", "shards/photos-2-of-2.tar", "back")
     assert done.returncode == 1
     (message,) = done.stderr.decode().splitlines()
     assert message.startswith("edgesr: " + str(Path("shards/photos-1-of-2.tar")))
@@ -70,17 +70,17 @@ def test_a_bad_shard_is_named_and_the_others_are_unpacked(photos):
 
 def test_a_sheet_of_photographs(photos):
     words = ("data", "sheet", "photos", "--rows", "2", "--columns", "1")
-    assert edgesr_(*words, "-o", "a.png").returncode == 0
+    assert edgesr_here(*words, "-o", "a.png").returncode == 0
     with Image.open("a.png") as picture:
         width, height = picture.size
     assert 2 * 192 < width < 2 * 192 + 30
     assert height > 2 * 192
     whole = Path("a.png").read_bytes()
-    assert "a.png: exists already" in error_of(*words, "-o", "a.png")
+    assert "a.png: exists already" in error_of(*words, "-o", "a.png", here=True)
     assert Path("a.png").read_bytes() == whole
-    edgesr_(*words, "-o", "a.png", "--overwrite", "--seed", "1")
+    edgesr_here(*words, "-o", "a.png", "--overwrite", "--seed", "1")
     assert Path("a.png").read_bytes() != whole
-    edgesr_(*words, "-o", "a.png", "--overwrite")
+    edgesr_here(*words, "-o", "a.png", "--overwrite")
     assert Path("a.png").read_bytes() == whole
     assert sorted(path.name for path in Path().iterdir()) == ["a.png", "photos"]
 
@@ -89,7 +89,7 @@ def test_a_sheet_follows_the_recipe(photos):
     """Of gently degraded crops half are Pillow's bicubic reductions, the others noisy."""
     Path("r.toml").write_text('stage = "end-to-end"\n[data]\nhr_size = 96\n')
     words = ("data", "sheet", "photos", "--rows", "1", "--columns", "8", "--recipe", "r.toml")
-    edgesr_(*words, "--set", "data.degradation.light_probability=1.0", "-o", "a.png")
+    edgesr_here(*words, "--set", "data.degradation.light_probability=1.0", "-o", "a.png")
     with Image.open("a.png") as picture:
         lefts = range(GAP, picture.width, 96 + GAP)
         hr, *degraded = (picture.convert("RGB").crop((left, TITLE, left + 96, TITLE + 96)) for left in lefts)
@@ -119,7 +119,7 @@ def test_a_sheet_follows_the_recipe(photos):
     ],
 )
 def test_mistakes_are_named_in_one_line(words, message):
-    assert message in error_of("data", *words)
+    assert message in error_of("data", *words, here=True)
 
 
 def test_sheets_without_torch_name_the_extra():

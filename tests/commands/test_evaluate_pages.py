@@ -8,7 +8,7 @@ import subprocess
 import urllib.request
 
 import pytest
-from command_line import COMMAND, ENVIRONMENT, edgesr_, error_of
+from command_line import COMMAND, ENVIRONMENT, edgesr_, edgesr_here, error_of
 from pictures import photograph
 from PIL import Image
 
@@ -53,11 +53,12 @@ def test_html_writes_a_report_of_what_was_measured(suite, tmp_path) -> None:
     assert "--html-images 2" in page
 
 
-def test_a_report_that_cannot_be_written_stops_the_run_before_it_begins(suite, tmp_path) -> None:
+def test_a_report_that_cannot_be_written_stops_the_run_before_it_begins(suite, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "diary.html").write_text("dear diary")
-    line = error_of("evaluate", str(suite), "--html", "diary.html", *options(suite), cwd=tmp_path)
+    line = error_of("evaluate", str(suite), "--html", "diary.html", *options(suite), here=True)
     assert "is not a report of `edgesr evaluate`" in line
-    assert "does not exist" in error_of("evaluate", str(suite), "--html", "nowhere/r.html", cwd=tmp_path)
+    assert "does not exist" in error_of("evaluate", str(suite), "--html", "nowhere/r.html", here=True)
     assert (tmp_path / "diary.html").read_text() == "dear diary"
 
 
@@ -80,12 +81,14 @@ def test_the_blind_test_takes_votes_and_ctrl_c_ends_it_with_the_win_rate(suite, 
     assert {vote["left"], vote["right"]} == {"bicubic", "wide"}
 
 
-def test_a_blind_test_names_its_suite_and_systems_itself(suite, tmp_path) -> None:
-    assert "remove SUITE and --system" in error_of("evaluate", "--ab", str(suite), "bicubic", "lanczos", "--system", "lanczos")
-    assert "duplicate system name 'bicubic'" in error_of("evaluate", "--ab", str(suite), "bicubic", "bicubic")
-    assert "name at least one suite" in error_of("evaluate")
+def test_a_blind_test_names_its_suite_and_systems_itself(suite, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    twice = ["evaluate", "--ab", str(suite), "bicubic", "lanczos", "--system", "lanczos"]
+    assert "remove SUITE and --system" in error_of(*twice, here=True)
+    assert "duplicate system name 'bicubic'" in error_of("evaluate", "--ab", str(suite), "bicubic", "bicubic", here=True)
+    assert "name at least one suite" in error_of("evaluate", here=True)
     (tmp_path / "diary.txt").write_text("dear diary")
     words = ["--ab", str(suite), "bicubic", "lanczos", "--votes", "diary.txt", *options(suite)]
-    done = edgesr_("evaluate", *words, cwd=tmp_path)
+    done = edgesr_here("evaluate", *words)
     assert done.returncode == 2
     assert b"diary.txt: line 1 is not a vote" in done.stderr

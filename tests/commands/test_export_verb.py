@@ -35,7 +35,7 @@ def test_it_prints_how_closely_the_file_follows_torch(tmp_path):
     ],
 )
 def test_a_mistake_is_one_line(words, expected, tmp_path):
-    assert expected in error_of("export", *words, "-o", str(tmp_path / "out"))
+    assert expected in error_of("export", *words, "-o", str(tmp_path / "out"), here=True)
     assert not list(tmp_path.iterdir())
 
 

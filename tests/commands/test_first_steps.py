@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import COMMAND, ENVIRONMENT, edgesr_, error_of
+from command_line import COMMAND, ENVIRONMENT, edgesr_, edgesr_here, error_of
 from PIL import Image
 
 from edgesr.images.formats import FORMATS
@@ -40,14 +40,14 @@ def test_without_words_the_help_is_shown():
 
 @pytest.mark.parametrize("words", [["small.png"], ["small.png", "-s", "2", "-o", "small_4x.png"], ["."]])
 def test_a_file_without_a_verb_is_upscaled(words, tmp_path):
-    assert edgesr_(*words).returncode == 0
+    assert edgesr_here(*words).returncode == 0
     where = tmp_path.with_name(f"{tmp_path.name}_4x") if words == ["."] else tmp_path
     assert size_of(str(where / "small_4x.png")) == ((24, 24) if "-s" in words else (48, 48))
 
 
 def test_a_file_that_does_not_exist_is_named_as_one():
-    assert b"gone.jpg: no such file" in edgesr_("gone.jpg").stderr
-    assert "invalid choice: 'upscal'" in error_of("upscal")
+    assert b"gone.jpg: no such file" in edgesr_here("gone.jpg").stderr
+    assert "invalid choice: 'upscal'" in error_of("upscal", here=True)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_a_file_that_does_not_exist_is_named_as_one():
     ],
 )
 def test_an_unknown_flag_names_the_nearest_one_and_the_help(words, message):
-    assert message in error_of(*words)
+    assert message in error_of(*words, here=True)
     assert sorted(path.name for path in Path().iterdir()) == ["large.png", "small.png"], "nothing was done"
 
 
@@ -81,12 +81,12 @@ def test_the_help_states_the_default_qualities():
 def test_recursion_has_a_short_flag():
     (Path("album") / "deep").mkdir(parents=True)
     shutil.copy("small.png", "album/deep/a.png")
-    assert edgesr_("upscale", "album", "-r").returncode == 0
+    assert edgesr_here("upscale", "album", "-r").returncode == 0
     assert size_of("album_4x/deep/a_4x.png") == (48, 48)
 
 
 def test_a_target_width_reduces_what_is_larger():
-    done = edgesr_("upscale", "small.png", "large.png", "--width", "30", "-o", "out/")
+    done = edgesr_here("upscale", "small.png", "large.png", "--width", "30", "-o", "out/")
     assert done.returncode == 0, done.stderr
     assert size_of("out/small_30w.png") == size_of("out/large_30w.png") == (30, 30)
     want = np.asarray(Image.open("large.png").resize((30, 30), Image.Resampling.LANCZOS)).astype(int)
@@ -94,17 +94,17 @@ def test_a_target_width_reduces_what_is_larger():
 
 
 def test_only_enlarge_copies_what_is_large_enough():
-    done = edgesr_("upscale", "small.png", "large.png", "--width", "30", "--only-enlarge", "-o", "out/", "--strip-metadata")
+    done = edgesr_here("upscale", "small.png", "large.png", "--width", "30", "--only-enlarge", "-o", "out/", "--strip-metadata")
     assert (done.returncode, size_of("out/large_30w.png")) == (0, (60, 60))
-    done = edgesr_("upscale", "small.png", "large.png", "--width", "30", "--only-enlarge", "-o", "again/")
+    done = edgesr_here("upscale", "small.png", "large.png", "--width", "30", "--only-enlarge", "-o", "again/")
     assert done.returncode == 0
     assert b"already large enough: copied" in done.stderr
     assert Path("again/large_30w.png").read_bytes() == Path("large.png").read_bytes()
     assert size_of("again/small_30w.png") == (30, 30)
-    assert edgesr_("upscale", "large.png", "--width", "30", "--only-enlarge", "-o", "a.jpg").returncode == 0
+    assert edgesr_here("upscale", "large.png", "--width", "30", "--only-enlarge", "-o", "a.jpg").returncode == 0
     with Image.open("a.jpg") as image:
         assert (image.format, image.size) == ("JPEG", (60, 60))
-    assert "needs a target --width or --height" in error_of("upscale", "large.png", "--only-enlarge")
+    assert "needs a target --width or --height" in error_of("upscale", "large.png", "--only-enlarge", here=True)
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "L", "I;16"])
@@ -112,7 +112,7 @@ def test_reduction_keeps_every_kind_of_pixels(mode):
     source = Image.open("large.png")
     image = Image.fromarray(np.asarray(source.convert("L")).astype(np.uint16) * 257) if mode == "I;16" else source.convert(mode)
     image.save("kind.png")
-    assert edgesr_("upscale", "kind.png", "--width", "20", "-o", "out.png").returncode == 0
+    assert edgesr_here("upscale", "kind.png", "--width", "20", "-o", "out.png").returncode == 0
     with Image.open("out.png") as out:
         assert (out.mode, out.size) == (mode, (20, 20))
 
@@ -135,12 +135,12 @@ def test_verbs_flags_and_files_are_completed():
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_the_script_of_a_shell_is_printed(shell):
-    script = edgesr_("completion", shell).stdout.decode()
+    script = edgesr_here("completion", shell).stdout.decode()
     assert "edgesr" in script
     if found := shutil.which(shell):
         checked = subprocess.run([found, "-n"], input=script, text=True, capture_output=True, check=False)
         assert (checked.returncode, checked.stderr) == (0, "")
-    assert "'tcsh'" in error_of("completion", "tcsh")
+    assert "'tcsh'" in error_of("completion", "tcsh", here=True)
 
 
 PROGRAM = """
