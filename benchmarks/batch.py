@@ -5,6 +5,7 @@
     memory      the driver's memory for 1,000, 100,000 and 1,000,000 inputs, planned but not upscaled
     recovery    from a killed worker to the next result
     kills       2,000 pictures, 1 % of them broken, on two nodes whose workers are killed at random: each exactly once?
+    plan        processor time a picture, and what a million of them take on `--cores`, at `--price` dollars for an hour of a core
 
 The pictures are noise, made here. Timings depend on the machine; the ratios are of one run.
 """
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import resource
 import shutil
 import signal
 import statistics
@@ -113,6 +115,12 @@ def workers() -> list[psutil.Process]:
     return found
 
 
+def cost(pictures: int, seconds: float, cores: int, price: float) -> tuple[float, float, float]:
+    """Core-hours, hours and dollars of pictures of `seconds` of processor time each, at a price for an hour of a core."""
+    core_hours = pictures * seconds / 3600
+    return core_hours, core_hours / cores, core_hours * price
+
+
 def throughput(work: Path, count: int) -> None:
     photos, ratios = make(work / "photos", count), []
     for turn in range(3):
@@ -187,20 +195,48 @@ def kills(work: Path, count: int) -> None:
     print(f"  each in the ledger exactly once: {once}; bytes of upscale: {same}")
 
 
+def plan(work: Path, count: int) -> None:
+    """Processor time of `edgesr upscale`, which other programs disturb little; from two runs, so that the start does not count."""
+    for side, number in ((128, count), (512, count // 4)):
+        photos, spent = make(work / f"photos{side}", number, side=side), []
+        few = work / f"few{side}"
+        few.mkdir()
+        for path in sorted(photos.iterdir())[: number // 4]:
+            shutil.copy(path, few)
+        for folder in (few, photos):
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            timed("upscale", folder, "-o", work / f"large-{folder.name}", "--threads", "1")
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        seconds = float(f"{(spent[1] - spent[0]) / (number - number // 4):.3g}")
+        core_hours, hours, dollars = cost(1_000_000, seconds, OPTIONS.cores, OPTIONS.price)
+        print(
+            f"  {side}x{side}: {seconds} s of processor time; a million: {core_hours:,.0f} core-hours, {hours:.1f} h on "
+            f"{OPTIONS.cores} cores, ${dollars:,.0f} at ${OPTIONS.price} for an hour of a core",
+            flush=True,
+        )
+
+
 PARTS = {
     "throughput": (throughput, 300),
     "nodes": (nodes, 300),
     "memory": (memory, 0),
     "recovery": (recovery, 300),
     "kills": (kills, 2000),
+    "plan": (plan, 80),
 }
+OPTIONS = argparse.Namespace(cores=128, price=0.0425)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], metavar="PART")
     parser.add_argument("--count", type=int, help="pictures, in place of each part's own number")
-    arguments = parser.parse_args()
+    parser.add_argument("--cores", type=int, default=OPTIONS.cores, help="plan: cores of the cluster (default: %(default)s)")
+    parser.add_argument(
+        "--price", type=float, default=OPTIONS.price, help="plan: dollars for an hour of a core (default: %(default)s)"
+    )
+    arguments = parser.parse_args(namespace=OPTIONS)
     os.environ |= ENVIRONMENT
     for name in arguments.parts or PARTS:
         part, count = PARTS[name]
