@@ -14,7 +14,7 @@ from PIL import Image
 torch = pytest.importorskip("torch")
 
 import torch.nn.functional as F
-from command_line import edgesr_
+from command_line import edgesr_, edgesr_here
 
 from edgesr.data.bank import ImageBank
 from edgesr.data.mixture import FolderConfig, Mixture
@@ -33,6 +33,14 @@ def photograph(seed: int) -> np.ndarray:
     return np.asarray(Image.fromarray(layer).resize((144, 144), Image.Resampling.BICUBIC))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _threads_as_before():
+    """The command leaves its process with one thread."""
+    count = torch.get_num_threads()
+    yield
+    torch.set_num_threads(count)
+
+
 @pytest.fixture(scope="module")
 def taught(tmp_path_factory) -> Path:
     """A folder with photographs, a teacher that repeats pixels, a recipe, and targets made by the command."""
@@ -48,9 +56,9 @@ def taught(tmp_path_factory) -> Path:
     return folder
 
 
-def teach(folder: Path, *more: str, out: str = "targets"):
+def teach(folder: Path, *more: str, out: str = "targets", run=edgesr_here):
     given = ["--teacher", f"{folder}/nearest.param", "--recipe", f"{folder}/recipe.toml", "--pairs", str(PAIRS)]
-    return edgesr_("data", "teach", f"{folder}/photographs", "-o", f"{folder}/{out}", "--processes", "1", *given, *more)
+    return run("data", "teach", f"{folder}/photographs", "-o", f"{folder}/{out}", "--processes", "1", *given, *more)
 
 
 def pictures(folder: Path) -> Mixture:
@@ -119,7 +127,7 @@ def test_an_interrupted_run_makes_what_is_missing_and_touches_nothing_else(taugh
 
 
 def test_two_processes_make_the_same_as_one(taught):
-    done = teach(taught, "--processes", "2", out="two")
+    done = teach(taught, "--processes", "2", out="two", run=edgesr_)
     assert done.returncode == 0, done.stderr
     for part in ("part-00000.npz", "part-00001.npz", "targets.json"):
         assert (taught / "two" / part).read_bytes() == (taught / "targets" / part).read_bytes()
