@@ -68,6 +68,33 @@ def test_scripts_that_the_pages_name_are_there_and_have_their_flags(page):
             assert not missing, f"{text}: {missing}"
 
 
+WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
+
+
+@pytest.mark.parametrize(
+    "path", [*PAGES, *WORKFLOWS, ROOT / "Dockerfile", ROOT / "tools/lowest.sh"], ids=lambda path: path.name
+)
+def test_extras_that_are_named_exist(path):
+    extras = (
+        (ROOT / "pyproject.toml")
+        .read_text(encoding="utf-8")
+        .partition("[project.optional-dependencies]")[2]
+        .partition("\n[")[0]
+    )
+    known = set(re.findall(r"^([a-z0-9-]+) = \[", extras, re.MULTILINE))
+    for names in re.findall(r"(?:[./]|\.whl|edgesr)\[([a-z0-9,-]+)\]", path.read_text(encoding="utf-8")):
+        assert set(names.split(",")) <= known, names
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_workflows_run_files_that_exist(path):
+    yaml = pytest.importorskip("yaml", reason="the package pyyaml is not installed")
+    for job in yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"].values():
+        for step in job["steps"]:
+            for script in re.findall(r"(?:^|\s)((?:tools|fuzz|deploy|\.ci|examples)/[\w./-]+)", step.get("run", "")):
+                assert (ROOT / script).is_file(), script
+
+
 def test_the_readmes_results_are_those_of_the_judge():
     done = subprocess.run([sys.executable, ROOT / "tools" / "results.py", "--check"], check=False)
     assert done.returncode == 0, "run python tools/results.py"
