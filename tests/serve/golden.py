@@ -14,7 +14,7 @@ from edgesr.presets import LATENT_STRIDE, PRESETS, SCALE
 from edgesr.upscaling.memory import WINDOW_PIXELS
 from edgesr.upscaling.noise import noise_field
 from edgesr.upscaling.planes import fill_transparent, hold_within_neighbours, to_grey
-from edgesr.upscaling.sharpen import sharpen
+from edgesr.upscaling.sharpen import CRISP, sharpen
 from edgesr.upscaling.size import MAX_SCALE, MIN_SCALE, target_size
 from edgesr.upscaling.tiling import plan_exact
 
@@ -42,7 +42,7 @@ def golden() -> dict[str, object]:
             "latentChannels": tiny.latent_channels,
             "latentStride": LATENT_STRIDE,
         },
-        "limits": {"windowPixels": WINDOW_PIXELS, "minScale": MIN_SCALE, "maxScale": MAX_SCALE},
+        "limits": {"windowPixels": WINDOW_PIXELS, "minScale": MIN_SCALE, "maxScale": MAX_SCALE, "crispSharpness": CRISP},
         "plans": [
             {"height": height, "width": width, "windowPixels": pixels, **_plan(height, width, pixels)}
             for height, width in SIZES

@@ -3,6 +3,7 @@
 import "./style.css";
 import { Client, type Report, type Status } from "./client";
 import { MODEL } from "./core/model";
+import { defaultSharpness } from "./core/sharpen";
 import type { Backend, Settings } from "./messages";
 import { findServer, runOnServer } from "./server";
 import { startServiceWorker } from "./offline";
@@ -23,6 +24,8 @@ let selected: Item | undefined;
 let picked = false; // by the user; else the selection follows the queue
 let running: { item: Item; start: number; abort: AbortController } | undefined;
 let nextId = 1;
+const sharpness = $<HTMLInputElement>("#sharpness");
+let sharpened = false; // by the user; else the slider shows the default
 
 const asked = new URLSearchParams(location.search); // ?backend=wasm&threads=1, for comparison and debugging
 const threads = crossOriginIsolated ? Number(asked.get("threads")) || Math.min(8, navigator.hardwareConcurrency || 1) : 1;
@@ -80,7 +83,7 @@ function settings(): Settings {
     width,
     height,
     fidelity: Number($<HTMLInputElement>("#fidelity").value),
-    sharpness: Number($<HTMLInputElement>("#sharpness").value),
+    sharpness: sharpened ? Number(sharpness.value) : undefined,
     format: $<HTMLSelectElement>("#format").value as Settings["format"],
     quality: number("#quality"),
     strip: $<HTMLInputElement>("#strip").checked,
@@ -255,7 +258,11 @@ $("#trouble button").addEventListener("click", () => {
   showStatus((status = undefined));
   client.startAgain();
 });
-$("#settings").addEventListener("input", draw);
+sharpness.addEventListener("input", () => (sharpened = true));
+$("#settings").addEventListener("input", () => {
+  if (!sharpened) sharpness.value = String(defaultSharpness(Number($<HTMLInputElement>("#fidelity").value)));
+  draw();
+});
 $("#settings details").addEventListener("toggle", () => void offerServer(), { once: true });
 $("#settings").addEventListener("submit", (event) => event.preventDefault());
 $("#redo").addEventListener("click", () => selected && start(selected, settings()));

@@ -7,7 +7,7 @@ export type Backend = "webgpu" | "wasm";
 
 export interface Settings extends WantedSize {
   fidelity: number; // 0 for crisp to 1 for faithful to the input
-  sharpness: number; // 0 (off) to 1, of an unsharp mask on the result
+  sharpness: number | undefined; // 0 (off) to 1, of an unsharp mask on the result; else the default
   format: OutputFormat | "SAME";
   quality?: number | undefined; // 1 to 100, of JPEG and WebP; else the format's own
   strip: boolean; // remove EXIF, XMP and text

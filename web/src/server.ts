@@ -45,7 +45,7 @@ export function queryOf(settings: Settings): URLSearchParams {
   if (height) query.set("height", String(height));
   if (format !== "SAME") query.set("format", format.toLowerCase());
   if (quality) query.set("quality", String(quality));
-  if (sharpness) query.set("sharpness", String(sharpness));
+  if (sharpness !== undefined) query.set("sharpness", String(sharpness));
   if (strip) query.set("strip_metadata", "true");
   return query;
 }

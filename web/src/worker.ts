@@ -1,7 +1,7 @@
 /** The Web Worker: all expensive work, one picture at a time, so that the page stays responsive. */
 
 import { RowResampler } from "./core/resample";
-import { RowSharpener } from "./core/sharpen";
+import { RowSharpener, defaultSharpness } from "./core/sharpen";
 import { MODEL } from "./core/model";
 import { targetSize } from "./core/numbers";
 import { upscale, type Listener } from "./core/upscale";
@@ -72,7 +72,8 @@ async function perform(job: Job): Promise<void> {
   say({ kind: "opened", id, width: picture.width, height: picture.height, outWidth: size.width, outHeight: size.height });
   stopIfCancelled(id);
   const resampler = new RowResampler(full, size, picture.channels);
-  const sharpener = new RowSharpener(size, picture.channels, settings.sharpness);
+  const sharpness = settings.sharpness ?? (reduced ? 0 : defaultSharpness(settings.fidelity));
+  const sharpener = new RowSharpener(size, picture.channels, sharpness);
   const write = (rows: Uint8Array) => encoder.rows(sharpener.push(resampler.push(rows)));
   if (reduced) {
     await write(picture.data);

@@ -8,7 +8,7 @@ import { noiseField } from "../src/core/noise";
 import { targetSize } from "../src/core/numbers";
 import { fillTransparent, holdWithinNeighbours, toGrey } from "../src/core/planes";
 import { RowResampler } from "../src/core/resample";
-import { RowSharpener } from "../src/core/sharpen";
+import { CRISP, RowSharpener } from "../src/core/sharpen";
 import { planExact } from "../src/core/tiling";
 import { upscale, type Pixels } from "../src/core/upscale";
 import golden from "./golden.json";
@@ -19,7 +19,7 @@ const floats = (text: string) => new Float32Array(bytes(text).buffer);
 describe("as in Python", () => {
   it("knows the model", () => {
     expect(MODEL).toEqual(golden.model);
-    expect({ windowPixels: WINDOW_PIXELS, minScale: MIN_SCALE, maxScale: MAX_SCALE }).toEqual(golden.limits);
+    expect({ windowPixels: WINDOW_PIXELS, minScale: MIN_SCALE, maxScale: MAX_SCALE, crispSharpness: CRISP }).toEqual(golden.limits);
   });
 
   it("plans the same tiles", () => {

@@ -24,6 +24,7 @@ examples:
 systems:
   edgesr:PRESET[@ENGINE][:fidelity=F]       this package's models, in float32
   edgesr:PRESET[@ENGINE]:precision=P        in another precision: int8, bf16 or auto
+  edgesr:PRESET[@ENGINE]:sharpness=S        sharpened as by edgesr upscale, whose default is 0.4; here it is 0
   edgesr:PRESET[@ENGINE]:weights=FILE       one of them with your own weights (ONNX)
   edgesr:PRESET:weights=FOLDER[:steps=N]    a training checkpoint, N diffusion steps (default: 1), with torch
   bicubic, lanczos                          interpolation

@@ -22,9 +22,8 @@ def add(verb: argparse.ArgumentParser) -> Groups:
     sizes.add_argument(
         "--sharpness",
         type=share,
-        default=0.0,
         metavar="S",
-        help="sharpen the result: an unsharp mask of 2 px on its luma, 0 (off, the default) to 1",
+        help="sharpen the result: an unsharp mask of 2 px on its luma, 0 (off) to 1 (default: 0.4, less with --fidelity, 0 with 1)",
     )
     return Groups(sizes, _add_files(verb), add_machine(verb))
 

@@ -127,7 +127,7 @@ def _run(arguments: argparse.Namespace) -> int:
             "steps": upscaler.steps,
             "engine": upscaler.engine,
             "precision": upscaler.precision,
-            "sharpness": settings.sharpness,
+            "sharpness": upscaler.sharpness(settings.sharpness),
             "network_busy": round(busy, 3),
             "results": [_record(result) for result in results],
         }

@@ -24,7 +24,9 @@ def asked(  # noqa: PLR0917 -- called by name
     format: Annotated[Format | None, Query(description="output format (default: the input's)")] = None,
     quality: Annotated[int | None, Query(ge=1, le=100, description="quality of lossy formats")] = None,
     strip_metadata: Annotated[bool, Query(description="remove EXIF, XMP and text")] = False,
-    sharpness: Annotated[float, Query(ge=0, le=1, description="sharpen the result, 0 (off) to 1")] = 0.0,
+    sharpness: Annotated[
+        float | None, Query(ge=0, le=1, description="sharpen the result, 0 (off) to 1 (default: 0.4, less with fidelity)")
+    ] = None,
 ) -> Options:
     """Return the options in the query of a request that upscales."""
     chosen = None if format is None else str(format.value).upper()

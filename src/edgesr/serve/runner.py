@@ -34,7 +34,7 @@ class Options:
     format: str | None = None  # Pillow's name; None: the input's if it can be written, else PNG
     quality: int | None = None
     strip_metadata: bool = False
-    sharpness: float = 0.0
+    sharpness: float | None = None
 
 
 @dataclass(frozen=True)

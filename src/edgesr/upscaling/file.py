@@ -23,7 +23,7 @@ class Options:
     scale: float | None = None  # output px per input px, 1..8; None: by width and height, or 4
     width: int | None = None  # output px
     height: int | None = None  # output px
-    sharpness: float = 0.0  # 0..1, of an unsharp mask on the result
+    sharpness: float | None = None  # 0..1, of an unsharp mask on the result; None: the default of the form
     quality: int | None = None  # 1..100, of lossy formats
     max_pixels: int | None = None  # of an input, decoded; None: the default of `images.read`
     accept_damaged: bool = False
@@ -119,7 +119,7 @@ def upscale_file(
     scale: float | None = None,
     width: int | None = None,
     height: int | None = None,
-    sharpness: float = 0.0,
+    sharpness: float | None = None,
     engine: str = "auto",
     precision: str = "auto",
     threads: int | None = None,
@@ -135,7 +135,7 @@ def upscale_file(
     The extension of `target` decides the format. Profile, EXIF, XMP, text and resolution are kept unless `strip_metadata`; what the
     format cannot hold is logged. `quality` is 1 to 100, of lossy formats. The result is computed and encoded in bands, so that it is
     never in memory as a whole, and appears as a whole. `upscaler` is a loaded one to use in place of `model`, `fidelity`, `engine`,
-    `precision` and `threads`; sizes as in `target_size`; `sharpness` from 0 (off) to 1, as in `Upscaler`.
+    `precision` and `threads`; sizes as in `target_size`; `sharpness` from 0 (off) to 1, or None, as in `Upscaler`.
 
     Raises InputError if `source` cannot be read, exceeds `max_pixels` pixels, or is damaged and `accept_damaged` is not set, or if
     `target` cannot be written; atomic.ExistsError, an EdgesrError, if it exists and `overwrite` is not set; UsageError for a wrong

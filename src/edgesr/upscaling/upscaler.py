@@ -16,9 +16,9 @@ from edgesr.images.bands import Bands
 from edgesr.presets import get_preset, weights_version
 from edgesr.upscaling import checks, network
 from edgesr.upscaling import memory as memory_limits
-from edgesr.upscaling.sharpen import sharpen
+from edgesr.upscaling import sharpen as unsharp_mask
 from edgesr.upscaling.size import target_size
-from edgesr.upscaling.windows import Pixels, Progress, WindowedNetwork
+from edgesr.upscaling.windows import Pixels, Progress, WindowedNetwork, enlarges
 
 
 class Upscaler:
@@ -128,7 +128,7 @@ class Upscaler:
         scale: float | None = None,
         width: int | None = None,
         height: int | None = None,
-        sharpness: float = 0.0,
+        sharpness: float | None = None,
     ) -> Pixels: ...
     @overload
     def __call__(
@@ -138,7 +138,7 @@ class Upscaler:
         scale: float | None = None,
         width: int | None = None,
         height: int | None = None,
-        sharpness: float = 0.0,
+        sharpness: float | None = None,
     ) -> Image.Image: ...
     def __call__(
         self,
@@ -147,13 +147,14 @@ class Upscaler:
         scale: float | None = None,
         width: int | None = None,
         height: int | None = None,
-        sharpness: float = 0.0,
+        sharpness: float | None = None,
     ) -> Any:
         """Upscale `image` and return the same type: a PIL image or an array; for a path or bytes a PIL image.
 
         An array is (H, W) or (H, W, C), C from 1 to 4 (grey, grey + alpha, RGB, RGB + alpha), uint8, uint16 or floating point in
         [0, 1]. `scale`, `width` and `height` as in `target_size`. `sharpness` from 0 (off) to 1 is that of an unsharp mask on the
-        result's luma, of 2 px. Raises UsageError for other types, an invalid size or sharpness, InputError for a file that cannot be read.
+        result's luma, of 2 px; None is 0.4 for the crisp form, less with `fidelity`, and 0 if the image is reduced. Raises UsageError
+        for other types, an invalid size or sharpness, InputError for a file that cannot be read.
         """
         if isinstance(image, np.ndarray):
             pixels = checks.checked_array(image)
@@ -177,7 +178,7 @@ class Upscaler:
         scale: float | None = None,
         width: int | None = None,
         height: int | None = None,
-        sharpness: float = 0.0,
+        sharpness: float | None = None,
         progress: Progress | None = None,
     ) -> Picture:
         """Return the upscaled picture with its metadata; `progress` gets the fraction done in [0, 1] after each tile."""
@@ -191,7 +192,7 @@ class Upscaler:
         scale: float | None = None,
         width: int | None = None,
         height: int | None = None,
-        sharpness: float = 0.0,
+        sharpness: float | None = None,
         progress: Progress | None = None,
     ) -> Picture[Bands]:
         """Like `upscale_picture`, but the pixels are bands that are computed one by one, on demand."""
@@ -199,10 +200,17 @@ class Upscaler:
         size = target_size(old_width, old_height, scale, width, height)
         return picture.with_pixels(self._bands(picture.pixels, size, sharpness, progress))
 
-    def _bands(self, pixels: Pixels, size: tuple[int, int], sharpness: float, progress: Progress | None = None) -> Bands:
+    def sharpness(self, asked: float | None = None) -> float:
+        """Return the sharpness that enlarged images get where `asked` is asked for."""
+        checked = checks.checked_sharpness(asked)
+        return unsharp_mask.default(self.fidelity) if checked is None else checked
+
+    def _bands(self, pixels: Pixels, size: tuple[int, int], sharpness: float | None, progress: Progress | None = None) -> Bands:
         """(H, W, C) -> (size[1], size[0], C)."""
-        amount = checks.checked_sharpness(sharpness)
-        return sharpen(self._windows(pixels, size, progress), amount)
+        amount = self.sharpness(sharpness)
+        if sharpness is None and not enlarges(pixels, size):
+            amount = 0.0
+        return unsharp_mask.sharpen(self._windows(pixels, size, progress), amount)
 
 
 @overload
@@ -214,7 +222,7 @@ def upscale(
     scale: float | None = None,
     width: int | None = None,
     height: int | None = None,
-    sharpness: float = 0.0,
+    sharpness: float | None = None,
     engine: str = "auto",
     precision: str = "auto",
     threads: int | None = None,
@@ -228,7 +236,7 @@ def upscale(
     scale: float | None = None,
     width: int | None = None,
     height: int | None = None,
-    sharpness: float = 0.0,
+    sharpness: float | None = None,
     engine: str = "auto",
     precision: str = "auto",
     threads: int | None = None,
@@ -241,7 +249,7 @@ def upscale(
     scale: float | None = None,
     width: int | None = None,
     height: int | None = None,
-    sharpness: float = 0.0,
+    sharpness: float | None = None,
     engine: str = "auto",
     precision: str = "auto",
     threads: int | None = None,

@@ -49,7 +49,7 @@ class WindowedNetwork:
         """
         channels = pixels.shape[2]
         colour, alpha = (pixels[:, :, :-1], pixels[:, :, -1:]) if channels in (2, 4) else (pixels, None)
-        if size[0] < pixels.shape[1] and size[1] < pixels.shape[0]:  # there is nothing to add
+        if not enlarges(pixels, size):
             whole = pixels if alpha is None else np.concatenate([fill_transparent(colour, alpha), alpha], axis=2)
             return resize(Bands.of(whole), size)
         passes = 1 if alpha is None or _constant(alpha) else 2
@@ -104,6 +104,11 @@ class WindowedNetwork:
         multiple, least_side = self.network.preset.multiple, self.network.least_side
         height, width = (max(-(-side // multiple) * multiple, least_side) for side in pixels.shape[:2])
         return height, width
+
+
+def enlarges(pixels: Pixels, size: tuple[int, int]) -> bool:
+    """Whether a result of `size` (width, height) has more pixels in either direction: else there is nothing for a network to add."""
+    return size[0] >= pixels.shape[1] or size[1] >= pixels.shape[0]
 
 
 def _latent(span: Span) -> range:

@@ -80,7 +80,8 @@ def upscale_video(
         kept = joining.kept_streams(video, target)
 
         def enlarged(pixels: NDArray[np.uint16]) -> NDArray[np.uint16]:
-            return upscaler(pixels, scale=scale, width=width, height=height)[: result.height, : result.width]
+            # Sharper edges would flicker more.
+            return upscaler(pixels, scale=scale, width=width, height=height, sharpness=0)[: result.height, : result.width]
 
         job = _job(source, upscaler, encoder)
         with segments.opened(target, job) as store:

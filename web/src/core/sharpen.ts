@@ -1,8 +1,12 @@
 /** Unsharp mask on luma, as `edgesr.upscaling.sharpen`, row by row from top to bottom. */
 
+export const CRISP = 0.4; // the default of the crisp form
 const RADIUS = 2; // px of the result
 const [MIDDLE, NEAR, FAR] = [6 / 16, 4 / 16, 1 / 16]; // binomial
 const [RED, GREEN, BLUE] = [0.299, 0.587, 0.114]; // BT.601
+
+/** The sharpness for a fidelity (0 to 1) where none is asked for. */
+export const defaultSharpness = (fidelity: number) => CRISP * (1 - fidelity);
 
 interface Row {
   pixels: Uint8Array;

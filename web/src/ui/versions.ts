@@ -48,7 +48,7 @@ export function describeSettings(settings: Settings, size: { width: number; heig
   return [
     width || height ? `${size.width} × ${size.height}` : `${scale}×`,
     fidelity === 0 ? t("crisp") : fidelity === 1 ? t("faithful") : t("look {value}", { value: fidelity }),
-    sharpness ? t("sharpness {value}", { value: sharpness }) : "",
+    sharpness !== undefined ? t("sharpness {value}", { value: sharpness }) : "",
     format === "SAME" ? "" : format,
     quality ? t("quality {value}", { value: quality }) : "",
     strip ? t("no metadata") : "",

@@ -25,7 +25,7 @@ _WITH_ARGUMENT: dict[str, Callable[[str], System]] = {
     "command": Command.parse,
 }
 FORMS = (
-    "edgesr:PRESET[@ENGINE][:fidelity=F][:precision=P]",
+    "edgesr:PRESET[@ENGINE][:fidelity=F][:precision=P][:sharpness=S]",
     "edgesr:PRESET[@ENGINE]:weights=FILE[:steps=N]",
     *FILTERS,
     *PEERS,

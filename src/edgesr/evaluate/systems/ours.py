@@ -1,4 +1,4 @@
-"""`edgesr:PRESET[@ENGINE][:fidelity=F][:precision=P]` or `edgesr:PRESET[@ENGINE]:weights=FILE[:steps=N]`: this package's models."""
+"""`edgesr:PRESET[@ENGINE][:fidelity=F][:precision=P][:sharpness=S]` or `edgesr:PRESET[@ENGINE]:weights=FILE[:steps=N]`: our models."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CODE = [*sorted(Path(upscaling.__file__).parent.rglob("*.py")), Path(bands.__fi
 
 @dataclass(frozen=True)
 class Ours:
-    """A preset with an engine and a fidelity, as `edgesr upscale` would use it."""
+    """A preset with an engine and a fidelity, as `edgesr upscale` would use it; without its sharpening, unless that is asked for."""
 
     preset: str
     engine: str = "onnxruntime"
@@ -30,24 +30,29 @@ class Ours:
     weights: str | None = None  # an ONNX file in place of the released one, or a checkpoint folder
     steps: int = 1  # of the diffusion; more of a checkpoint folder alone
     precision: str | None = None  # None: that of the weights, fp32 for the released ones
+    sharpness: float = 0.0
 
     @classmethod
     def parse(cls, text: str) -> Ours:
         """Parse what follows "edgesr:"; raises UsageError that shows the form."""
         match = re.fullmatch(
-            r"(\w+)(?:@([\w+]+))?(?::fidelity=([\d.]+)|:weights=(.+?))?(?::precision=(\w+))?(?::steps=([1-9]\d*))?", text
+            r"(\w+)(?:@([\w+]+))?(?::fidelity=([\d.]+)|:weights=(.+?))?(?::precision=(\w+))?(?::steps=([1-9]\d*))?"
+            r"(?::sharpness=([\d.]+))?",
+            text,
         )
         try:
             if match is None:
                 raise ValueError
-            fidelity = float(match[3] or 0)
+            fidelity, sharpness = float(match[3] or 0), float(match[7] or 0)
+            if sharpness > 1:
+                raise ValueError
         except ValueError:
             raise UsageError(
-                f"system 'edgesr:{text}': write edgesr:PRESET[@ENGINE][:fidelity=F][:precision=P] or edgesr:PRESET[@ENGINE]:weights=FILE, "
-                "as in edgesr:tiny@openvino:fidelity=1"
+                f"system 'edgesr:{text}': write edgesr:PRESET[@ENGINE][:fidelity=F][:precision=P][:sharpness=S] or "
+                "edgesr:PRESET[@ENGINE]:weights=FILE, as in edgesr:tiny@openvino:fidelity=1"
             ) from None
         engine = "torch" if match[4] and Path(match[4]).is_dir() else "onnxruntime"
-        return cls(get_preset(match[1]).name, match[2] or engine, fidelity, match[4], int(match[6] or 1), match[5])
+        return cls(get_preset(match[1]).name, match[2] or engine, fidelity, match[4], int(match[6] or 1), match[5], sharpness)
 
     def facts(self) -> Facts:
         """See System."""
@@ -68,10 +73,11 @@ class Ours:
         form = f", {self.weights}" if self.weights else form
         form += f", {precision}" if self.precision else ""
         form += f", {self.steps} steps" if self.steps > 1 else ""
+        form += f", sharpness {self.sharpness:g}" if self.sharpness else ""
         return Facts(
             f"edgesr {edgesr.__version__} {self.preset}{form} ({engine})",
             digest(
-                f"{self.engine} {engine} {self.fidelity} {self.steps}{precision if self.precision else ''}",
+                f"{self.engine} {engine} {self.fidelity} {self.steps}{precision if self.precision else ''} {self.sharpness}",
                 *parts,
                 *map(code, _CODE),
             ),
@@ -90,7 +96,7 @@ class Ours:
             steps=self.steps,
             precision=self.precision or ("auto" if self.weights else "fp32"),
         )
-        return _Loaded(upscaler)
+        return _Loaded(upscaler, self.sharpness)
 
     def _precision(self) -> str:
         """The precision in use; raises Unavailable if the engine or the processor does not have it."""
@@ -114,9 +120,9 @@ class Ours:
 
 
 class _Loaded(InProcess):
-    def __init__(self, upscaler: Upscaler) -> None:
-        self._upscaler = upscaler
+    def __init__(self, upscaler: Upscaler, sharpness: float) -> None:
+        self._upscaler, self._sharpness = upscaler, sharpness
 
     def __call__(self, lr: Pixels, place: Place) -> Pixels:
-        out: Pixels = self._upscaler(lr)
+        out: Pixels = self._upscaler(lr, sharpness=self._sharpness)
         return out
