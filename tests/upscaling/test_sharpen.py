@@ -34,8 +34,7 @@ def masked(pixels, sharpness, white):
 
 @pytest.mark.parametrize("picture", [photograph(30, 22), photograph(30, 22)[:, :, :1], gradient(17, 20, np.uint16)])
 def test_it_is_the_mask_of_the_documentation(upscaler, picture) -> None:
-    plain = upscaler(picture)
-    assert np.array_equal(upscaler(picture, sharpness=0), plain)
+    plain = upscaler(picture, sharpness=0)
     for sharpness in (0.4, 1):
         want = masked(plain, sharpness, np.iinfo(picture.dtype).max)
         assert np.abs(upscaler(picture, sharpness=sharpness) - want).max() <= 0.51 + 0.001 * (picture.dtype == np.uint16)
@@ -54,7 +53,7 @@ def test_tiles_and_bands_leave_no_seams(upscaler) -> None:
 def test_opacity_and_floats_stay_in_range(upscaler) -> None:
     shade = np.linspace(0, 255, 20 * 16).reshape(20, 16, 1).astype(np.uint8)
     picture = np.concatenate([photograph(20, 16), shade], axis=2)
-    plain, sharp = upscaler(picture), upscaler(picture, sharpness=1)
+    plain, sharp = upscaler(picture, sharpness=0), upscaler(picture, sharpness=1)
     assert np.array_equal(plain[:, :, 3], sharp[:, :, 3])
     assert not np.array_equal(plain[:, :, :3], sharp[:, :, :3])
     hard = np.kron(np.indices((4, 4)).sum(axis=0) % 2, np.ones((6, 6))).astype(np.float32)
@@ -74,8 +73,21 @@ def test_command_file_and_python_agree(tmp_path) -> None:
         assert np.array_equal(np.asarray(Image.open(tmp_path / name)), want)
 
 
+def test_the_crisp_form_is_sharpened_unless_the_picture_shrinks(upscaler, tmp_path) -> None:
+    picture = photograph(24, 30)
+    assert np.array_equal(upscaler(picture), upscaler(picture, sharpness=0.4))
+    for fidelity, share in ((0.5, 0.2), (1, 0)):
+        form = Upscaler(threads=1, fidelity=fidelity)
+        assert np.array_equal(form(picture), form(picture, sharpness=share))
+    assert np.array_equal(upscaler(picture, width=20), upscaler(picture, width=20, sharpness=0))
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    done = edgesr_("upscale", "a.png", "-o", "b.png", "--json", cwd=tmp_path)
+    assert json.loads(done.stdout)["sharpness"] == 0.4
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "b.png")), upscale(picture))
+
+
 def test_other_numbers_are_an_error(upscaler, tmp_path) -> None:
-    for wrong in (-0.1, 1.5, float("nan"), "much", None, True):
+    for wrong in (-0.1, 1.5, float("nan"), "much", True):
         with pytest.raises(UsageError, match=r"give a number from 0 \(off\) to 1"):
             upscaler(photograph(8, 8), sharpness=wrong)
     assert "--sharpness: '2' is not a number from 0 to 1" in error_of("upscale", "a.png", "--sharpness", "2", cwd=tmp_path)

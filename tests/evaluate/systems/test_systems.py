@@ -81,15 +81,18 @@ def test_interpolation_is_pillows():
 
 def test_our_own_model_is_what_upscale_uses():
     lr = photograph(20, 24)
-    assert np.array_equal(made("edgesr:tiny", lr), Upscaler("tiny")(lr))
+    assert np.array_equal(made("edgesr:tiny", lr), Upscaler("tiny")(lr, sharpness=0))  # the network alone
+    assert np.array_equal(made("edgesr:tiny:sharpness=0.4", lr), Upscaler("tiny")(lr))
     tiny = next(model for model in list_models() if model["name"] == "tiny")
     told = facts("edgesr:tiny")
     assert (told.parameters, told.gflops) == (tiny["parameters"]["total"], tiny["gflops"]["total"])
     assert told.fingerprint != facts("edgesr:tiny@openvino").fingerprint
+    sharp = facts("edgesr:tiny:sharpness=0.4")
+    assert "sharpness 0.4" in sharp.description and sharp.fingerprint != told.fingerprint
     eight = facts("edgesr:tiny:precision=int8")
     assert eight.fingerprint != told.fingerprint
     assert eight.description.endswith(", int8 (" + told.description.rpartition(" (")[2])
-    assert np.array_equal(made("edgesr:tiny:precision=int8", lr), Upscaler("tiny", precision="int8")(lr))
+    assert np.array_equal(made("edgesr:tiny:precision=int8", lr), Upscaler("tiny", precision="int8")(lr, sharpness=0))
     with pytest.raises(Unavailable, match="only has fp32"):
         facts("edgesr:tiny@torch:precision=int8")
     for spec in ("edgesr:paper", *(["edgesr:tiny:fidelity=1"] if not tiny["fidelity"] else [])):
@@ -149,7 +152,7 @@ def test_weights_of_ones_own_take_the_place_of_the_released_ones(tmp_path):
     file = tmp_path / "mine.onnx"
     file.write_bytes(weights_path("tiny").read_bytes())
     lr, spec = photograph(20, 24), f"edgesr:tiny:weights={file}"
-    assert np.array_equal(made(spec, lr), Upscaler("tiny")(lr))
+    assert np.array_equal(made(spec, lr), Upscaler("tiny")(lr, sharpness=0))
     assert str(file) in facts(spec).description
     with pytest.raises(Unavailable, match=r"nowhere.onnx: cannot be read"):
         facts("edgesr:tiny:weights=nowhere.onnx")
