@@ -15,6 +15,7 @@ import argparse
 import hashlib
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -93,21 +94,26 @@ def save_fidelity(folder: Path, beside: Path, target: Path) -> float:
         return write_difference(beside, exported, target, metadata)
 
 
-def described(folder: Path, target: Path, about: dict[str, str], mix: tuple[Path, float] | None = None) -> None:
-    """Copy a checkpoint's averaged weights to `target`, with `about` in its state; with `mix`, interpolated with another's.
+def described(folder: Path, target: Path, about: dict[str, str], mix: Sequence[tuple[Path, float]] = ()) -> None:
+    """Copy a checkpoint's averaged weights to `target`, with `about` in its state; with `mix`, interpolated with others'.
 
-    This is network interpolation (arXiv 1809.00219): (1 - share) of one checkpoint's weights + share of the other's. Raises
-    UsageError if the two are not checkpoints of the same network.
+    This is network interpolation (arXiv 1809.00219): each other checkpoint's weights have their share, and this one's the rest.
+    Raises UsageError if they are not checkpoints of the same network.
     """
     tensors, state = _averaged(folder)
     if mix:
-        other, share = mix
-        others, _ = _averaged(other)
-        if any(name not in others or others[name].shape != tensor.shape for name, tensor in tensors.items()):
-            raise UsageError(f"{other}: not the same network as {folder}: only checkpoints of one preset can be mixed")
-        tensors = {name: tensor.float().lerp(others[name].float(), share) for name, tensor in tensors.items()}
+        tensors = {name: _rest(mix) * tensor.float() for name, tensor in tensors.items()}
+        for other, share in mix:
+            others, _ = _averaged(other)
+            if any(name not in others or others[name].shape != tensor.shape for name, tensor in tensors.items()):
+                raise UsageError(f"{other}: not the same network as {folder}: only checkpoints of one preset can be mixed")
+            tensors = {name: tensor + share * others[name].float() for name, tensor in tensors.items()}
         state = {key: value for key, value in state.items() if key not in RELEASE}
     _save(tensors, {**state, **about}, target)
+
+
+def _rest(mix: Sequence[tuple[Path, float]]) -> float:
+    return round(1 - sum(share for _, share in mix), 9)
 
 
 def _averaged(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -139,8 +145,8 @@ def _about(arguments: argparse.Namespace) -> dict[str, str]:
         raise UsageError(f"--version {arguments.version}: begin with the model's name, as in {preset}-2026.11")
     mixture = arguments.mixture or "none"
     if arguments.mix and not arguments.mixture:
-        other, share = arguments.mix
-        mixture = f"{1 - share:g} of {_run_name(arguments.checkpoint)} and {share:g} of {_run_name(other)}"
+        shares = [(arguments.checkpoint, _rest(arguments.mix)), *arguments.mix]
+        mixture = " and ".join(f"{share:g} of {_run_name(folder)}" for folder, share in shares)
     return {"version": arguments.version, "mixture": mixture}
 
 
@@ -175,8 +181,10 @@ def main() -> int:
     parser.add_argument(
         "--mix",
         type=_share,
+        action="append",
+        default=[],
         metavar="FOLDER=SHARE",
-        help="mix in this share of another checkpoint's weights",
+        help="mix in this share of another checkpoint's weights; may be repeated, the rest is of CHECKPOINT",
     )
     parser.add_argument(
         "--mixture", metavar="TEXT", help="description of the mixture for the metadata (default: from --mix, or none)"
@@ -186,6 +194,8 @@ def main() -> int:
     if arguments.calibrate:
         return _main_int8(arguments)
     try:
+        if _rest(arguments.mix) < 0:
+            raise UsageError("--mix: the shares sum to more than 1")
         _check(arguments.file, arguments.beside)
         with tempfile.TemporaryDirectory() as scratch:
             source = Path(scratch) / "checkpoint"

@@ -16,7 +16,8 @@ RESULTS, README = ROOT / "docs" / "results.json", ROOT / "README.md"
 BEGIN, END = "<!-- results: python tools/results.py -->", "<!-- end of results -->"
 SYSTEMS = {
     "bicubic": "bicubic",
-    "edgesr:tiny": "**`tiny`** (default)",
+    "edgesr:tiny:sharpness=0.4": "**`tiny`** (default)",
+    "edgesr:tiny": "`tiny --sharpness 0`",
     "edgesr:tiny:fidelity=1": "`tiny --fidelity 1`",
     "General_x4_v3": "Real-ESRGAN General_x4_v3",
     "realesrgan-x4plus": "Real-ESRGAN x4plus",

@@ -103,7 +103,7 @@ def test_a_checkpoint_keeps_its_version(trained, tmp_path, monkeypatch):
     assert (metadata["version"], metadata["mixture"]) == ("tiny-2026.12", "none")
 
 
-def test_a_mixture_lies_between_two_checkpoints(trained, tmp_path, monkeypatch, capsys):
+def test_a_mixture_lies_between_its_checkpoints(trained, tmp_path, monkeypatch, capsys):
     folder, average = trained
     other = Networks(get_preset("tiny"), 2).state_dict()
     checkpoint.save(
@@ -117,6 +117,15 @@ def test_a_mixture_lies_between_two_checkpoints(trained, tmp_path, monkeypatch, 
     tensors, _ = checkpoint.load(tmp_path / "mixed")
     for name, value in checkpoint.averaged(tensors).items():
         assert torch.allclose(value, 0.75 * average[name].float() + 0.25 * other[name].float(), atol=1e-6)
+    twice = [*command, f"{tmp_path / 'other'}=0.25", "--mix"]
+    monkeypatch.setattr(sys, "argv", [*twice, f"{tmp_path / 'mixed'}=0.4"])
+    assert main() == 0
+    tensors, _ = checkpoint.load(tmp_path / "mixed")
+    for name, value in checkpoint.averaged(tensors).items():
+        assert torch.allclose(value, 0.65 * average[name].float() + 0.35 * other[name].float(), atol=1e-6)
+    monkeypatch.setattr(sys, "argv", [*twice, f"{tmp_path / 'mixed'}=0.8"])
+    assert main() == 2
+    assert "shares sum to more than 1" in capsys.readouterr().err
     for wrong in (f"{tmp_path / 'other'}=2", str(tmp_path / "other")):
         monkeypatch.setattr(sys, "argv", [*command, wrong])
         with pytest.raises(SystemExit):
