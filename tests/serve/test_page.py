@@ -28,9 +28,11 @@ def upscalers():
     return {fidelity: Upscaler("tiny", fidelity=fidelity, threads=2) for fidelity in (0.0, 1.0)}
 
 
-def choose(page, *, scale=4, fidelity=0.0, sharpness=0.0, format="PNG"):
+def choose(page, *, scale=4, fidelity=0.0, sharpness=None, format="PNG"):
     page.check(f"input[name=scale][value='{scale}']", force=True)
     for name, value in (("fidelity", fidelity), ("sharpness", sharpness)):
+        if value is None:
+            continue
         page.evaluate(
             "([name, value]) => { window[name].value = value; window[name].dispatchEvent(new Event('input', {bubbles: true})) }",
             [name, str(value)],
@@ -57,9 +59,9 @@ def test_results_are_those_of_the_command_line(open_page, server, upscalers) -> 
     see_through[:8, :8, :3] = rng.integers(0, 256, (8, 8, 3))
     cases = [
         (photograph(521, 530), {}),
-        (photograph(33, 47), {"scale": 3, "sharpness": 1}),
         (photograph(33, 47), {"scale": 6, "fidelity": 1.0}),
         (photograph(37, 41)[:, :, 0], {}),
+        (photograph(33, 47), {"scale": 3, "sharpness": 1}),  # by default less, until it is set
         (see_through, {"scale": 2, "sharpness": 0.5}),
     ]
     for number, (pixels, options) in enumerate(cases):
@@ -68,7 +70,7 @@ def test_results_are_those_of_the_command_line(open_page, server, upscalers) -> 
     wait_for_states(page, *["done"] * len(cases))
     for number, (pixels, options) in enumerate(cases):
         wanted = upscalers[options.get("fidelity", 0.0)](
-            pixels, scale=options.get("scale", 4), sharpness=options.get("sharpness", 0)
+            pixels, scale=options.get("scale", 4), sharpness=options.get("sharpness")
         )
         name, data = saved(page, number)
         assert name == f"{number}_{options.get('scale', 4)}x.png"
