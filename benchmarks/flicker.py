@@ -89,7 +89,7 @@ def main() -> None:
     rows = {}
     for name, (clip, shift) in clips.items():
         crisp, faithful = Upscaler(seed=0), Upscaler(fidelity=1)
-        changing = [luma(Upscaler(seed=index)(frame)) for index, frame in enumerate(clip)]
+        changing = [luma(Upscaler(seed=index)(frame, sharpness=0)) for index, frame in enumerate(clip)]
         bicubic = [
             luma(np.asarray(Image.fromarray(frame).resize((4 * SIZE, 4 * SIZE), Image.Resampling.BICUBIC))) for frame in clip
         ]
