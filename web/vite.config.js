@@ -15,7 +15,7 @@ const RUNTIME_FILES = [
   ...["ort.jspi.min.mjs", "ort-wasm-simd-threaded.jspi.mjs", "ort-wasm-simd-threaded.jspi.wasm"],
   ...["ort.webgpu.min.mjs", "ort-wasm-simd-threaded.asyncify.mjs", "ort-wasm-simd-threaded.asyncify.wasm"],
 ];
-const GRAPHICS = /jspi|webgpu|asyncify/; // cached for offline use after they were used
+const CHOSEN = /jspi|webgpu|asyncify|int8/; // cached for offline use after they were used
 const COMPRESSED = /\.(html|js|mjs|css|wasm|svg|txt|webmanifest)$/;
 
 /** Copies model, runtime and examples, lists the files for the service worker's cache, and puts the page in its place. */
@@ -25,7 +25,7 @@ function copies() {
     closeBundle() {
       mkdirSync(join(out, "ort"), { recursive: true });
       for (const name of RUNTIME_FILES) cpSync(join(runtime, name), join(out, "ort", name));
-      for (const name of ["tiny.onnx", "tiny-fidelity.npz"]) {
+      for (const name of ["tiny.onnx", "tiny-fidelity.npz", "tiny-int8.onnx", "tiny-fidelity-int8.onnx"]) {
         cpSync(join(here, "../src/edgesr/weights", name), join(out, "model", name));
       }
       for (const name of ["cat", "coffee", "astronaut"]) {
@@ -34,7 +34,7 @@ function copies() {
       const files = filesIn(out).filter((name) => name !== "sw.js" && !name.endsWith(".map"));
       const version = createHash("sha256");
       for (const name of files) version.update(name).update(readFileSync(join(out, name)));
-      const kept = files.filter((name) => !GRAPHICS.test(name));
+      const kept = files.filter((name) => !CHOSEN.test(name));
       const worker = readFileSync(join(out, "sw.js"), "utf8")
         .replace("__VERSION__", version.digest("hex").slice(0, 16))
         .replace(/["'`]__FILES__["'`]/, JSON.stringify(kept));

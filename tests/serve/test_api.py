@@ -440,7 +440,9 @@ def test_only_this_machine_is_answered_unless_asked() -> None:
 def test_without_the_page_it_says_how_to_build_it(monkeypatch, tmp_path) -> None:
     monkeypatch.setattr(pages, "PAGE", tmp_path)
     assert not pages.is_built()
-    assert set(pages.page_files()) == {"model/tiny.onnx", "model/tiny-fidelity.npz"}
+    assert set(pages.page_files()) == {
+        f"model/{name}" for name in ("tiny.onnx", "tiny-fidelity.npz", "tiny-int8.onnx", "tiny-fidelity-int8.onnx")
+    }
     assert pages.BUILD in pages.NOT_BUILT
 
 

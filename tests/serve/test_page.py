@@ -40,6 +40,10 @@ def choose(page, *, scale=4, fidelity=0.0, sharpness=None, format="PNG"):
     page.select_option("#format", format)
 
 
+def mean_difference(a, b):
+    return np.abs(a.astype(float) - b).mean()
+
+
 def test_the_values_that_the_pages_own_tests_compare_with_are_those_of_this_package() -> None:
     assert json.loads(FILE.read_text()) == json.loads(json.dumps(golden())), "run python tests/serve/golden.py"
 
@@ -77,6 +81,33 @@ def test_results_are_those_of_the_command_line(open_page, server, upscalers) -> 
         got = pixels_of(data)
         assert got.shape == wanted.shape
         assert difference(got, wanted) <= TOLERANCE, (number, difference(got, wanted))
+
+
+def test_the_fast_model_is_the_8_bit_one_and_is_fetched_alone(open_page, server, upscalers) -> None:
+    """The choice is kept for the next visit; between the two ends of the look there is no such model."""
+    page = open_page(server)
+    page.click("summary")
+    page.select_option("#model", "fast")
+    asked = []
+    page.on("request", lambda request: asked.append(request.url.rpartition("/")[2]))
+    page.reload()
+    page.wait_for_selector("#backend[data-ready]")
+    picture = photograph(33, 47)
+    for line, fidelity in enumerate((0.0, 1.0)):
+        choose(page, fidelity=fidelity)
+        assert page.input_value("#model") == "fast"
+        drop(page, ("a.png", "image/png", as_file(picture)))
+        wait_for_states(page, *["done"] * (line + 1))
+        got, wanted = pixels_of(saved(page, line)[1]), Upscaler("tiny", precision="int8", fidelity=fidelity)(picture)
+        assert difference(got, wanted) <= 12
+        assert 3 * mean_difference(got, wanted) < mean_difference(got, upscalers[fidelity](picture))
+    assert {name for name in asked if "tiny" in name} == {"tiny-int8.onnx", "tiny-fidelity-int8.onnx"}
+    choose(page, fidelity=0.5)
+    assert (page.input_value("#model"), page.is_disabled("#model")) == ("best", True)
+    page.click("#redo")
+    page.wait_for_function("() => document.querySelectorAll('#right option').length === 2")
+    names = page.locator("#right option").all_inner_texts()
+    assert names == [f"4{TIMES} · faithful · fast · PNG", f"4{TIMES} · look 0.5 · PNG"]
 
 
 def test_a_jpeg_stays_a_jpeg_upright_with_its_exif_and_profile(open_page, server, small, upscalers) -> None:

@@ -14,6 +14,7 @@ export type Report = Extract<FromWorker, { kind: "opened" | "tile" | "progress" 
 export interface ClientOptions {
   backend: Backend | "auto";
   threads: number;
+  fast: boolean; // the model that is loaded before the first picture
   patience: number; // milliseconds without a message after which a start has failed
 }
 
@@ -82,7 +83,7 @@ export class Client {
       if (this.state === "ready") this.retry(reason);
       else this.startFailed(reason);
     });
-    worker.postMessage({ kind: "load", backend, threads, base: new URL("./", document.baseURI).href } satisfies ToWorker);
+    worker.postMessage({ kind: "load", backend, threads, fast: this.options.fast, base: new URL("./", document.baseURI).href } satisfies ToWorker);
     this.state = "starting";
     this.expectMessage();
     return worker;

@@ -2,7 +2,7 @@
 
 import "./style.css";
 import { Client, type Report, type Status } from "./client";
-import { MODEL } from "./core/model";
+import { MODEL, hasFast } from "./core/model";
 import { defaultSharpness } from "./core/sharpen";
 import type { Backend, Settings } from "./messages";
 import { findServer, runOnServer } from "./server";
@@ -26,6 +26,8 @@ let running: { item: Item; start: number; abort: AbortController } | undefined;
 let nextId = 1;
 const sharpness = $<HTMLInputElement>("#sharpness");
 let sharpened = false; // by the user; else the slider shows the default
+const model = $<HTMLSelectElement>("#model");
+let fast = localStorage.getItem("model") === "fast"; // the user's choice; the list shows the model that will be used
 
 const asked = new URLSearchParams(location.search); // ?backend=wasm&threads=1, for comparison and debugging
 const threads = crossOriginIsolated ? Number(asked.get("threads")) || Math.min(8, navigator.hardwareConcurrency || 1) : 1;
@@ -36,10 +38,11 @@ const loaded = new Promise<void>((resolve) => (reportLoaded = resolve));
 const backend = (asked.get("backend") as Backend | null) ?? "auto";
 const patience = 1000 * (Number(asked.get("patience")) || 60);
 let status: Status | undefined;
-const client = new Client({ backend, threads, patience }, (news) => {
+const client = new Client({ backend, threads, fast, patience }, (news) => {
   status = news;
   showStatus(status);
   if (news.kind === "loading") return;
+  draw();
   reportLoaded();
   if (news.kind === "ready" && news.note) announce(news.note);
 });
@@ -77,18 +80,26 @@ function settings(): Settings {
     return validity.valid ? valueAsNumber || undefined : undefined;
   };
   const scale = $<HTMLInputElement>("input[name=scale]:checked").value;
+  const fidelity = Number($<HTMLInputElement>("#fidelity").value);
+  const onServer = $<HTMLInputElement>("#on-server").checked;
   const [width, height] = scale === "px" ? [number("#width"), number("#height")] : [];
   return {
     scale: Number(scale) || MODEL.scale,
     width,
     height,
-    fidelity: Number($<HTMLInputElement>("#fidelity").value),
+    fidelity,
+    fast: fast && canBeFast(fidelity, onServer),
     sharpness: sharpened ? Number(sharpness.value) : undefined,
     format: $<HTMLSelectElement>("#format").value as Settings["format"],
     quality: number("#quality"),
     strip: $<HTMLInputElement>("#strip").checked,
-    onServer: $<HTMLInputElement>("#on-server").checked,
+    onServer,
   };
+}
+
+/** Whether there is a choice of models: WebGPU has no kernels for the 8-bit one, and the server has its own. */
+function canBeFast(fidelity: number, onServer: boolean): boolean {
+  return hasFast(fidelity) && !onServer && !(status?.kind === "ready" && status.backend === "webgpu");
 }
 
 function add(pictures: Incoming[]): void {
@@ -205,7 +216,10 @@ function select(item: Item | undefined): void {
 }
 
 function draw(): void {
-  const { onServer } = settings();
+  const wanted = settings();
+  const { onServer } = wanted;
+  model.value = wanted.fast ? "fast" : "best";
+  model.disabled = !canBeFast(wanted.fidelity, onServer);
   $("#token").hidden = !onServer;
   $("#network").textContent = t(
     onServer ? "Pictures are sent to this page's server." : "Nothing is uploaded: this page can only connect to its own server.",
@@ -257,6 +271,10 @@ $("#stalled").remove();
 $("#trouble button").addEventListener("click", () => {
   showStatus((status = undefined));
   client.startAgain();
+});
+model.addEventListener("input", () => {
+  fast = model.value === "fast";
+  localStorage.setItem("model", model.value);
 });
 sharpness.addEventListener("input", () => (sharpened = true));
 $("#settings").addEventListener("input", () => {

@@ -7,6 +7,7 @@ export type Backend = "webgpu" | "wasm";
 
 export interface Settings extends WantedSize {
   fidelity: number; // 0 for crisp to 1 for faithful to the input
+  fast: boolean; // with the 8-bit model
   sharpness: number | undefined; // 0 (off) to 1, of an unsharp mask on the result; else the default
   format: OutputFormat | "SAME";
   quality?: number | undefined; // 1 to 100, of JPEG and WebP; else the format's own
@@ -22,7 +23,7 @@ export interface Job {
 }
 
 export type ToWorker =
-  | { kind: "load"; backend: Backend | "auto"; threads: number; base: string }
+  | { kind: "load"; backend: Backend | "auto"; threads: number; fast: boolean; base: string }
   | { kind: "run"; job: Job }
   | { kind: "cancel"; id: number };
 

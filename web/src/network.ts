@@ -2,7 +2,7 @@
 
 import type * as Ort from "onnxruntime-web";
 import { interpolate } from "./core/forms";
-import { MODEL } from "./core/model";
+import { MODEL, modelFiles } from "./core/model";
 import type { Network } from "./core/upscale";
 import type { Backend } from "./messages";
 
@@ -13,9 +13,8 @@ export class Engine {
   note: string | undefined;
   private ort: typeof Ort | undefined;
   private session: Ort.InferenceSession | undefined;
-  private fidelity = -1;
-  private model: ArrayBuffer | undefined;
-  private difference: ArrayBuffer | undefined;
+  private form = { fidelity: 0, fast: false }; // of the session
+  private readonly files = new Map<string, ArrayBuffer>();
   private loaded = 0; // bytes
 
   constructor(
@@ -25,10 +24,11 @@ export class Engine {
     private readonly loading: (bytes: number) => void, // called with all bytes loaded so far
   ) {}
 
-  /** Load runtime and model before the first picture. */
-  async load(wanted: Backend | "auto"): Promise<void> {
-    this.model = await this.bytes(`model/${MODEL.name}.onnx`);
-    if (wanted !== "wasm" && (await hasGraphics(wanted === "webgpu"))) {
+  /** Load runtime and model before the first picture. The 8-bit model runs with WASM alone: WebGPU has no kernels for it. */
+  async load(wanted: Backend | "auto", fast: boolean): Promise<void> {
+    this.form.fast = fast;
+    await this.file(modelFiles(0, fast)[0]!);
+    if (!fast && wanted !== "wasm" && (await hasGraphics(wanted === "webgpu"))) {
       try {
         await this.start("webgpu");
         return;
@@ -39,13 +39,17 @@ export class Engine {
     await this.start("wasm");
   }
 
-  /** The network at this fidelity. */
-  async network(fidelity: number): Promise<Network> {
-    if (fidelity !== this.fidelity) await this.build(fidelity);
+  /** The network at this fidelity; `fast`: in 8 bits. */
+  async network(fidelity: number, fast: boolean): Promise<Network> {
+    const form = { fidelity, fast };
+    if (fast && this.backend === "webgpu") {
+      await this.start("wasm", form);
+      this.changed();
+    } else if (fidelity !== this.form.fidelity || fast !== this.form.fast) await this.build(form);
     return (lr, eps, height, width) => this.evaluate(lr, eps, height, width);
   }
 
-  private async start(backend: Backend): Promise<void> {
+  private async start(backend: Backend, form = this.form): Promise<void> {
     this.backend = backend;
     const jspi = "Suspending" in WebAssembly;
     const [api, runtime] =
@@ -57,22 +61,19 @@ export class Engine {
     this.ort.env.wasm.numThreads = backend === "wasm" ? this.threads : 1;
     this.ort.env.wasm.wasmPaths = { mjs: `${this.base}ort/${runtime}.mjs` };
     this.ort.env.wasm.wasmBinary = await this.bytes(`ort/${runtime}.wasm`);
-    await this.build(Math.max(0, this.fidelity));
+    await this.build(form);
   }
 
-  private async build(fidelity: number): Promise<void> {
-    this.model ??= await this.bytes(`model/${MODEL.name}.onnx`);
-    let bytes = new Uint8Array(this.model);
-    if (fidelity > 0) {
-      this.difference ??= await this.bytes(`model/${MODEL.name}-fidelity.npz`);
-      bytes = (await interpolate(this.model, this.difference, fidelity)) as Uint8Array<ArrayBuffer>;
-    }
+  private async build(form: { fidelity: number; fast: boolean }): Promise<void> {
+    const { fidelity, fast } = form;
+    const [model, difference] = await Promise.all(modelFiles(fidelity, fast).map((name) => this.file(name)));
+    const bytes = difference ? await interpolate(model!, difference, fidelity) : new Uint8Array(model!);
     await this.session?.release();
     this.session = undefined;
     this.session = await this.ort!.InferenceSession.create(bytes, {
       executionProviders: [this.backend], graphOptimizationLevel: "all", enableMemPattern: false,
     });
-    this.fidelity = fidelity;
+    this.form = form;
   }
 
   private async evaluate(lr: Float32Array, eps: Float32Array, height: number, width: number): Promise<Float32Array> {
@@ -98,6 +99,12 @@ export class Engine {
     const hr = result["hr"]!;
     const data = (await hr.getData(true)) as Float32Array;
     return data;
+  }
+
+  private async file(name: string): Promise<ArrayBuffer> {
+    const file = this.files.get(name) ?? (await this.bytes(`model/${name}`));
+    this.files.set(name, file);
+    return file;
   }
 
   private async bytes(path: string): Promise<ArrayBuffer> {

@@ -31,11 +31,11 @@ function say(message: FromWorker, transfer: Transferable[] = []): void {
   postMessage(message, { transfer });
 }
 
-async function load({ backend, threads, base }: Extract<ToWorker, { kind: "load" }>): Promise<void> {
+async function load({ backend, threads, fast, base }: Extract<ToWorker, { kind: "load" }>): Promise<void> {
   const ready = () => say({ kind: "ready", backend: engine!.backend, threads, note: engine!.note });
   engine = new Engine(base, threads, ready, (bytes) => say({ kind: "loading", bytes }));
   try {
-    await engine.load(backend);
+    await engine.load(backend, fast);
     ready();
   } catch (error) {
     engine = undefined;
@@ -82,7 +82,7 @@ async function perform(job: Job): Promise<void> {
   }
   await loading;
   if (!engine) throw new Error("the model did not start");
-  const network = await engine.network(settings.fidelity);
+  const network = await engine.network(settings.fidelity, settings.fast);
   const shrink = 2 ** Math.max(0, Math.ceil(Math.log2(Math.max(full.width, full.height) / PREVIEW_SIDE))); // tiles start at multiples of it
   const listener: Listener = {
     band: write,

@@ -3,7 +3,7 @@
 import { describe, expect, it } from "vitest";
 import { readFileSync } from "node:fs";
 import { interpolate, readNpz } from "../src/core/forms";
-import { MAX_SCALE, MIN_SCALE, MODEL, WINDOW_PIXELS } from "../src/core/model";
+import { MAX_SCALE, MIN_SCALE, MODEL, WINDOW_PIXELS, modelFiles } from "../src/core/model";
 import { noiseField } from "../src/core/noise";
 import { targetSize } from "../src/core/numbers";
 import { fillTransparent, holdWithinNeighbours, toGrey } from "../src/core/planes";
@@ -94,6 +94,12 @@ describe("the two forms", () => {
     const other = await interpolate(model, difference, 1);
     expect(other.length).toBe(model.byteLength);
     expect(Buffer.from(other).equals(Buffer.from(model))).toBe(false);
+  });
+
+  it("are made from the files that they need alone, in 8 bits at both ends", () => {
+    const files = (fast: boolean) => [0, 0.5, 1].map((fidelity) => modelFiles(fidelity, fast).join());
+    expect(files(false)).toEqual(["tiny.onnx", "tiny.onnx,tiny-fidelity.npz", "tiny.onnx,tiny-fidelity.npz"]);
+    expect(files(true)).toEqual(["tiny-int8.onnx", "tiny.onnx,tiny-fidelity.npz", "tiny-fidelity-int8.onnx"]);
   });
 
   it("are refused if they do not belong together", async () => {

@@ -46,7 +46,7 @@ def page_files() -> dict[str, Path]:
     root = Path(str(PAGE))
     files = {path.relative_to(root).as_posix(): path for path in root.rglob("*") if path.is_file()}
     weights = Path(str(resources.files("edgesr").joinpath("weights")))
-    for name in ("tiny.onnx", "tiny-fidelity.npz"):
+    for name in ("tiny.onnx", "tiny-fidelity.npz", "tiny-int8.onnx", "tiny-fidelity-int8.onnx"):
         files[f"model/{name}"] = weights / name
     if "index.html" in files:
         files[""] = files["index.html"]

@@ -44,10 +44,11 @@ export function drawVersions(item: Item, changed: () => void): void {
 
 /** The settings in a few words. */
 export function describeSettings(settings: Settings, size: { width: number; height: number }): string {
-  const { width, height, scale, fidelity, sharpness, format, quality, strip, onServer } = settings;
+  const { width, height, scale, fidelity, fast, sharpness, format, quality, strip, onServer } = settings;
   return [
     width || height ? `${size.width} × ${size.height}` : `${scale}×`,
     fidelity === 0 ? t("crisp") : fidelity === 1 ? t("faithful") : t("look {value}", { value: fidelity }),
+    fast ? t("fast") : "",
     sharpness !== undefined ? t("sharpness {value}", { value: sharpness }) : "",
     format === "SAME" ? "" : format,
     quality ? t("quality {value}", { value: quality }) : "",
