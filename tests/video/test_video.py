@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import struct
 import subprocess
 import time
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
@@ -219,6 +221,24 @@ def test_a_run_killed_after_the_last_segment_only_joins(upscaler: Upscaler, monk
 
 def stopped(*_: object, **__: object) -> None:
     raise KeyboardInterrupt
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "sched_getscheduler") or os.geteuid() != 0, reason="only root may ask for real-time scheduling"
+)
+def test_encoding_does_not_take_the_machine(upscaler: Upscaler) -> None:
+    """SVT-AV1 puts the calling thread and its own under real-time scheduling, where it may."""
+    found: set[int] = set()
+
+    def look(_: float) -> None:
+        for thread in Path("/proc/self/task").iterdir():
+            with suppress(ProcessLookupError):
+                found.add(os.sched_getscheduler(int(thread.name)))
+
+    make("clip.mkv", pictures(2))
+    upscale_video("clip.mkv", "big.mkv", upscaler, codec="av1", progress=look)
+    look(1)
+    assert found == {os.SCHED_OTHER}
 
 
 def test_two_runs_do_not_write_the_same_video(upscaler: Upscaler) -> None:

@@ -18,7 +18,7 @@ from edgesr import __version__, atomic
 from edgesr.errors import InputError, UsageError
 from edgesr.upscaling.size import target_size
 from edgesr.upscaling.upscaler import Upscaler
-from edgesr.video import joining, segments
+from edgesr.video import joining, scheduling, segments
 from edgesr.video.codecs import Codec, codec_for, container_for
 from edgesr.video.hdr import ENCODERS, Hdr10
 from edgesr.video.segments import Segments
@@ -122,8 +122,14 @@ class _Encoder:
             else:
                 self.source.notes.append("its HDR10 metadata is not kept: only the codecs av1 and hevc keep it")
 
-    def add(self, container: av.container.OutputContainer) -> av.VideoStream:
-        """Add the video stream to a container."""
+    def begin(self, container: av.container.OutputContainer) -> av.VideoStream:
+        """Open the encoder of a container's video stream and return the stream."""
+        with scheduling.kept():
+            stream = self._add(container)
+            container.start_encoding()
+        return stream
+
+    def _add(self, container: av.container.OutputContainer) -> av.VideoStream:
         stream = container.add_stream(self.codec.encoder, rate=self.source.rate, options=self.options)
         stream.width, stream.height, stream.pix_fmt = self.size.width, self.size.height, self.format
         stream.codec_context.time_base = self.source.time_base
@@ -142,8 +148,7 @@ class _Encoder:
             )
         try:
             with av.open(io.BytesIO(), "w", format=container_for(target)) as scratch:
-                self.add(scratch)
-                scratch.start_encoding()
+                self.begin(scratch)
         except (ValueError, av.FFmpegError, OSError) as error:
             size = f"{self.size.width}x{self.size.height}"
             raise InputError(
@@ -176,7 +181,7 @@ def _encode(
     before, image = np.empty(0, np.uint16), np.empty(0, np.uint16)
     while (first := next(frames, None)) is not None:
         with store.new() as container:
-            stream = encoder.add(container)
+            stream = encoder.begin(container)
             for last in chain([first], islice(frames, segments.FRAMES - 1)):
                 pixels = source.colour.pixels(last)
                 if not np.array_equal(pixels, before):
