@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     import pyarrow
 
 VERSION = "1"
-PLACE, PLANS, TRIES = ".edgesr/ledger", ".edgesr/plan", ".edgesr/tries"  # below DEST
+FOLDER = ".edgesr"  # of all that follows, below DEST
+PLACE, PLANS, TRIES = f"{FOLDER}/ledger", f"{FOLDER}/plan", f"{FOLDER}/tries"
 ROWS = 100_000  # of a file, once a run has ended
 _VERSION_KEY = b"edgesr.ledger"
 _READERS = 16

@@ -97,6 +97,7 @@ class Session:
         self._merge()
         for name in [*self._intentions, *self._dest.names(ledger.TRIES, ".json")]:
             self._dest.remove(name)
+        self._dest.remove_abandoned(ledger.FOLDER)  # by workers that were killed meanwhile
 
     def _merge(self) -> None:
         ours = [name for name in ledger.files(self._dest) if f"-{self._task.run}-" in name]
