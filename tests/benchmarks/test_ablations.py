@@ -86,6 +86,6 @@ def test_the_time_before_a_kill_counts_as_well(ablations, monkeypatch, tmp_path)
     monkeypatch.setattr(ablations, "COUNTED_EVERY", 0.05)
     file = tmp_path / "run" / "cpu-seconds.txt"
     with ablations.counted(file) as spent:
-        while not file.exists() or float(file.read_text()) < 0.1:  # the thread that writes may have to wait for a busy processor
+        while not file.exists() or float(file.read_text()) < 0.1:  # its thread may wait for a busy processor
             spend(0.1)
         assert float(file.read_text()) <= spent()
