@@ -135,9 +135,7 @@ def test_colours_and_their_tags_are_kept(tags: tuple[int, ...], format: str, cod
 @pytest.fixture
 def hdr10() -> str:
     """A clip as HDR10 cameras and stores have it."""
-    params = (
-        "log-level=none:master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1):max-cll=1000,400"
-    )
+    params = "log-level=none:bframes=0:master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1):max-cll=1000,400"
     with av.open("hdr.mkv", "w") as out:
         stream = out.add_stream("libx265", rate=25, options={"x265-params": params})
         stream.width, stream.height, stream.pix_fmt = 32, 24, "yuv420p10le"
