@@ -45,10 +45,8 @@ def checked_fidelity(fidelity: float) -> float:
     return float(fidelity)
 
 
-def checked_sharpness(sharpness: float | None) -> float | None:
-    """Return a sharpness, 0 to 1, as a float, or None."""
-    if sharpness is None:
-        return None
+def checked_sharpness(sharpness: float) -> float:
+    """Return a sharpness, 0 to 1, as a float."""
     if isinstance(sharpness, bool) or not (isinstance(sharpness, Real) and 0 <= sharpness <= 1):  # also catches NaN
         raise UsageError(f"sharpness '{sharpness}': give a number from 0 (off) to 1")
     return float(sharpness)

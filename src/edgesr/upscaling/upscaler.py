@@ -202,14 +202,11 @@ class Upscaler:
 
     def sharpness(self, asked: float | None = None) -> float:
         """Return the sharpness that enlarged images get where `asked` is asked for."""
-        checked = checks.checked_sharpness(asked)
-        return unsharp_mask.default(self.fidelity) if checked is None else checked
+        return unsharp_mask.default(self.fidelity) if asked is None else checks.checked_sharpness(asked)
 
     def _bands(self, pixels: Pixels, size: tuple[int, int], sharpness: float | None, progress: Progress | None = None) -> Bands:
         """(H, W, C) -> (size[1], size[0], C)."""
-        amount = self.sharpness(sharpness)
-        if sharpness is None and not enlarges(pixels, size):
-            amount = 0.0
+        amount = 0.0 if sharpness is None and not enlarges(pixels, size) else self.sharpness(sharpness)
         return unsharp_mask.sharpen(self._windows(pixels, size, progress), amount)
 
 
