@@ -48,13 +48,14 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps(models, indent=2))
         return 0
     parts = "".join(f"{part:>9}" for part in _PARTS)
-    print(f"{'':<42}{'parameters, millions':>36}   {'GFLOPs, 128x128 -> 512x512':>36}")
-    print(f"{'model':<7}{'weights':<9}{'version':<16}{'fidelity':<10}{parts}   {parts}")
+    wide = max(len("version"), *(len(model["version"] or "-") for model in models)) + 2
+    print(f"{'':<{26 + wide}}{'parameters, millions':>36}   {'GFLOPs, 128x128 -> 512x512':>36}")
+    print(f"{'model':<7}{'weights':<9}{'version':<{wide}}{'fidelity':<10}{parts}   {parts}")
     for model in models:
         millions = "".join(f"{model['parameters'][part] / 1e6:>9.2f}" for part in _PARTS)
         gflops = "".join(f"{model['gflops'][part]:>9.2f}" for part in _PARTS)
         weights, fidelity = ("yes" if model[key] else "no" for key in ("weights", "fidelity"))
-        print(f"{model['name']:<7}{weights:<9}{model['version'] or '-':<16}{fidelity:<10}{millions}   {gflops}")
+        print(f"{model['name']:<7}{weights:<9}{model['version'] or '-':<{wide}}{fidelity:<10}{millions}   {gflops}")
     return 0
 
 
