@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -91,9 +95,18 @@ def make_targets(path):
     return [f"data.targets=[{', '.join(entries)}]"] if entries else []
 
 
+def make_mixture(path):
+    """Run the commands in a recipe's comment that mix the checkpoint it starts from."""
+    comment = path.read_text().replace("\\\n#", "")
+    for command in re.findall(r"^#\s+python (tools/release\.py .*--mix .*)$", comment, re.MULTILINE):
+        tool, *arguments = shlex.split(command)
+        subprocess.run([sys.executable, RECIPES.parent / tool, *arguments], check=True)
+
+
 def run_all(paths):
     """Run the recipes in order; return the last checkpoint."""
     for path in paths:
+        make_mixture(path)
         out = Path("runs") / path.parent.name / path.stem
         more = (*make_targets(path), *(PICTURES if stage_class(load_recipe(path).stage).makes_pictures else ()))
         assert run.train(path, out, device="cpu", overrides=[*SMOKE, *more])["psnr"] > 0
