@@ -22,6 +22,7 @@ class Variant:
     conditioning: Literal["bidirectional", "standard"] = "bidirectional"
     variance: Literal["learned", "one", "zero"] = "learned"  # of the LR-conditioned Gaussian: s of E_L, s = 1, s = 0
     lr_skip: bool = True  # D receives LR features and adds to bicubic (ours); false: D receives the latent alone
+    smoothing: bool = False  # D smooths the LR before bicubic, where there is noise (ours); `SkipDecoder` alone
 
 
 class Conditioning(Protocol):

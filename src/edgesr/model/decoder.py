@@ -12,6 +12,38 @@ from edgesr.model.blocks import GroupNormResBlock, bicubic_weights, blocks, full
 from edgesr.presets import SCALE, PyramidDecoderConfig, SkipDecoderConfig
 
 
+SIGMAS = (0.8, 1.6, 3.2)  # LR px, of `Smoothing`
+RADIUS = 8  # LR px, of the widest
+
+
+class Smoothing(nn.Module):
+    """Smooths the LR picture by different amounts at every pixel and colour (ours): the kernel prediction of denoisers, with three blurs.
+
+    D adds to bicubic(lr). Without this, a residual has to repeat all noise of the LR, negated, and small networks leave most of it.
+    """
+
+    blurs: Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.shares = nn.Conv2d(width, 3 * len(SIGMAS), 3, padding=1)
+        at = torch.arange(-RADIUS, RADIUS + 1.0)
+        lines = torch.stack([torch.exp(-at.square() / (2 * sigma**2)) for sigma in SIGMAS])
+        lines /= lines.sum(dim=1, keepdim=True)
+        blurs = lines[:, :, None] * lines[:, None, :]
+        blurs[:, RADIUS, RADIUS] -= 1  # the difference from the picture
+        self.register_buffer("blurs", blurs[:, None].repeat(3, 1, 1, 1), persistent=False)
+        zero_(self.shares)  # training starts from the picture as it is
+
+    def forward(self, x: Tensor, lr: Tensor) -> Tensor:
+        """Map x (B, width, h, w) and lr (B, 3, h, w) in [0, 1] to (B, 3, h, w)."""
+        shares = self.shares(x)  # (B, 9, h, w): of the three blurs of red, green, blue
+        with full_precision(lr):
+            differences = F.conv2d(replicated(lr, RADIUS), self.blurs, groups=3)
+            ones = self.blurs.new_ones(3, len(SIGMAS), 1, 1)
+            return lr + F.conv2d(shares.float() * differences, ones, groups=3)
+
+
 class SkipDecoder(nn.Module):
     """bicubic(lr) + a residual from the latent and the LR encoder's features, which keeps colours stable (ours).
 
@@ -20,7 +52,15 @@ class SkipDecoder(nn.Module):
 
     bicubic: Tensor
 
-    def __init__(self, config: SkipDecoderConfig, latent_channels: int, feature_width: int, *, lr_skip: bool = True) -> None:
+    def __init__(
+        self,
+        config: SkipDecoderConfig,
+        latent_channels: int,
+        feature_width: int,
+        *,
+        lr_skip: bool = True,
+        smoothing: bool = False,
+    ) -> None:
         super().__init__()
         self.lr_skip = lr_skip
         self.mix = nn.Conv2d(latent_channels + (feature_width if lr_skip else 0), config.width, 1)
@@ -30,6 +70,7 @@ class SkipDecoder(nn.Module):
         self.conv_out = nn.Conv2d(config.lr_width, 3 * SCALE**2, 3, padding=1)
         self.register_buffer("bicubic", bicubic_weights(SCALE), persistent=False)
         zero_(self.conv_out)  # training starts from bicubic
+        self.smoothing = Smoothing(config.lr_width) if smoothing else None
 
     def forward(self, z0: Tensor, features: Tensor, lr: Tensor) -> Tensor:
         """Map z0 (B, C, h/2, w/2), features (B, F, h/2, w/2) and lr (B, 3, h, w) in [0, 1] to hr_hat (B, 3, 4h, 4w).
@@ -39,9 +80,12 @@ class SkipDecoder(nn.Module):
         x = torch.cat([z0, features], dim=1) if self.lr_skip else z0
         x = self.trunk(F.relu(self.mix(x)))  # (B, width, h/2, w/2)
         x = F.pixel_shuffle(self.upsample(x), 2)  # (B, lr_width, h, w)
-        residual = self.conv_out(F.relu(self.lr_trunk(x)))  # (B, 48, h, w)
+        x = F.relu(self.lr_trunk(x))
+        residual = self.conv_out(x)  # (B, 48, h, w)
         if not self.lr_skip:
             return F.pixel_shuffle(residual, SCALE) + 0.5
+        if self.smoothing is not None:
+            lr = self.smoothing(x, lr)
         # A convolution to 16 phases, and one pixel shuffle for both: a runtime's own Resize is much slower.
         return F.pixel_shuffle(_bicubic_phases(lr, self.bicubic) + residual, SCALE)
 

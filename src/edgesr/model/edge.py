@@ -67,7 +67,7 @@ class EdgeSR(LatentDiffusion):
         self.folded = False
         channels, width, lr_skip = preset.latent_channels, preset.encoder.width, self.variant.lr_skip
         self.decoder: SkipDecoder | PyramidDecoder = (
-            SkipDecoder(preset.decoder, channels, width, lr_skip=lr_skip)
+            SkipDecoder(preset.decoder, channels, width, lr_skip=lr_skip, smoothing=self.variant.smoothing)
             if isinstance(preset.decoder, SkipDecoderConfig)
             else PyramidDecoder(preset.decoder, channels, width, lr_skip=lr_skip)
         )

@@ -51,6 +51,8 @@ def check_init(state: State, recipe: Recipe, nets: Networks, where: Path) -> Non
     unused = {"stage", "model.lr_encoder", "loss.adversarial.network"}
     if state.get("stage") == "autoencoder":
         unused.add("model.variance")
+    if recipe.model.smoothing and not state.get("variant", {}).get("smoothing"):  # it starts as nothing
+        unused.add("model.smoothing")
     if difference := _difference(*_latents_by_weights({**ours, **of_old, **state}, ours), unused):
         raise UsageError(f"{where}: the checkpoint has {difference}; set it as it was there, or start from another checkpoint")
 
@@ -77,7 +79,7 @@ def _difference(theirs: State, ours: State, unused: Collection[str] = ()) -> str
 def _by_field(state: State) -> dict[str, Any]:
     """The values, keyed by the names of the recipe's fields."""
     named = {name: state[name] for name in ("preset", "stage")}
-    named |= {f"model.{name}": value for name, value in state["variant"].items()}
+    named |= {f"model.{name}": value for name, value in {**dataclasses.asdict(Variant()), **state["variant"]}.items()}
     return named | {
         "model.lr_encoder": state["lr_encoder"],
         "model.hr_encoder": state["hr_encoder"],

@@ -91,6 +91,8 @@ class Networks(nn.Module):
             own |= {name: tensor for name, tensor in self.state_dict().items() if name.startswith("teacher.")}
         if not self.owns_hr_encoder:
             own |= {name: tensor for name, tensor in self.state_dict().items() if name.startswith("hr_encoder.")}
+        smoothing = {name: tensor for name, tensor in self.state_dict().items() if ".smoothing." in name}
+        own = smoothing | own  # a network without it is one that does not smooth
         checkpoint.load_into(self, own, "", where)
 
     def average_of(self) -> Networks:
