@@ -41,6 +41,7 @@ COMMON = (
     "data.batch=16",
     "data.uses=8",
     "data.folders=[]",
+    "model.smoothing=false",  # has a row of its own
     "loss.adversarial.weight=0",  # half the time of a row for its last steps
     "log.least_latent_db=-inf",  # a dead latent path is a result here
     "log.every=250",
@@ -80,6 +81,7 @@ ROWS = {
         {"0-autoencoder": 1000, "1-teacher-x2": 1500, "2-student-x4": 1500, "4-end-to-end": 3000},
     ),
     "ours-only-end-to-end": Row("end-to-end alone after stage 0", {"0-autoencoder": 1000, "4-end-to-end": 6000}),
+    "ours-smoothing": Row("with end-to-end and the LR smoothed before bicubic", OURS, shape=("model.smoothing=true",)),
     "no-skip": Row("the paper's stages, D from the latent alone (no LR skip)", PAPER, shape=("model.lr_skip=false",)),
     "ours-no-skip": Row("with end-to-end, D from the latent alone (no LR skip)", OURS, shape=("model.lr_skip=false",)),
 }

@@ -30,7 +30,8 @@ def trained(tmp_path_factory):
         deviation = 0.6 / parameter[0].numel() ** 0.5 if parameter.dim() > 1 else 0.05
         parameter.data = deviation * torch.randn(parameter.shape, generator=generator)
     tensors = {f"ema.edge.{name}": tensor for name, tensor in model.state_dict().items()}
-    checkpoint.save(folder, tensors, {"preset": "tiny", "stage": "end-to-end", "step": 7, "seconds": 1.0})
+    state = {"preset": "tiny", "stage": "end-to-end", "step": 7, "seconds": 1.0, "variant": vars(model.variant)}
+    checkpoint.save(folder, tensors, state)
     return folder
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from edgesr import onnx_metadata
@@ -97,14 +98,16 @@ def save_fidelity(folder: Path, beside: Path, target: Path) -> float:
 def described(folder: Path, target: Path, about: dict[str, str], mix: Sequence[tuple[Path, float]] = ()) -> None:
     """Copy a checkpoint's averaged weights to `target`, with `about` in its state; with `mix`, interpolated with others'.
 
-    This is network interpolation (arXiv 1809.00219): each other checkpoint's weights have their share, and this one's the rest.
-    Raises UsageError if they are not checkpoints of the same network.
+    This is network interpolation (arXiv 1809.00219): each other checkpoint's weights have their share, and this one's the rest. A pair
+    of shares that cancel out adds what one training changed to the weights of another (task arithmetic, arXiv 2212.04089).
+    Raises UsageError if they are not checkpoints of the same network; one without the smoothing of the LR counts as one that does none.
     """
     tensors, state = _averaged(folder)
     if mix:
         tensors = {name: _rest(mix) * tensor.float() for name, tensor in tensors.items()}
         for other, share in mix:
-            others, _ = _averaged(other)
+            none = {name: torch.zeros_like(tensor) for name, tensor in tensors.items() if ".smoothing." in name}
+            others = none | _averaged(other)[0]
             if any(name not in others or others[name].shape != tensor.shape for name, tensor in tensors.items()):
                 raise UsageError(f"{other}: not the same network as {folder}: only checkpoints of one preset can be mixed")
             tensors = {name: tensor + share * others[name].float() for name, tensor in tensors.items()}
@@ -158,11 +161,11 @@ def _share(text: str) -> tuple[Path, float]:
     """Parse FOLDER=SHARE; an argparse type."""
     folder, _, share = text.rpartition("=")
     try:
-        if folder and 0 <= float(share) <= 1:
+        if folder and -1 <= float(share) <= 1:
             return Path(folder), float(share)
     except ValueError:
         pass
-    raise argparse.ArgumentTypeError(f"'{text}' is not FOLDER=SHARE with a share from 0 to 1, such as runs/b/checkpoint=0.5")
+    raise argparse.ArgumentTypeError(f"'{text}' is not FOLDER=SHARE with a share from -1 to 1, such as runs/b/checkpoint=0.5")
 
 
 def main() -> int:

@@ -116,8 +116,8 @@ PRESETS = {
             decoder=SkipDecoderConfig(width=64, blocks=1, lr_width=32, lr_blocks=2),
             halo=56,
             unet_halo=32,
-            parameters=Cost(encoder=89_936, unet=1_059_232, decoder=137_200),
-            gflops=Cost(encoder=0.7345, unet=2.6047, decoder=2.4836),
+            parameters=Cost(encoder=89_936, unet=1_059_232, decoder=139_801),
+            gflops=Cost(encoder=0.7345, unet=2.6047, decoder=2.5797),
         ),
         Preset(
             name="small",
@@ -126,8 +126,8 @@ PRESETS = {
             decoder=SkipDecoderConfig(width=128, blocks=2, lr_width=64, lr_blocks=2),
             halo=76,
             unet_halo=48,
-            parameters=Cost(encoder=345_728, unet=5_685_232, decoder=813_232),
-            gflops=Cost(encoder=2.8280, unet=15.5275, decoder=11.0735),
+            parameters=Cost(encoder=345_728, unet=5_685_232, decoder=818_425),
+            gflops=Cost(encoder=2.8280, unet=15.5275, decoder=11.2546),
         ),
         Preset(
             name="paper",

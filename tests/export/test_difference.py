@@ -119,7 +119,7 @@ def trained(folder, change):
         start, step = (torch.randn(parameter.shape, generator=generator) for _ in range(2))
         parameter.data = deviation * (start + change * step)
     tensors = {f"ema.edge.{name}": tensor for name, tensor in model.state_dict().items()}
-    checkpoint.save(folder, tensors, {"preset": "tiny", "stage": "end-to-end", "step": 7})
+    checkpoint.save(folder, tensors, {"preset": "tiny", "stage": "end-to-end", "step": 7, "variant": vars(model.variant)})
 
 
 def release(monkeypatch, *words):

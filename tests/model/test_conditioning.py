@@ -62,7 +62,7 @@ def test_a_network_follows_its_variant(kind):
 
 def test_a_recipes_variant_has_every_switch():
     """A switch that the recipe has and the network does not get would be an ablation of nothing."""
-    other = {"conditioning": "standard", "variance": "zero", "lr_skip": False}
+    other = {"conditioning": "standard", "variance": "zero", "lr_skip": False, "smoothing": False}
     assert set(other) == {field.name for field in dataclasses.fields(Variant)}
     for count in range(len(other) + 1):
         for names in itertools.combinations(other, count):

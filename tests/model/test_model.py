@@ -11,7 +11,7 @@ from PIL import Image
 torch = pytest.importorskip("torch")
 
 from edgesr.model import build
-from edgesr.model.decoder import PyramidDecoder, SkipDecoder
+from edgesr.model.decoder import RADIUS, SIGMAS, PyramidDecoder, SkipDecoder, Smoothing
 from edgesr.model.diffusion import ddim
 from edgesr.model.encoder import LOG_S_MIN, HREncoder, LREncoder
 from edgesr.presets import PRESETS, get_preset
@@ -63,6 +63,26 @@ def test_the_decoder_reads_the_lr_and_the_latent_and_without_the_skip_the_latent
         assert torch.equal(decoder(z0, -features, lr), hr) is not lr_skip
         brighter = decoder(z0, features, lr + 0.125)
     torch.testing.assert_close(brighter, hr + 0.125 * lr_skip)  # the LR's colour is the output's
+
+
+@pytest.mark.parametrize("blur", range(len(SIGMAS)))
+def test_smoothing_by_a_share_of_one_is_that_gaussian_of_that_colour(blur):
+    smoothing = Smoothing(4)
+    side = 2 * RADIUS + 1
+    point = torch.zeros(1, 3, side, side)
+    point[0, 1, RADIUS, RADIUS] = 1
+    smoothing.shares.bias.data[3 + blur] = 1  # of green
+    with torch.no_grad():
+        out = smoothing(torch.zeros(1, 4, side, side), point)
+        flat = smoothing(torch.zeros(1, 4, side, side), torch.full_like(point, 0.3))
+    at = torch.arange(-RADIUS, RADIUS + 1.0)
+    assert not out[0, (0, 2)].any()
+    assert out[0, 1].sum().item() == pytest.approx(1, abs=1e-5)
+    assert (out[0, 1].sum(0) * at.square()).sum().sqrt().item() == pytest.approx(
+        SIGMAS[blur], rel=0.04
+    )  # the widest is cut off
+    torch.testing.assert_close(out[0, 1], out[0, 1].T)
+    torch.testing.assert_close(flat, torch.full_like(flat, 0.3))
 
 
 @pytest.mark.parametrize("steps", [1, 3])

@@ -21,9 +21,12 @@ from edgesr import onnx_metadata
 from edgesr.errors import UsageError
 from edgesr.export import int8
 from edgesr.model import checkpoint
+from edgesr.model.conditioning import Variant
 from edgesr.model.loading import load_averaged
 from edgesr.presets import WEIGHTS, get_preset
-from edgesr.train.networks import Networks
+from edgesr.train.networks import ModelConfig, Networks
+
+STATE = {"preset": "tiny", "stage": "end-to-end", "step": 7, "seconds": 1.0, "variant": vars(Variant())}
 
 
 @pytest.fixture
@@ -31,7 +34,7 @@ def trained(tmp_path):
     """A checkpoint whose averaged weights differ from the last ones."""
     nets, average = Networks(get_preset("tiny"), 0).state_dict(), Networks(get_preset("tiny"), 1).state_dict()
     tensors = {f"net.{k}": v for k, v in nets.items()} | {f"ema.{k}": v for k, v in average.items()}
-    checkpoint.save(tmp_path / "run", tensors, {"preset": "tiny", "stage": "end-to-end", "step": 7, "seconds": 1.0})
+    checkpoint.save(tmp_path / "run", tensors, STATE)
     return tmp_path / "run", average
 
 
@@ -106,11 +109,7 @@ def test_a_checkpoint_keeps_its_version(trained, tmp_path, monkeypatch):
 def test_a_mixture_lies_between_its_checkpoints(trained, tmp_path, monkeypatch, capsys):
     folder, average = trained
     other = Networks(get_preset("tiny"), 2).state_dict()
-    checkpoint.save(
-        tmp_path / "other",
-        {f"ema.{k}": v for k, v in other.items()},
-        {"preset": "tiny", "stage": "end-to-end", "step": 9, "seconds": 1.0},
-    )
+    checkpoint.save(tmp_path / "other", {f"ema.{k}": v for k, v in other.items()}, {**STATE, "step": 9})
     command = ["release.py", str(folder), str(tmp_path / "mixed"), "--mix"]
     monkeypatch.setattr(sys, "argv", [*command, f"{tmp_path / 'other'}=0.25"])
     assert main() == 0
@@ -131,6 +130,22 @@ def test_a_mixture_lies_between_its_checkpoints(trained, tmp_path, monkeypatch, 
         with pytest.raises(SystemExit):
             main()
         assert "is not FOLDER=SHARE" in capsys.readouterr().err
+
+
+def test_what_a_training_changed_is_added_to_other_weights_which_may_have_no_smoothing(trained, tmp_path, monkeypatch):
+    folder, average = trained
+    plain = Variant(smoothing=False)
+    before, base = (Networks(get_preset("tiny"), seed, config=ModelConfig(smoothing=False)).state_dict() for seed in (2, 3))
+    for name, tensors in (("before", before), ("base", base)):
+        checkpoint.save(tmp_path / name, {f"ema.{k}": v for k, v in tensors.items()}, {**STATE, "variant": vars(plain)})
+    command = ["release.py", str(folder), str(tmp_path / "sum"), "--mix"]
+    monkeypatch.setattr(sys, "argv", [*command, f"{tmp_path / 'base'}=1", "--mix", f"{tmp_path / 'before'}=-0.5"])
+    assert main() == 0
+    model, _ = load_averaged(tmp_path / "sum")
+    assert model.variant.smoothing
+    for name, value in model.state_dict().items():
+        old, new, whole = (tensors.get(f"edge.{name}", torch.zeros(())) for tensors in (before, average, base))
+        assert torch.allclose(value, whole + 0.5 * (new - old), atol=1e-6), name
 
 
 def test_both_forms_are_made_in_8_bits_by_one_command(tmp_path, monkeypatch, capsys):

@@ -71,6 +71,25 @@ def test_a_checkpoint_of_the_first_release_is_of_the_default_variant(nets):
     assert "model.lr_skip true, and the recipe false" in refusal(check_init, old, ours(lr_skip=False), nets)
 
 
+def test_a_network_may_begin_to_smooth_and_not_stop_to(nets):
+    before = identity(ours(smoothing=False), nets)
+    check_init(before, ours(), nets, WHERE)
+    assert "model.smoothing false, and the recipe true" in refusal(check_resumed, before, ours(), nets)
+    after = identity(ours(), nets)
+    assert "model.smoothing true, and the recipe false" in refusal(check_init, after, ours(smoothing=False), nets)
+
+
+def test_a_network_that_begins_to_smooth_computes_what_it_did():
+    before, after = (
+        Networks(get_preset("tiny"), seed, config=ModelConfig(smoothing=on)) for seed, on in ((0, False), (1, True))
+    )
+    torch.nn.init.normal_(before.edge.decoder.conv_out.weight, std=0.05)
+    after.load(before.kept(), WHERE)
+    lr, eps = torch.rand(1, 3, 16, 24), torch.randn(1, 16, 8, 12)
+    with torch.no_grad():
+        assert torch.equal(after.edge(lr, eps), before.edge(lr, eps))
+
+
 @pytest.mark.parametrize("check", [check_init, check_resumed])
 def test_an_hr_encoder_of_others_is_known_by_its_weights_and_not_by_its_place(nets, monkeypatch, check):
     monkeypatch.setattr(nets, "hr_encoder_sha256", "aa")

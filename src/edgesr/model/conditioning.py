@@ -3,9 +3,9 @@ baseline of its ablations. docs/method.md, equations 1 and 2."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -22,7 +22,15 @@ class Variant:
     conditioning: Literal["bidirectional", "standard"] = "bidirectional"
     variance: Literal["learned", "one", "zero"] = "learned"  # of the LR-conditioned Gaussian: s of E_L, s = 1, s = 0
     lr_skip: bool = True  # D receives LR features and adds to bicubic (ours); false: D receives the latent alone
-    smoothing: bool = False  # D smooths the LR before bicubic, where there is noise (ours); `SkipDecoder` alone
+    smoothing: bool = True  # D smooths the LR before bicubic, where there is noise (ours); of a `SkipDecoder` with lr_skip
+
+    @classmethod
+    def recorded(cls, record: Mapping[str, Any]) -> Variant:
+        """The variant that a checkpoint or a model file records by its fields; older ones are without smoothing and do not name it.
+
+        Raises TypeError for a field that is none of these.
+        """
+        return cls(**{"smoothing": False, **record})
 
 
 class Conditioning(Protocol):

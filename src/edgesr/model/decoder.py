@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from edgesr.model.blocks import GroupNormResBlock, bicubic_weights, blocks, full_precision, replicated, zero_
 from edgesr.presets import SCALE, PyramidDecoderConfig, SkipDecoderConfig
 
-
 SIGMAS = (0.8, 1.6, 3.2)  # LR px, of `Smoothing`
 RADIUS = 8  # LR px, of the widest
 
@@ -22,26 +21,26 @@ class Smoothing(nn.Module):
     D adds to bicubic(lr). Without this, a residual has to repeat all noise of the LR, negated, and small networks leave most of it.
     """
 
-    blurs: Tensor
+    rows: Tensor
+    columns: Tensor
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.shares = nn.Conv2d(width, 3 * len(SIGMAS), 3, padding=1)
         at = torch.arange(-RADIUS, RADIUS + 1.0)
-        lines = torch.stack([torch.exp(-at.square() / (2 * sigma**2)) for sigma in SIGMAS])
-        lines /= lines.sum(dim=1, keepdim=True)
-        blurs = lines[:, :, None] * lines[:, None, :]
-        blurs[:, RADIUS, RADIUS] -= 1  # the difference from the picture
-        self.register_buffer("blurs", blurs[:, None].repeat(3, 1, 1, 1), persistent=False)
+        blurs = torch.stack([torch.exp(-at.square() / (2 * sigma**2)) for sigma in SIGMAS]).repeat(3, 1)
+        blurs /= blurs.sum(dim=1, keepdim=True)  # (9, 17): of red, green, blue
+        self.register_buffer("rows", blurs[:, None, None, :], persistent=False)
+        self.register_buffer("columns", blurs[:, None, :, None], persistent=False)
         zero_(self.shares)  # training starts from the picture as it is
 
     def forward(self, x: Tensor, lr: Tensor) -> Tensor:
         """Map x (B, width, h, w) and lr (B, 3, h, w) in [0, 1] to (B, 3, h, w)."""
-        shares = self.shares(x)  # (B, 9, h, w): of the three blurs of red, green, blue
+        shares = self.shares(x).to(lr.dtype)  # (B, 9, h, w)
         with full_precision(lr):
-            differences = F.conv2d(replicated(lr, RADIUS), self.blurs, groups=3)
-            ones = self.blurs.new_ones(3, len(SIGMAS), 1, 1)
-            return lr + F.conv2d(shares.float() * differences, ones, groups=3)
+            blurred = F.conv2d(F.conv2d(replicated(lr, RADIUS), self.rows, groups=3), self.columns, groups=9)
+            ones = shares.new_ones(3, len(SIGMAS), 1, 1)  # a sum of each colour's three, in one operation
+            return lr * (1 - F.conv2d(shares, ones, groups=3)) + F.conv2d(shares * blurred, ones, groups=3)
 
 
 class SkipDecoder(nn.Module):
@@ -59,7 +58,7 @@ class SkipDecoder(nn.Module):
         feature_width: int,
         *,
         lr_skip: bool = True,
-        smoothing: bool = False,
+        smoothing: bool = True,
     ) -> None:
         super().__init__()
         self.lr_skip = lr_skip
@@ -70,7 +69,7 @@ class SkipDecoder(nn.Module):
         self.conv_out = nn.Conv2d(config.lr_width, 3 * SCALE**2, 3, padding=1)
         self.register_buffer("bicubic", bicubic_weights(SCALE), persistent=False)
         zero_(self.conv_out)  # training starts from bicubic
-        self.smoothing = Smoothing(config.lr_width) if smoothing else None
+        self.smoothing = Smoothing(config.lr_width) if smoothing and lr_skip else None
 
     def forward(self, z0: Tensor, features: Tensor, lr: Tensor) -> Tensor:
         """Map z0 (B, C, h/2, w/2), features (B, F, h/2, w/2) and lr (B, 3, h, w) in [0, 1] to hr_hat (B, 3, 4h, 4w).

@@ -27,7 +27,7 @@ def load_averaged(folder: Path) -> tuple[EdgeSR, dict[str, str]]:
     tensors, state = checkpoint.load(folder)
     preset = get_preset(state["preset"])
     preset = preset.with_latent_channels(state.get("latent_channels", preset.latent_channels))
-    model = build(preset, variant=Variant(**state.get("variant", {})))
+    model = build(preset, variant=Variant.recorded(state.get("variant", {})))
     checkpoint.load_into(model, checkpoint.averaged(tensors), "edge.", folder)
     metadata = {**described(model), "stage": state["stage"], "steps": str(state["step"]), "licence": "Apache-2.0"}
     return model, metadata | {key: state[key] for key in RELEASE if key in state}
@@ -69,7 +69,7 @@ def read_back(data: bytes, name: str | Path) -> tuple[EdgeSR, dict[str, str]]:
     try:
         preset = PRESETS[preset_name]
         preset = preset.with_latent_channels(int(metadata.get("latent_channels", preset.latent_channels)))
-        model = build(preset, variant=Variant(**json.loads(metadata.get("variant", "{}")))).fold()
+        model = build(preset, variant=Variant.recorded(json.loads(metadata.get("variant", "{}")))).fold()
         model.load_state_dict(_state(model, weights, negated=all(node.op_type != "Neg" for node in proto.graph.node)))
     except (KeyError, RuntimeError, TypeError, ValueError) as error:
         raise EdgesrError(

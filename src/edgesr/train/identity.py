@@ -47,11 +47,11 @@ def check_init(state: State, recipe: Recipe, nets: Networks, where: Path) -> Non
     The stage and the training of E_L may differ. Stage 0 does not use s, so its checkpoint fits every variance.
     """
     ours = identity(recipe, nets)
-    of_old = {"variant": dataclasses.asdict(Variant()), "hr_encoder": "", "hr_encoder_sha256": ""}
+    of_old = {"variant": {}, "hr_encoder": "", "hr_encoder_sha256": ""}
     unused = {"stage", "model.lr_encoder", "loss.adversarial.network"}
     if state.get("stage") == "autoencoder":
         unused.add("model.variance")
-    if recipe.model.smoothing and not state.get("variant", {}).get("smoothing"):  # it starts as nothing
+    if recipe.model.smoothing and not Variant.recorded(state.get("variant", {})).smoothing:  # it starts as nothing
         unused.add("model.smoothing")
     if difference := _difference(*_latents_by_weights({**ours, **of_old, **state}, ours), unused):
         raise UsageError(f"{where}: the checkpoint has {difference}; set it as it was there, or start from another checkpoint")
@@ -79,7 +79,7 @@ def _difference(theirs: State, ours: State, unused: Collection[str] = ()) -> str
 def _by_field(state: State) -> dict[str, Any]:
     """The values, keyed by the names of the recipe's fields."""
     named = {name: state[name] for name in ("preset", "stage")}
-    named |= {f"model.{name}": value for name, value in {**dataclasses.asdict(Variant()), **state["variant"]}.items()}
+    named |= {f"model.{name}": value for name, value in dataclasses.asdict(Variant.recorded(state["variant"])).items()}
     return named | {
         "model.lr_encoder": state["lr_encoder"],
         "model.hr_encoder": state["hr_encoder"],
