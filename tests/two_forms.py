@@ -29,7 +29,7 @@ def weights(proto):
 
 
 def half_precision(change):
-    """How far a change of a weight may be off: rounded to 11 bits, or to the smallest step, then added to a weight below 8 in single precision."""
+    """How far a change of a weight may be off: 11 bits or the smallest step, then added to a weight below 8 in single precision."""
     return 2**-11 * np.abs(change) + 2**-24 + 2**-22
 
 
