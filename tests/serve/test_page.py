@@ -240,6 +240,8 @@ def test_other_settings_can_be_applied_to_a_picture_that_is_done(open_page, serv
     assert (name, Image.open(io.BytesIO(data)).size) == ("a_2x.webp", (144, 96))
     earlier = page.locator("#left option").all_inner_texts()
     assert earlier == ["Before", f"4{TIMES} · crisp", f"2{TIMES} · crisp · WEBP"]
+    area, save = (page.locator(selector).bounding_box() for selector in ("#area", "#save"))
+    assert save["x"] + save["width"] == pytest.approx(area["x"] + area["width"], abs=2)  # Download stays in its corner
     page.select_option("#left", f"2{TIMES} · crisp · WEBP")
     page.select_option("#right", f"4{TIMES} · crisp")
     shown = "image => image.decode().then(() => image.naturalWidth)"
@@ -401,6 +403,28 @@ def test_pictures_that_another_app_shares_are_taken(open_page, server, small) ->
     page.reload()
     page.wait_for_selector("#backend[data-ready]")
     assert states(page) == []
+
+
+def test_the_system_offers_the_page_to_open_and_to_share_pictures(open_page, server, small) -> None:
+    """Chromium finds no fault in the manifest; a file that the system opens, by a real handle, is upscaled."""
+    queue = "LaunchQueue.prototype.setConsumer = (open) => { window.systemOpens = open; };"
+    page = open_page(server, script=queue)
+    manifest = page.context.new_cdp_session(page).send("Page.getAppManifest")
+    assert manifest["errors"] == []
+    described = json.loads(manifest["data"])
+    assert described["share_target"]["params"]["files"][0]["accept"] == ["image/*"]
+    assert {"image/png", "image/jpeg", "image/webp"} <= set(described["file_handlers"][0]["accept"])
+    page.evaluate(
+        """async (bytes) => {
+            const handle = await (await navigator.storage.getDirectory()).getFileHandle('opened.png', {create: true});
+            const stream = await handle.createWritable();
+            await stream.write(new Uint8Array(bytes));
+            await stream.close();
+            await systemOpens({files: [handle]}); }""",
+        list(as_file(small)),
+    )
+    wait_for_states(page, "done")
+    assert saved(page)[0] == "opened_4x.png"
 
 
 def test_a_blurred_preview_fills_the_stage_until_tiles_come(open_page, server) -> None:

@@ -129,9 +129,12 @@ def test_a_narrow_phone_needs_no_sideways_scrolling(open_page, server, small) ->
         assert box["x"] >= -20 and box["x"] + box["width"] <= 380
 
 
-@pytest.mark.parametrize(("width", "height"), [(1280, 800), (1366, 768), (1280, 600)])
-def test_with_many_pictures_download_and_the_one_at_work_stay_in_sight(open_page, server, small, width, height) -> None:
+@pytest.mark.parametrize(("width", "height", "more"), [(1280, 800, False), (1366, 768, True), (1280, 600, False)])
+def test_with_many_pictures_download_and_the_one_at_work_stay_in_sight(open_page, server, small, width, height, more) -> None:
     page = open_page(server, width=width, height=height)
+    if more:  # all settings shown
+        page.click("summary")
+        page.check("input[name=scale][value=px]", force=True)
     page.evaluate("""() => {
         window.lost = [];
         const look = () => {
@@ -150,6 +153,7 @@ def test_with_many_pictures_download_and_the_one_at_work_stay_in_sight(open_page
     assert page.evaluate("lost") == []
     save = page.locator("#save").bounding_box()
     assert save["y"] >= 0 and save["y"] + save["height"] <= height
+    assert page.locator("#queue ul").bounding_box()["height"] > 100
     assert page.evaluate("scrollY") == 0
     if height > 700:
         assert page.evaluate("document.documentElement.scrollHeight") <= height
