@@ -93,8 +93,7 @@ def _parsed(words: list[str]) -> argparse.Namespace:
     if not words:
         parser.print_help()
         raise SystemExit(0)
-    if _names_a_picture(words[0]):
-        words = ["upscale", *words]
+    words = _with_verb(words)
     arguments, unknown = parser.parse_known_args(words)
     if unknown:
         verb: argparse.ArgumentParser = arguments.parser
@@ -105,10 +104,27 @@ def _parsed(words: list[str]) -> argparse.Namespace:
     return arguments
 
 
-def _names_a_picture(word: str) -> bool:
-    """Whether a word in the place of the verb is an input of `upscale`: a file or folder that exists, or a name like a picture's."""
+def _with_verb(words: list[str]) -> list[str]:
+    """`words`, with the verb `upscale` before them if a picture, or flags and then a picture, stand in its place.
+
+    Raises UsageError for a word that is nearly a verb.
+    """
     verbs = [command.__name__.rpartition(".")[2] for command in COMMANDS]
-    return not word.startswith("-") and word not in verbs and (Path(word).exists() or bool(Path(word).suffix))
+    first = words[0]
+    if first in verbs:
+        return words
+    flags_first = first.startswith("-") and not set(verbs) & set(words)
+    if any(map(_names_a_picture, words if flags_first else words[:1])):
+        return ["upscale", *words]
+    near = get_close_matches(first, verbs, n=1)
+    if near:
+        raise UsageError(f"unknown verb {first}: did you mean {near[0]}? (see edgesr --help)")
+    return words
+
+
+def _names_a_picture(word: str) -> bool:
+    """Whether a word is an input of `upscale`: a file or folder that exists, a name like a picture's, or - for standard input."""
+    return word == "-" or (not word.startswith("-") and (Path(word).exists() or bool(Path(word).suffix)))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -38,7 +38,10 @@ def test_without_words_the_help_is_shown():
     assert b"edgesr upscale photo.jpg" in done.stdout
 
 
-@pytest.mark.parametrize("words", [["small.png"], ["small.png", "-s", "2", "-o", "small_4x.png"], ["."]])
+@pytest.mark.parametrize(
+    "words",
+    [["small.png"], ["small.png", "-s", "2", "-o", "small_4x.png"], ["-s", "2", "-o", "small_4x.png", "small.png"], ["."]],
+)
 def test_a_file_without_a_verb_is_upscaled(words, tmp_path):
     assert edgesr_here(*words).returncode == 0
     where = tmp_path.with_name(f"{tmp_path.name}_4x") if words == ["."] else tmp_path
@@ -47,7 +50,8 @@ def test_a_file_without_a_verb_is_upscaled(words, tmp_path):
 
 def test_a_file_that_does_not_exist_is_named_as_one():
     assert b"gone.jpg: no such file" in edgesr_here("gone.jpg").stderr
-    assert "invalid choice: 'upscal'" in error_of("upscal", here=True)
+    assert "unknown verb upscal: did you mean upscale? (see edgesr --help)" in error_of("upscal", "small.png", here=True)
+    assert "invalid choice: 'zzz'" in error_of("zzz", here=True)
 
 
 @pytest.mark.parametrize(

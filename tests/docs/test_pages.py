@@ -95,6 +95,30 @@ def test_workflows_run_files_that_exist(path):
                 assert (ROOT / script).is_file(), script
 
 
+def test_files_for_other_services_follow_their_schemas():
+    yaml = pytest.importorskip("yaml", reason="the package pyyaml is not installed")
+    schemas = pytest.importorskip("check_jsonschema.builtin_schemas", reason="the package check-jsonschema is not installed")
+    validator_for = pytest.importorskip("jsonschema.validators").validator_for
+    files = {path: "github-workflows" for path in WORKFLOWS}
+    files |= {ROOT / ".github/dependabot.yml": "dependabot", ROOT / "deploy/compose.yaml": "compose-spec"}
+    for path, name in files.items():
+        schema = schemas.get_builtin_schema(f"vendor.{name}")
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if True in content:  # YAML 1.1 reads `on` as true
+            content["on"] = content.pop(True)
+        assert [f"{path.name}: {error.message}" for error in validator_for(schema)(schema).iter_errors(content)] == []
+
+
+def test_every_supported_python_and_system_is_tested_by_the_workflow():
+    yaml = pytest.importorskip("yaml", reason="the package pyyaml is not installed")
+    matrix = yaml.safe_load((ROOT / ".github/workflows/test.yml").read_text(encoding="utf-8"))["jobs"]["core"]["strategy"][
+        "matrix"
+    ]
+    metadata = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert matrix["python"] == re.findall(r"Python :: (3\.\d+)", metadata)
+    assert {name.partition("-")[0] for name in matrix["os"]} == {"ubuntu", "macos", "windows"}
+
+
 def test_the_readmes_results_are_those_of_the_judge():
     done = subprocess.run([sys.executable, ROOT / "tools" / "results.py", "--check"], check=False)
     assert done.returncode == 0, "run python tools/results.py"
