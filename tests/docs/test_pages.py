@@ -99,7 +99,7 @@ def test_files_for_other_services_follow_their_schemas():
     yaml = pytest.importorskip("yaml", reason="the package pyyaml is not installed")
     schemas = pytest.importorskip("check_jsonschema.builtin_schemas", reason="the package check-jsonschema is not installed")
     validator_for = pytest.importorskip("jsonschema.validators").validator_for
-    files = {path: "github-workflows" for path in WORKFLOWS}
+    files = dict.fromkeys(WORKFLOWS, "github-workflows")
     files |= {ROOT / ".github/dependabot.yml": "dependabot", ROOT / "deploy/compose.yaml": "compose-spec"}
     for path, name in files.items():
         schema = schemas.get_builtin_schema(f"vendor.{name}")
