@@ -15,6 +15,7 @@ import httpx
 import numpy as np
 import psutil
 import pytest
+from chromium import watched
 from command_line import COMMAND, ENVIRONMENT, error_of
 from pictures import photograph
 from PIL import Image
@@ -207,13 +208,29 @@ def test_no_address_leads_out_of_the_page(api) -> None:
 
 def test_it_describes_itself_for_people_and_programs(api) -> None:
     schema = api.get("/openapi.json").json()
-    docs = api.get("/docs")
-    for name in ("scale", "fidelity", "strip_metadata", "429", "multipart/form-data"):
-        assert name in docs.text
-    assert "<script" not in docs.text
+    description = schema["paths"]["/v1/upscale"]["post"]["description"]
+    for name in ("application/octet-stream", "multipart/form-data", "JPEG, PNG, WebP", "curl -F file=@small.jpg"):
+        assert name in description
+    assert "curl -F file=@small.jpg" in schema["paths"]["/v1/jobs"]["post"]["description"]
     assert {"413", "415", "422", "429", "503"} <= set(schema["paths"]["/v1/upscale"]["post"]["responses"])
     assert api.get("/health").json()["status"] == "ok"
     assert "tiny" in [model["name"] for model in api.get("/v1/models").json()]
+
+
+def test_people_read_and_try_the_description_in_a_browser(browser, api, small) -> None:
+    address = str(api.base_url).rstrip("/")
+    with watched(browser) as window:
+        page, _ = window((address, "blob:"))
+        page.set_default_timeout(60_000)
+        page.goto(f"{address}/docs")
+        page.click(".opblock-summary:has-text('/v1/upscale')")
+        page.wait_for_selector("text=curl -F file=@small.jpg")
+        page.click("text=Try it out")
+        page.set_input_files("input[type=file]", {"name": "a.png", "mimeType": "image/png", "buffer": as_file(small)})
+        page.click("text=Execute")
+        page.wait_for_selector(".live-responses-table img")
+        shown = "image => image.decode().then(() => [image.naturalWidth, image.naturalHeight])"
+        assert page.eval_on_selector(".live-responses-table img", shown) == [288, 192]
 
 
 def test_pages_of_other_sites_neither_make_it_work_nor_read_its_answers(api, small) -> None:

@@ -129,7 +129,6 @@ def test_what_cannot_be_done_is_refused_at_once_or_told_by_the_job(api, small) -
     wrong = api.put(f"/v1/jobs/{damaged}")
     assert refusal(wrong, 405) == "bad_request"
     assert set(wrong.headers["allow"].split(", ")) == {"GET", "DELETE"}
-    assert "curl -F file=@small.jpg" in api.get("/docs").text
 
 
 def test_token_and_host_are_asked_of_every_path_and_ids_are_not_logged(guarded, small) -> None:

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import JSONResponse
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
@@ -23,7 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from edgesr import __version__
 from edgesr.presets import list_models
-from edgesr.serve.description import page_of
+from edgesr.serve.description import add_docs
 from edgesr.serve.exchanges import METRICS_TYPE, Metrics, Observed, write_log
 from edgesr.serve.guard import OwnRequestsOnly
 from edgesr.serve.job_routes import add_jobs
@@ -33,7 +33,7 @@ from edgesr.serve.options import asked, check_options
 from edgesr.serve.pages import SECURITY_HEADERS, Pages
 from edgesr.serve.results import once
 from edgesr.serve.runner import Options
-from edgesr.serve.schema import BODIES, refusals, responses
+from edgesr.serve.schema import BODIES, READABLE, in_shell, refusals, responses
 from edgesr.serve.uploads import Uploads
 from edgesr.serve.work import Work
 
@@ -210,11 +210,13 @@ def _add_api(app: FastAPI, work: Work, jobs: Jobs, limits: Limits, *, token: str
 
     @app.post(
         "/v1/upscale",
+        tags=["images"],
         dependencies=[*guards, Depends(check_running)],
         summary="Upscale an image",
-        description="The request body is an image file, as it is or as the one file of a form, the response body the result. The content "
-        "decides the input's format, not the stated type. The header `X-Notes` is a JSON list of notes on what the output format "
-        "could not store. Example: curl -F file=@small.jpg 'http://127.0.0.1:7860/v1/upscale?scale=2&format=png' -o large.png",
+        description=f"The body is an image file ({READABLE}), as it is (`application/octet-stream`, `image/*`, or curl's default "
+        "type) or as the one file of a form (`multipart/form-data`). The content decides the format, not the stated type. The "
+        "response's body is the result; its header `X-Notes` is a JSON list of notes on what the output format could not store."
+        + in_shell("curl -F file=@small.jpg 'http://127.0.0.1:7860/v1/upscale?scale=2&format=png' -o large.png"),
         response_class=Response,
         responses=responses(),
         openapi_extra={"requestBody": {"required": True, "content": BODIES}, **secured},
@@ -230,6 +232,7 @@ def _add_api(app: FastAPI, work: Work, jobs: Jobs, limits: Limits, *, token: str
 
     @app.get(
         "/v1/models",
+        tags=["server"],
         dependencies=[Depends(known_options)],
         summary="List the models and their costs",
         responses=refusals(403, 422),
@@ -237,7 +240,7 @@ def _add_api(app: FastAPI, work: Work, jobs: Jobs, limits: Limits, *, token: str
     def models() -> list[dict[str, Any]]:
         return list_models()
 
-    @app.get("/health", summary="Status and number of pending images")
+    @app.get("/health", tags=["server"], summary="Status and number of pending images")
     async def health() -> dict[str, Any]:
         state = "stopping" if app.state.stopping else "ok"
         return {
@@ -251,6 +254,7 @@ def _add_api(app: FastAPI, work: Work, jobs: Jobs, limits: Limits, *, token: str
 
     @app.get(
         "/metrics",
+        tags=["server"],
         summary="Counters for Prometheus",
         response_class=Response,
         responses={
@@ -263,9 +267,7 @@ def _add_api(app: FastAPI, work: Work, jobs: Jobs, limits: Limits, *, token: str
     async def counters() -> Response:
         return Response(metrics.text(work.pending, work.restarts, jobs.states()), media_type=METRICS_TYPE)
 
-    @app.get("/docs", include_in_schema=False)
-    def docs() -> HTMLResponse:
-        return HTMLResponse(page_of(app.openapi()))
+    add_docs(app)
 
     if token:
         described = app.openapi

@@ -13,7 +13,7 @@ from edgesr.serve.jobs import Jobs, Status
 from edgesr.serve.options import asked
 from edgesr.serve.results import kept
 from edgesr.serve.runner import Options
-from edgesr.serve.schema import BODIES, UPSCALING, refusals, responses
+from edgesr.serve.schema import BODIES, UPSCALING, in_shell, refusals, responses
 from edgesr.serve.uploads import Uploads
 
 _KNOWN = (401, 403, 404, 422)  # refusals of a request for a job
@@ -33,11 +33,12 @@ def add_jobs(
 
     @app.post(
         "/v1/jobs",
+        tags=["jobs"],
         status_code=202,
         dependencies=guards_of_new,
         summary="Upscale an image that takes long",
-        description="Body and options are those of `/v1/upscale`; the answer comes at once, with the job's id, and its path as `Location`. "
-        f"Example: curl -F file=@small.jpg '{_EXAMPLE}?scale=4&format=png'",
+        description="Body and options are those of `/v1/upscale`; the answer comes at once, with the job's id, and its path as `Location`."
+        + in_shell(f"curl -F file=@small.jpg '{_EXAMPLE}?scale=4&format=png'"),
         responses=refusals(*UPSCALING),
         openapi_extra={"requestBody": {"required": True, "content": BODIES}, **extra},
     )
@@ -50,9 +51,10 @@ def add_jobs(
 
     @app.get(
         "/v1/jobs/{id}",
+        tags=["jobs"],
         dependencies=guards,
         summary="State, progress and remaining time of a job",
-        description=f"Example: curl {_EXAMPLE}/ID",
+        description=in_shell(f"curl {_EXAMPLE}/ID"),
         responses=refusals(*_KNOWN),
         openapi_extra=extra,
     )
@@ -61,9 +63,11 @@ def add_jobs(
 
     @app.get(
         "/v1/jobs/{id}/events",
+        tags=["jobs"],
         dependencies=guards,
         summary="The same as server-sent events",
-        description=f"An event for every change, until the job has ended; data is the JSON above. Example: curl -N {_EXAMPLE}/ID/events",
+        description="An event for every change, until the job has ended; data is the JSON of `/v1/jobs/{id}`."
+        + in_shell(f"curl -N {_EXAMPLE}/ID/events"),
         response_class=StreamingResponse,
         responses={
             200: {"description": "events", "content": {"text/event-stream": {"schema": {"type": "string"}}}},
@@ -77,10 +81,11 @@ def add_jobs(
 
     @app.get(
         "/v1/jobs/{id}/result",
+        tags=["jobs"],
         dependencies=guards,
         summary="The result of a job",
-        description="As the response of `/v1/upscale`, or why the job failed, with that status; a part of it for a request with `Range`. "
-        f"Example: curl {_EXAMPLE}/ID/result -o large.png",
+        description="As the response of `/v1/upscale`, or why the job failed, with that status; a part of it for a request with `Range`."
+        + in_shell(f"curl {_EXAMPLE}/ID/result -o large.png"),
         response_class=Response,
         responses={
             **responses(),
@@ -95,11 +100,12 @@ def add_jobs(
 
     @app.delete(
         "/v1/jobs/{id}",
+        tags=["jobs"],
         status_code=204,
         response_model=None,  # older releases of fastapi take the annotation None for a body
         dependencies=guards,
         summary="Stop a job, or remove its result",
-        description=f"Example: curl -X DELETE {_EXAMPLE}/ID",
+        description=in_shell(f"curl -X DELETE {_EXAMPLE}/ID"),
         responses=refusals(*_KNOWN),
         openapi_extra=extra,
     )

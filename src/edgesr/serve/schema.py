@@ -9,6 +9,7 @@ from edgesr.images import formats
 
 _WRITABLE = [name for name in formats.WRITTEN if formats.missing_extra(name) is None]
 Format = Enum("Format", {name: name.lower() for name in _WRITABLE}, type=str)  # type: ignore[misc]
+READABLE = ", ".join(each.title for name, each in formats.FORMATS.items() if formats.missing_extra(name) is None)
 _REFUSALS = {
     401: "the token is missing or wrong",
     403: "the request is for another host, or comes from a page of another site",
@@ -39,6 +40,11 @@ BODIES = {
         }
     },
 }
+
+
+def in_shell(command: str) -> str:
+    """Return a command as a block of Markdown, which descriptions are written in."""
+    return f"\n\n```sh\n{command}\n```"
 
 
 def responses() -> dict[int | str, dict[str, Any]]:
