@@ -98,7 +98,7 @@ def make_targets(path):
 def make_mixture(path):
     """Run the commands in a recipe's comment that mix the checkpoint it starts from."""
     comment = path.read_text().replace("\\\n#", "")
-    for command in re.findall(r"^#\s+python (tools/release\.py .*--mix .*)$", comment, re.MULTILINE):
+    for command in re.findall(r"^#\s+python (tools/release\.py \S+ runs/.*--mix .*)$", comment, re.MULTILINE):
         tool, *arguments = shlex.split(command)
         subprocess.run([sys.executable, RECIPES.parent / tool, *arguments], check=True)
 
