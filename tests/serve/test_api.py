@@ -145,6 +145,14 @@ def test_curl_sends_a_file_as_people_type_it(api, small, tmp_path, words) -> Non
     assert np.array_equal(pixels_of(done.stdout), Upscaler("tiny")(small, scale=2))
 
 
+def test_a_file_that_curl_robbed_of_its_line_breaks_names_the_right_option(api, tmp_path) -> None:
+    (tmp_path / "a.jpg").write_bytes(as_file(photograph(48, 72), "JPEG"))
+    command = ["curl", "-sS", "-d", f"@{tmp_path / 'a.jpg'}", f"{api.base_url}/v1/upscale".replace("//v1", "/v1")]
+    answer = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    assert answer["reason"] == "bad_picture"
+    assert "use --data-binary @FILE, or -F file=@FILE" in answer["detail"]
+
+
 def test_a_form_without_exactly_one_file_is_refused(api, small) -> None:
     good = as_file(small)
     field = lambda name, content, more="": (  # noqa: E731

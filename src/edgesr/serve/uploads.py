@@ -13,8 +13,10 @@ from starlette.requests import ClientDisconnect, Request
 from edgesr.serve import multipart
 from edgesr.serve.limits import Limits, Refusal
 
+_HEADER = 64  # bytes that every image file has, zeros among them
 _SAFE_SECONDS = 1.0  # after which an upload may be cancelled as the slowest
-_RAW_KINDS = ("application/octet-stream", "application/x-www-form-urlencoded")  # the latter is what `curl --data-binary` says
+_CURLS = "application/x-www-form-urlencoded"  # the type that curl states by default
+_RAW_KINDS = ("application/octet-stream", _CURLS)
 
 
 @dataclass(eq=False)
@@ -55,6 +57,11 @@ class Uploads:
             data = await self._received(request, upload, form)
             if not data:
                 raise Refusal(422, "empty", f"the {'file' if form else 'request body'} is empty: send an image file")
+            if _kind(request) == _CURLS and len(data) > _HEADER and not any(byte in data for byte in b"\0\r\n"):
+                detail = (
+                    "the file came without its line breaks, as `curl -d` sends it: use --data-binary @FILE, or -F file=@FILE"
+                )
+                raise Refusal(422, "bad_picture", detail)
             upload.complete = True
             yield data
         finally:
@@ -116,8 +123,7 @@ async def _next(stream: AsyncIterator[bytes]) -> bytes | None:
 
 def _check_head(request: Request, limits: Limits) -> multipart.FormFile | None:
     """Refuse a request whose headers show that it is no image, or too large. Returns what takes the body if it is a form."""
-    whole = request.headers.get("content-type", "application/octet-stream")
-    kind = whole.split(";")[0].strip().lower()
+    kind = _kind(request)
     is_form = kind == multipart.KIND
     if not (is_form or kind.startswith("image/") or kind in _RAW_KINDS):
         detail = (
@@ -127,7 +133,12 @@ def _check_head(request: Request, limits: Limits) -> multipart.FormFile | None:
     stated = request.headers.get("content-length", "")
     if stated.isdecimal() and int(stated) > limits.body_bytes + (multipart.OVERHEAD if is_form else 0):
         raise _too_large(limits)
-    return multipart.FormFile(whole) if is_form else None
+    return multipart.FormFile(request.headers["content-type"]) if is_form else None
+
+
+def _kind(request: Request) -> str:
+    """The type that a request states for its body, in lower case, without parameters."""
+    return request.headers.get("content-type", "application/octet-stream").split(";")[0].strip().lower()
 
 
 def _too_large(limits: Limits) -> Refusal:
