@@ -117,7 +117,7 @@ PRESETS = {
             halo=56,
             unet_halo=32,
             parameters=Cost(encoder=89_936, unet=1_059_232, decoder=139_801),
-            gflops=Cost(encoder=0.7345, unet=2.6047, decoder=2.5797),
+            gflops=Cost(encoder=0.7345, unet=2.6047, decoder=2.6323),
         ),
         Preset(
             name="small",
@@ -127,7 +127,7 @@ PRESETS = {
             halo=76,
             unet_halo=48,
             parameters=Cost(encoder=345_728, unet=5_685_232, decoder=818_425),
-            gflops=Cost(encoder=2.8280, unet=15.5275, decoder=11.2546),
+            gflops=Cost(encoder=2.8280, unet=15.5275, decoder=11.3072),
         ),
         Preset(
             name="paper",

@@ -69,7 +69,7 @@ def test_each_file_computes_what_torch_does(format, precision, tmp_path, photos)
     done = package.export("tiny", format, tmp_path / "out", precision=precision, size=SIZE, **options)
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     if done.parity is None:
-        assert "structure as expected (30 convolutions" in done.summary
+        assert "structure as expected (35 convolutions" in done.summary
     else:
         assert logging.getLogger().level == level, "the program's own messages are not silenced"
         assert done.parity.psnr >= {"fp32": 100, "fp16": 60, "int8": 35}[precision]

@@ -118,6 +118,18 @@ class _Reader:
         return next(self._tiles, None)
 
 
+def _smoothing(proto: onnx.ModelProto) -> list[str]:
+    """The nodes of the decoder's `Smoothing`, up to bicubic: shares times blurs carry the whole picture, and 8 bits would show."""
+    found: list[str] = []
+    outputs: set[str] = set()
+    for node in proto.graph.node:  # in topological order
+        own = any(name.startswith("decoder.smoothing.") for name in node.input)
+        if own or (node.op_type in ("Add", "Mul", "Sub") and outputs.intersection(node.input)):
+            found.append(node.name)
+            outputs.update(node.output)
+    return found
+
+
 def quantized(
     data: bytes,
     tiles: list[Tile],
@@ -128,7 +140,7 @@ def quantized(
 ) -> bytes:
     """Return an ONNX file with 8-bit weights, one scale per output channel, and `activations` calibrated on `tiles`.
 
-    `operators` None quantises all of them, except for the nodes called `keep_float`.
+    `operators` None quantises all of them but the smoothing of the LR, and except for the nodes called `keep_float`.
     """
     from onnxruntime import quantization as q  # slow to import
     from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -137,6 +149,8 @@ def quantized(
     with log_level(None, logging.ERROR), tempfile.TemporaryDirectory() as scratch:
         plain, prepared, target = (Path(scratch) / f"{name}.onnx" for name in ("plain", "prepared", "int8"))
         plain.write_bytes(data)
+        if operators is None:
+            keep_float = (*keep_float, *_smoothing(onnx.load_model_from_string(data)))
         try:
             quant_pre_process(plain, prepared, skip_symbolic_shape=True)
             options: dict[str, Any] = {"ActivationSymmetric": False, "WeightSymmetric": True}

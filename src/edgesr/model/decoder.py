@@ -23,6 +23,7 @@ class Smoothing(nn.Module):
 
     rows: Tensor
     columns: Tensor
+    sums: Tensor
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -30,17 +31,21 @@ class Smoothing(nn.Module):
         at = torch.arange(-RADIUS, RADIUS + 1.0)
         blurs = torch.stack([torch.exp(-at.square() / (2 * sigma**2)) for sigma in SIGMAS]).repeat(3, 1)
         blurs /= blurs.sum(dim=1, keepdim=True)  # (9, 17): of red, green, blue
-        self.register_buffer("rows", blurs[:, None, None, :], persistent=False)
-        self.register_buffer("columns", blurs[:, None, :, None], persistent=False)
+        # Converters for phones know no grouped convolutions of such shapes: zeros join nothing but each colour with itself.
+        colours, each = torch.eye(3).repeat_interleave(len(SIGMAS), dim=0), torch.eye(3 * len(SIGMAS))
+        self.register_buffer("rows", colours[:, :, None, None] * blurs[:, None, None, :], persistent=False)
+        self.register_buffer("columns", each[:, :, None, None] * blurs[:, None, :, None], persistent=False)
+        self.register_buffer("sums", colours.T[:, :, None, None].contiguous(), persistent=False)  # of each colour's three
         zero_(self.shares)  # training starts from the picture as it is
 
     def forward(self, x: Tensor, lr: Tensor) -> Tensor:
         """Map x (B, width, h, w) and lr (B, 3, h, w) in [0, 1] to (B, 3, h, w)."""
-        shares = self.shares(x).to(lr.dtype)  # (B, 9, h, w)
+        shares = self.shares(x)  # (B, 9, h, w)
+        if shares.dtype != lr.dtype:  # under autocast; a cast to the same type would be in the exported graph
+            shares = shares.to(lr.dtype)
         with full_precision(lr):
-            blurred = F.conv2d(F.conv2d(replicated(lr, RADIUS), self.rows, groups=3), self.columns, groups=9)
-            ones = shares.new_ones(3, len(SIGMAS), 1, 1)  # a sum of each colour's three, in one operation
-            return lr * (1 - F.conv2d(shares, ones, groups=3)) + F.conv2d(shares * blurred, ones, groups=3)
+            blurred = F.conv2d(F.conv2d(replicated(lr, RADIUS), self.rows), self.columns)
+            return lr - lr * F.conv2d(shares, self.sums) + F.conv2d(shares * blurred, self.sums)
 
 
 class SkipDecoder(nn.Module):
