@@ -20,7 +20,6 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from edgesr import onnx_metadata
@@ -30,6 +29,7 @@ from edgesr.export import int8, quantize
 from edgesr.export.difference import write_difference
 from edgesr.export.onnx import export_onnx
 from edgesr.model import checkpoint
+from edgesr.model.decoder import at_rest
 from edgesr.model.loading import RELEASE, load_averaged
 from edgesr.presets import get_preset
 from edgesr.upscaling import checksums, forms
@@ -106,8 +106,7 @@ def described(folder: Path, target: Path, about: dict[str, str], mix: Sequence[t
     if mix:
         tensors = {name: _rest(mix) * tensor.float() for name, tensor in tensors.items()}
         for other, share in mix:
-            none = {name: torch.zeros_like(tensor) for name, tensor in tensors.items() if ".smoothing." in name}
-            others = none | _averaged(other)[0]
+            others = at_rest(tensors) | _averaged(other)[0]
             if any(name not in others or others[name].shape != tensor.shape for name, tensor in tensors.items()):
                 raise UsageError(f"{other}: not the same network as {folder}: only checkpoints of one preset can be mixed")
             tensors = {name: tensor + share * others[name].float() for name, tensor in tensors.items()}

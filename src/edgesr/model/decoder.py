@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 
 import torch
@@ -46,6 +47,11 @@ class Smoothing(nn.Module):
         with full_precision(lr):
             blurred = F.conv2d(F.conv2d(replicated(lr, RADIUS), self.rows), self.columns)
             return lr - lr * F.conv2d(shares, self.sums) + F.conv2d(shares * blurred, self.sums)
+
+
+def at_rest(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of `Smoothing` among a network's, as in one that does not smooth: zeros."""
+    return {name: torch.zeros_like(tensor) for name, tensor in state.items() if ".smoothing." in name}
 
 
 class SkipDecoder(nn.Module):

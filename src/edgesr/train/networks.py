@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from edgesr.errors import UsageError
 from edgesr.model import checkpoint
 from edgesr.model.conditioning import Variant
+from edgesr.model.decoder import at_rest
 from edgesr.model.edge import EdgeSR, LatentDiffusion
 from edgesr.model.encoder import HREncoder
 from edgesr.model.unet import StableDiffusionUNet
@@ -91,9 +92,7 @@ class Networks(nn.Module):
             own |= {name: tensor for name, tensor in self.state_dict().items() if name.startswith("teacher.")}
         if not self.owns_hr_encoder:
             own |= {name: tensor for name, tensor in self.state_dict().items() if name.startswith("hr_encoder.")}
-        smoothing = {name: tensor for name, tensor in self.state_dict().items() if ".smoothing." in name}
-        own = smoothing | own  # a network without it is one that does not smooth
-        checkpoint.load_into(self, own, "", where)
+        checkpoint.load_into(self, at_rest(self.state_dict()) | own, "", where)  # one without smoothing begins to smooth
 
     def average_of(self) -> Networks:
         """A copy that shares the frozen modules, which need no averaging and no second copy."""
