@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -57,9 +55,7 @@ def test_the_released_file_read_back_computes_what_onnxruntime_does(released):
 
     data = released.SerializeToString()
     model, metadata = read_back(data, "tiny.onnx")
-    assert model.variant == Variant.recorded(json.loads(metadata["variant"]))
-    ours = described(model) | {"variant": metadata["variant"]}
-    assert metadata.items() >= ours.items()
+    assert metadata.items() >= described(model).items()
     lr, eps = draws()
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
     names = [each.name for each in session.get_inputs()]
